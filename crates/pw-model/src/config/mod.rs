@@ -1,0 +1,18 @@
+//! `partywall.yaml`: its shape ([`file`]), and how a text becomes a checked [`Config`] ([`check`]).
+
+mod check;
+mod file;
+mod parse;
+
+pub use check::check;
+pub use file::{
+    Access, Allowance, Budget, Class, Config, Cost, Database, Environment, Files, Objective, Proxy, Route,
+    Sleep, TlsMode,
+};
+pub use parse::{Percent, parse, schema};
+
+/// The file that Partywall reads beside the Compose files.
+pub const FILE_NAME: &str = "partywall.yaml";
+
+/// The commented example: manual, default and test at once.
+pub const EXAMPLE: &str = include_str!("../../partywall.example.yaml");

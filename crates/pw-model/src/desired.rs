@@ -1,0 +1,97 @@
+//! What should be: one environment, rendered and ready to compare with what is.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Class;
+use crate::name::{EnvironmentName, ProjectName};
+use crate::role::Role;
+use crate::unit::{Bytes, Cpus};
+
+/// One environment as it should be. Everything that a plan needs, and nothing that changes with time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Desired {
+    pub project: ProjectName,
+    pub environment: EnvironmentName,
+    pub class: Class,
+    /// Compose project, such as `shop-production`.
+    pub compose_project: String,
+    /// The rendered Compose file.
+    pub compose_file: FileText,
+    /// In the order of the model; keyed by service name.
+    pub services: BTreeMap<String, DesiredService>,
+    /// Engine names of networks and volumes that belong to this environment alone.
+    pub networks: Vec<String>,
+    pub volumes: Vec<String>,
+    /// Folders of the host that must exist before containers mount them.
+    pub folders: Vec<String>,
+    /// Files of the host that are filled with a fresh random value when they do not exist.
+    pub generated_secrets: Vec<String>,
+    pub group: Option<GroupLimits>,
+    /// `None` when nothing is routed.
+    pub proxy: Option<DesiredProxy>,
+    pub routes: Vec<DesiredRoute>,
+}
+
+/// A file of ours, whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileText {
+    pub path: String,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct DesiredService {
+    pub role: Role,
+    /// `docker compose config --hash` of the service in the rendered file.
+    pub config_hash: String,
+    pub scale: u64,
+    pub image: String,
+    pub built: bool,
+    /// Names of services that must be there first.
+    pub needs: Vec<String>,
+    pub has_healthcheck: bool,
+}
+
+/// The parent control group of an environment and what it holds the containers to.
+///
+/// Field by field the same on cgroup v1 and v2; `pw-host` translates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupLimits {
+    /// As Docker's `cgroup_parent` takes it: `/partywall/shop/production`, or a `.slice` under systemd.
+    pub path: String,
+    /// Share of CPU under contention, 1–10000; the kernel's default is 100.
+    pub cpu_weight: u64,
+    /// True: runs only when nobody else wants the CPU (`cpu.idle`).
+    pub cpu_idle: bool,
+    pub cpu_ceiling: Option<Cpus>,
+    pub memory_ceiling: Option<Bytes>,
+    /// Memory that is not reclaimed while others have some to give.
+    pub memory_protection: Option<Bytes>,
+    pub process_ceiling: Option<u64>,
+}
+
+/// The one Caddy, as this project needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DesiredProxy {
+    /// Compose project and container name of the proxy.
+    pub name: String,
+    pub container: String,
+    pub compose_file: FileText,
+    /// Routes of all environments of this project, one file per project.
+    pub site_file: FileText,
+    /// Networks that the proxy must join for this environment.
+    pub networks: Vec<String>,
+    /// Admin address of a Caddy that the user runs; `None` for ours.
+    pub external_admin: Option<String>,
+}
+
+/// A service that the proxy may hand requests to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DesiredRoute {
+    pub service: String,
+    pub hosts: Vec<String>,
+    /// The file whose presence lets requests through; read at request time.
+    pub switch: String,
+}

@@ -1,0 +1,81 @@
+//! What is: a snapshot of one environment on one host, taken once before planning.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::desired::GroupLimits;
+
+/// Everything a plan compares against. Only stable facts: two snapshots of an idle host are equal.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    pub containers: Vec<Container>,
+    /// Engine names that exist, of those that the environment could own.
+    pub networks: BTreeSet<String>,
+    pub volumes: BTreeSet<String>,
+    pub images: BTreeSet<String>,
+    /// Path → hash of its content, for files of ours that exist.
+    pub files: BTreeMap<String, String>,
+    pub folders: BTreeSet<String>,
+    pub group: Option<GroupLimits>,
+    pub proxy: ObservedProxy,
+    /// Switch files that exist.
+    pub open_switches: BTreeSet<String>,
+}
+
+/// A container that carries the labels of the environment's Compose project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    pub id: String,
+    pub name: String,
+    pub service: String,
+    pub number: u64,
+    pub image: String,
+    pub state: State,
+    pub health: Health,
+    pub config_hash: String,
+    /// `partywall.project` and `partywall.environment`, as labelled; `None` for containers that Partywall did not make.
+    pub owner: Option<(String, String)>,
+    pub exit_code: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Created,
+    Running,
+    Paused,
+    Restarting,
+    Exited,
+    Dead,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// No healthcheck is set.
+    Unknown,
+    Starting,
+    Healthy,
+    Unhealthy,
+}
+
+/// The proxy, as it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedProxy {
+    pub running: bool,
+    pub networks: BTreeSet<String>,
+    /// Hash of the configuration that Caddy says it runs, after our own normalising; `None` when it does not answer.
+    pub loaded: Option<String>,
+}
+
+impl Container {
+    /// True when the container does what it should: running and not unhealthy, or a job that ended well.
+    pub fn is_up(&self) -> bool {
+        self.state == State::Running && self.health != Health::Unhealthy
+    }
+
+    pub fn ended_well(&self) -> bool {
+        self.state == State::Exited && self.exit_code == Some(0)
+    }
+}

@@ -1,0 +1,141 @@
+//! Where a value stands: YAML paths to file, line, column and the offending text.
+//!
+//! Compose decides what a file *means*; this only finds where it was *written*, so that a
+//! diagnostic and `render --explain` can point at it. It follows `<<`, `extends` and list or map
+//! form of the same key, and answers the nearest known ancestor when the exact path is not written.
+
+use saphyr::{LoadableYamlNode, MarkedYaml, YamlData};
+use serde::{Deserialize, Serialize};
+
+/// One place in a text file. Lines and columns count from 1; `length` is in characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    pub file: String,
+    pub line: usize,
+    pub column: usize,
+    pub length: usize,
+    /// The whole line, without its end.
+    pub text: String,
+}
+
+/// A text file that the user wrote, as shown in diagnostics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// The path as the user would type it.
+    pub name: String,
+    pub text: String,
+}
+
+impl SourceFile {
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { name: name.into(), text: text.into() }
+    }
+
+    /// The place at a line and column, both from 1.
+    pub fn place(&self, line: usize, column: usize, length: usize) -> Place {
+        let text = self.text.lines().nth(line.saturating_sub(1)).unwrap_or("").to_owned();
+        let rest = text.chars().count().saturating_sub(column.saturating_sub(1));
+        Place { file: self.name.clone(), line, column, length: length.min(rest.max(1)), text }
+    }
+
+    /// The place of a key's path such as `["services", "web", "mem_limit"]`, when exactly it is written here.
+    pub fn find(&self, path: &[&str]) -> Option<Place> {
+        self.search(path).filter(|(_, depth)| *depth == path.len()).map(|(place, _)| place)
+    }
+
+    /// The place of the longest prefix of `path` that is written here.
+    pub fn find_nearest(&self, path: &[&str]) -> Option<Place> {
+        self.search(path).map(|(place, _)| place)
+    }
+
+    fn search(&self, path: &[&str]) -> Option<(Place, usize)> {
+        let documents = MarkedYaml::load_from_str(&self.text).ok()?;
+        let (span_start, length, depth) = descend(documents.first()?, path, 0)?;
+        Some((self.place(span_start.0, span_start.1, length), depth))
+    }
+
+    /// The first line on which `needle` stands, for messages that name a text but no path.
+    pub fn find_text(&self, needle: &str) -> Option<Place> {
+        let (number, line) = self.text.lines().enumerate().find(|(_, line)| line.contains(needle))?;
+        let column = line.split(needle).next().map_or(0, |before| before.chars().count()) + 1;
+        Some(self.place(number + 1, column, needle.chars().count()))
+    }
+}
+
+type Found = ((usize, usize), usize, usize);
+
+fn descend(node: &MarkedYaml<'_>, path: &[&str], depth: usize) -> Option<Found> {
+    let (head, rest) = path.split_first()?;
+    match &node.data {
+        YamlData::Tagged(_, inner) => descend(inner, path, depth),
+        YamlData::Mapping(map) => {
+            let written = map.iter().find(|(key, _)| key.data.as_str() == Some(*head));
+            let Some((key, value)) = written else { return through_merge(node, path, depth) };
+            let here = mark(key, depth + 1);
+            if rest.is_empty() { Some(here) } else { descend(value, rest, depth + 1).or(Some(here)) }
+        }
+        YamlData::Sequence(items) => {
+            let by_index = head.parse::<usize>().ok().and_then(|index| items.get(index));
+            let item = by_index.or_else(|| items.iter().find(|item| names(item, head)))?;
+            let here = mark(item, depth + 1);
+            if rest.is_empty() { Some(here) } else { descend(item, rest, depth + 1).or(Some(here)) }
+        }
+        _ => None,
+    }
+}
+
+fn through_merge(node: &MarkedYaml<'_>, path: &[&str], depth: usize) -> Option<Found> {
+    let map = node.data.as_mapping()?;
+    let (_, merged) = map.iter().find(|(key, _)| key.data.as_str() == Some("<<"))?;
+    match &merged.data {
+        YamlData::Sequence(items) => items.iter().find_map(|item| descend(item, path, depth)),
+        _ => descend(merged, path, depth),
+    }
+}
+
+/// True for an item of list form (`KEY=value`, `name:…`) that is written for `head`.
+fn names(item: &MarkedYaml<'_>, head: &str) -> bool {
+    item.data.as_str().is_some_and(|text| {
+        text == head || text.strip_prefix(head).is_some_and(|rest| rest.starts_with(['=', ':']))
+    })
+}
+
+fn mark(node: &MarkedYaml<'_>, depth: usize) -> Found {
+    let length = node.data.as_str().map_or(1, |text| text.chars().count().max(1));
+    ((node.span.start.line(), node.span.start.col() + 1), length, depth)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPOSE: &str = "\
+x-common: &common
+  mem_limit: 1g
+services:
+  web:
+    <<: *common
+    image: app
+    environment:
+      - DEBUG=1
+    ports: !override
+      - 80:80
+";
+
+    #[test]
+    fn a_path_is_found_where_it_is_written() {
+        let file = SourceFile::new("c.yml", COMPOSE);
+        let at = |path: &[&str]| file.find(path).map(|place| (place.line, place.column));
+        assert_eq!(at(&["services", "web", "image"]), Some((6, 5)));
+        assert_eq!(at(&["services", "web", "mem_limit"]), Some((2, 3)), "through the merge key");
+        assert_eq!(at(&["services", "web", "environment", "DEBUG"]), Some((8, 9)), "list form");
+        assert_eq!(at(&["services", "web", "ports", "0"]), Some((10, 9)), "under a tag");
+        assert_eq!(at(&["services", "web", "cpus"]), None);
+        assert_eq!(file.find_nearest(&["services", "web", "cpus"]).map(|p| p.line), Some(4));
+    }
+
+    #[test]
+    fn a_broken_file_has_no_places() {
+        assert_eq!(SourceFile::new("c.yml", "a: [").find(&["a"]), None);
+    }
+}

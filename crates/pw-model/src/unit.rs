@@ -1,0 +1,166 @@
+//! Amounts as people write them: `4GB`, `512m`, `1.5` CPUs.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A number of bytes; `4GB`, `4G`, `4GiB` and `4g` are all 4 × 1024³, as in Compose files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "Written", into = "u64")]
+#[schemars(with = "String", extend("examples" = ["4GB", "512m"]))]
+pub struct Bytes(pub u64);
+
+/// A number of processors, kept in thousandths so that it compares and hashes exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "Written", into = "f64")]
+#[schemars(with = "f64", extend("examples" = [2, 0.5]))]
+pub struct Cpus(u64);
+
+/// A scalar of YAML that may be a number or a text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Written {
+    Whole(u64),
+    Fraction(f64),
+    Text(String),
+}
+
+/// Why a text is not an amount.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not {what}; write for example `{example}`")]
+pub struct NotAnAmount {
+    text: String,
+    what: &'static str,
+    example: &'static str,
+}
+
+impl Bytes {
+    /// Reads `4GB`, `512m`, `1.5 GiB`, `1024`.
+    pub fn parse(text: &str) -> Result<Self, NotAnAmount> {
+        let wrong =
+            || NotAnAmount { text: text.to_owned(), what: "an amount of memory or disk", example: "4GB" };
+        let trimmed = text.trim();
+        let split = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
+        let (number, unit) = trimmed.split_at(split);
+        let number: f64 = number.parse().map_err(|_| wrong())?;
+        let factor = factor_of(unit.trim()).ok_or_else(wrong)?;
+        let bytes = number * factor;
+        // Above 2^63 no real amount is meant, and a float no longer counts single bytes.
+        if bytes.is_finite() && bytes < 9.2e18 { Ok(Self(bytes as u64)) } else { Err(wrong()) }
+    }
+
+    pub fn times(self, part: f64) -> Self {
+        Self((self.0 as f64 * part) as u64)
+    }
+
+    pub fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+fn factor_of(unit: &str) -> Option<f64> {
+    let kilo: f64 = 1024.0;
+    Some(match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" | "kib" => kilo,
+        "m" | "mb" | "mib" => kilo.powi(2),
+        "g" | "gb" | "gib" => kilo.powi(3),
+        "t" | "tb" | "tib" => kilo.powi(4),
+        _ => return None,
+    })
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1u64 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")];
+        let Some((size, unit)) = units.into_iter().find(|(size, _)| self.0 >= *size) else {
+            return f.pad(&format!("{} B", self.0));
+        };
+        let amount = self.0 as f64 / size as f64;
+        let digits = usize::from(amount < 10.0 && self.0 % size != 0);
+        f.pad(&format!("{amount:.digits$} {unit}"))
+    }
+}
+
+impl Cpus {
+    pub fn from_number(number: f64) -> Option<Self> {
+        (number.is_finite() && (0.0..100_000.0).contains(&number))
+            .then(|| Self((number * 1000.0).round() as u64))
+    }
+
+    pub fn count(self) -> f64 {
+        self.0 as f64 / 1000.0
+    }
+
+    pub fn thousandths(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Cpus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}", self.count()))
+    }
+}
+
+impl TryFrom<Written> for Bytes {
+    type Error = NotAnAmount;
+    fn try_from(written: Written) -> Result<Self, NotAnAmount> {
+        match written {
+            Written::Whole(bytes) => Ok(Self(bytes)),
+            Written::Fraction(number) => Self::parse(&number.to_string()),
+            Written::Text(text) => Self::parse(&text),
+        }
+    }
+}
+
+impl TryFrom<Written> for Cpus {
+    type Error = NotAnAmount;
+    fn try_from(written: Written) -> Result<Self, NotAnAmount> {
+        let (number, text) = match written {
+            Written::Whole(whole) => (Some(whole as f64), whole.to_string()),
+            Written::Fraction(number) => (Some(number), number.to_string()),
+            Written::Text(text) => (text.trim().parse().ok(), text),
+        };
+        number.and_then(Self::from_number).filter(|cpus| cpus.0 > 0).ok_or(NotAnAmount {
+            text,
+            what: "a number of CPUs",
+            example: "2",
+        })
+    }
+}
+
+impl From<Bytes> for u64 {
+    fn from(bytes: Bytes) -> Self {
+        bytes.0
+    }
+}
+
+impl From<Cpus> for f64 {
+    fn from(cpus: Cpus) -> Self {
+        cpus.count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_as_compose_reads_them() {
+        for (text, bytes) in [("4GB", 4 << 30), ("512m", 512 << 20), ("1.5 GiB", 3 << 29), ("7", 7)] {
+            assert_eq!(Bytes::parse(text).map(|b| b.0), Ok(bytes), "{text}");
+        }
+        for bad in ["", "GB", "4 GX", "-1", "1e999"] {
+            assert!(Bytes::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_written_short() {
+        let shown: Vec<String> =
+            [512, 1536, 4 << 30, 15 << 29].iter().map(|b| Bytes(*b).to_string()).collect();
+        assert_eq!(shown, ["512 B", "1.5 kB", "4 GB", "7.5 GB"]);
+    }
+}
