@@ -11,7 +11,7 @@ images_ready() {
   local name have
   declare -A have=()
   while read -r name stamp; do have[$name]=$stamp; done < <(
-    docker image ls --filter "label=$STAMP" --format '{{.Repository}}:{{.Tag}}' |
+    docker image ls --filter "label=$STAMP" --filter dangling=false --format '{{.Repository}}:{{.Tag}}' |
       xargs -r docker image inspect -f "{{range .RepoTags}}{{.}} {{end}}{{index .Config.Labels \"$STAMP\"}}"
   )
   [ "${have[partywall-demo/base:latest]:-}" = "$BASE_VERSION" ] || build_base
@@ -86,4 +86,5 @@ build_image() {
   say "building partywall-demo/$1"
   quietly docker build --tag "partywall-demo/$1" --label "$STAMP=$(image_stamp "$1")" \
     --build-arg HTTP_PROXY --build-arg HTTPS_PROXY --build-arg NO_PROXY "demo/images/$1"
+  quietly docker image prune -f --filter "label=$STAMP" # the one it replaces
 }

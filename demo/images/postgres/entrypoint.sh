@@ -26,10 +26,8 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     echo 'Error: Database is uninitialized and superuser password is not specified: set POSTGRES_PASSWORD' >&2
     exit 1
   fi
-  pwfile=()
-  [ -z "${POSTGRES_PASSWORD:-}" ] || pwfile=(--pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD"))
   # shellcheck disable=SC2086 # several arguments in one variable, as in the official image
-  initdb --username="$user" "${pwfile[@]}" ${POSTGRES_INITDB_ARGS:-} -D "$PGDATA"
+  initdb --username="$user" --pwfile=<(printf '%s\n' "${POSTGRES_PASSWORD:-}") ${POSTGRES_INITDB_ARGS:-} -D "$PGDATA"
   printf '\nhost all all all %s\n' "$method" >>"$PGDATA/pg_hba.conf"
 
   # Initialisation talks through the socket only: nothing on the network sees a half-made database.
