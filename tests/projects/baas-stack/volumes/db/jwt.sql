@@ -1,0 +1,1 @@
+-- jwt: nothing in the fixture

@@ -1,0 +1,1 @@
+-- roles: nothing in the fixture

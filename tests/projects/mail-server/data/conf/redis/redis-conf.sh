@@ -1,0 +1,3 @@
+#!/bin/sh
+echo "requirepass $REDISPASS" > /redis.conf
+exec redis-server /redis.conf
