@@ -78,6 +78,8 @@ pub struct DesiredProxy {
     /// Compose project and container name of the proxy.
     pub name: String,
     pub container: String,
+    /// The proxy's folder in the state of the host.
+    pub folder: String,
     pub compose_file: FileText,
     /// Routes of all environments of this project, one file per project.
     pub site_file: FileText,
@@ -92,6 +94,8 @@ pub struct DesiredProxy {
 pub struct DesiredRoute {
     pub service: String,
     pub hosts: Vec<String>,
-    /// The file whose presence lets requests through; read at request time.
+    /// The file that lets requests through; the proxy reads it with each request.
     pub switch: String,
+    /// What stands in the file: `name:port`, as the proxy dials it.
+    pub address: String,
 }

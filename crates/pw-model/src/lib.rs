@@ -11,6 +11,7 @@ pub mod config;
 pub mod desired;
 pub mod diagnostic;
 pub mod host;
+pub mod layout;
 pub mod name;
 pub mod observed;
 pub mod role;

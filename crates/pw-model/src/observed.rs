@@ -19,8 +19,8 @@ pub struct Observed {
     pub folders: BTreeSet<String>,
     pub group: Option<GroupLimits>,
     pub proxy: ObservedProxy,
-    /// Switch files that exist.
-    pub open_switches: BTreeSet<String>,
+    /// Switch file → the address that it lets requests through to.
+    pub open_switches: BTreeMap<String, String>,
 }
 
 /// A container that carries the labels of the environment's Compose project.
@@ -65,8 +65,8 @@ pub enum Health {
 pub struct ObservedProxy {
     pub running: bool,
     pub networks: BTreeSet<String>,
-    /// Hash of the configuration that Caddy says it runs, after our own normalising; `None` when it does not answer.
-    pub loaded: Option<String>,
+    /// True when Caddy runs the configuration that the site files, with ours as desired, make.
+    pub current: bool,
 }
 
 impl Container {

@@ -1,1 +1,17 @@
+//! Every decision: what to render, which steps to take, in which order, and how to take them back.
+//!
+//! Route: [`wall`] renders one isolated Compose file per environment; [`proxy`] writes Caddy's
+//! configuration; [`up`], [`down`] and [`destroy`] compare Desired with Observed and answer a [`Plan`].
+//!
+//! Pure: no clock, no file, no process, no random number. The same input gives the same plan, on any machine.
 
+pub mod proxy;
+pub mod step;
+pub mod wall;
+
+pub use step::{Action, Plan, Step, Undo};
+
+/// Hash of a text as it is compared everywhere: blake3, 32 hexadecimal digits.
+pub fn hash(text: &str) -> String {
+    blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
+}

@@ -1,0 +1,92 @@
+//! Where Partywall keeps its files. One place, so that no path is put together twice.
+
+use crate::name::{EnvironmentName, ProjectName};
+
+/// The state folder of a host and the paths below it.
+///
+/// ```text
+/// ROOT/projects/PROJECT/{journal.db, lock, store/HASH}
+/// ROOT/projects/PROJECT/ENVIRONMENT/{compose.yaml, secrets/, binds/}
+/// ROOT/proxy/NAME/{compose.yaml, lock, sites/PROJECT.json, switch/COMPOSE_PROJECT/SERVICE, config/caddy.json, run/admin.sock}
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    root: String,
+}
+
+impl Layout {
+    /// `root` is absolute, such as `/var/lib/partywall`.
+    pub fn new(root: impl Into<String>) -> Self {
+        Self { root: root.into().trim_end_matches('/').to_owned() }
+    }
+
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    pub fn project(&self, project: &ProjectName) -> String {
+        format!("{}/projects/{project}", self.root)
+    }
+
+    pub fn journal(&self, project: &ProjectName) -> String {
+        format!("{}/journal.db", self.project(project))
+    }
+
+    pub fn lock(&self, project: &ProjectName) -> String {
+        format!("{}/lock", self.project(project))
+    }
+
+    /// Texts by hash: every file that was ever installed, so that it can be installed again.
+    pub fn store(&self, project: &ProjectName) -> String {
+        format!("{}/store", self.project(project))
+    }
+
+    pub fn environment(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
+        format!("{}/{environment}", self.project(project))
+    }
+
+    pub fn compose_file(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
+        format!("{}/compose.yaml", self.environment(project, environment))
+    }
+
+    pub fn secrets(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
+        format!("{}/secrets", self.environment(project, environment))
+    }
+
+    /// Folders that stand in for production's bind mounts in another environment.
+    pub fn binds(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
+        format!("{}/binds", self.environment(project, environment))
+    }
+
+    pub fn proxy(&self, name: &str) -> String {
+        format!("{}/proxy/{name}", self.root)
+    }
+
+    pub fn proxy_compose_file(&self, name: &str) -> String {
+        format!("{}/compose.yaml", self.proxy(name))
+    }
+
+    pub fn sites(&self, name: &str) -> String {
+        format!("{}/sites", self.proxy(name))
+    }
+
+    pub fn site_file(&self, name: &str, project: &ProjectName) -> String {
+        format!("{}/{project}.json", self.sites(name))
+    }
+
+    pub fn switches(&self, name: &str) -> String {
+        format!("{}/switch", self.proxy(name))
+    }
+
+    pub fn switch(&self, name: &str, compose_project: &str, service: &str) -> String {
+        format!("{}/{compose_project}/{service}", self.switches(name))
+    }
+
+    pub fn caddy_config(&self, name: &str) -> String {
+        format!("{}/config/caddy.json", self.proxy(name))
+    }
+
+    pub fn caddy_socket(&self, name: &str) -> String {
+        format!("{}/run/admin.sock", self.proxy(name))
+    }
+}

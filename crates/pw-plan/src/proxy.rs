@@ -1,0 +1,270 @@
+//! Caddy's configuration: one server for all environments of all projects of the host.
+//!
+//! A configuration change of Caddy cuts keep-alive connections and websockets of every site, so
+//! what changes often is not in it: each route reads a switch file with every request. Present, it
+//! holds the address to dial; absent, the visitor gets a page that says the environment is down.
+
+use pw_model::config::{Class, Config, Environment, Proxy, TlsMode};
+use pw_model::desired::{DesiredProxy, FileText};
+use pw_model::layout::Layout;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// Websockets outlive a configuration change by this long.
+const STREAM_CLOSE_DELAY: &str = "1h";
+/// Requests in flight when Caddy stops or reloads get this long.
+const GRACE_PERIOD: &str = "30s";
+/// Where the proxy's folder is mounted in its container; only the parts that it reads.
+const MOUNTED: &str = "/etc/partywall";
+
+/// The routes of one project, as kept in its site file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Site {
+    pub project: String,
+    pub proxy: Proxy,
+    pub routes: Vec<SiteRoute>,
+}
+
+/// One service under its public names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SiteRoute {
+    pub environment: String,
+    pub class: Class,
+    pub service: String,
+    pub hosts: Vec<String>,
+    /// `compose-project/service`, below the switch folder.
+    pub switch: String,
+}
+
+/// The routes of all environments, running or not, so that starting one changes no configuration.
+pub fn site(config: &Config) -> Site {
+    let routes = config.environments_in_order().into_iter().flat_map(|(name, environment)| {
+        let compose_project = config.compose_project(name);
+        environment.routes.iter().map(move |(service, route)| SiteRoute {
+            environment: name.to_string(),
+            class: environment.class(name),
+            service: service.to_string(),
+            hosts: route.hosts().into_iter().map(str::to_lowercase).collect(),
+            switch: format!("{compose_project}/{service}"),
+        })
+    });
+    Site { project: config.project.to_string(), proxy: config.proxy.clone(), routes: routes.collect() }
+}
+
+/// The proxy as one environment needs it.
+pub fn desired(
+    config: &Config,
+    environment: &Environment,
+    edge: &str,
+    layout: &Layout,
+) -> Option<DesiredProxy> {
+    if environment.routes.is_empty() {
+        return None;
+    }
+    let name = &config.proxy.name;
+    let site_text = serde_json::to_string_pretty(&site(config)).unwrap_or_default() + "\n";
+    Some(DesiredProxy {
+        name: name.clone(),
+        container: name.clone(),
+        folder: layout.proxy(name),
+        compose_file: FileText {
+            path: layout.proxy_compose_file(name),
+            text: compose_text(&config.proxy, layout),
+        },
+        site_file: FileText { path: layout.site_file(name, &config.project), text: site_text },
+        networks: if config.proxy.admin.is_none() { vec![edge.to_owned()] } else { Vec::new() },
+        external_admin: config.proxy.admin.clone(),
+    })
+}
+
+fn compose_text(proxy: &Proxy, layout: &Layout) -> String {
+    let folder = layout.proxy(&proxy.name);
+    let port = |number: u16| json!(format!("{}:{number}:{number}", proxy.address));
+    let mut ports = vec![port(proxy.http_port)];
+    if proxy.tls != TlsMode::Off {
+        ports.push(port(proxy.https_port));
+        ports.push(json!(format!("{}:{}:{}/udp", proxy.address, proxy.https_port, proxy.https_port)));
+    }
+    let bind = |part: &str, read_only: bool| json!({"type": "bind", "source": format!("{folder}/{part}"), "target": format!("{MOUNTED}/{part}"), "read_only": read_only});
+    let model = json!({
+        "name": proxy.name,
+        "services": { "caddy": {
+            "image": proxy.image,
+            "container_name": proxy.name,
+            "command": ["caddy", "run", "--config", format!("{MOUNTED}/config/caddy.json")],
+            "restart": "unless-stopped",
+            "stop_grace_period": "40s",
+            "ports": ports,
+            "labels": {"partywall.proxy": proxy.name},
+            "volumes": [
+                // Folders, not files: a mounted file would pin the inode and miss what a rename puts in its place.
+                bind("config", true), bind("switch", true), bind("run", false),
+                {"type": "volume", "source": "data", "target": "/data"},
+                {"type": "volume", "source": "state", "target": "/config"},
+            ],
+            "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}},
+        }},
+        "volumes": {"data": {}, "state": {}},
+    });
+    crate::wall::yaml(&model)
+}
+
+/// The whole configuration of our Caddy, from the site files of all projects.
+pub fn configuration(sites: &[Site]) -> Value {
+    let Some(proxy) = sites.first().map(|site| &site.proxy) else { return json!({}) };
+    let routes: Vec<Value> =
+        all_routes(sites).map(|route| route_json(route, &format!("{MOUNTED}/switch"), proxy.tls)).collect();
+    let listen = if proxy.tls == TlsMode::Off { proxy.http_port } else { proxy.https_port };
+    let mut server = json!({
+        "listen": [format!(":{listen}")],
+        "routes": routes,
+        "errors": {"routes": [{"handle": [unavailable_page()]}]},
+    });
+    if proxy.tls == TlsMode::Off {
+        server["automatic_https"] = json!({"disable": true});
+    }
+    let mut apps = json!({
+        "http": {"http_port": proxy.http_port, "https_port": proxy.https_port, "grace_period": GRACE_PERIOD, "servers": {"partywall": server}},
+        "pki": {"certificate_authorities": {"local": {"install_trust": false}}},
+    });
+    if proxy.tls != TlsMode::Off {
+        apps["tls"] = json!({"automation": {"policies": policies(sites, proxy)}});
+    }
+    json!({
+        "admin": {"listen": format!("unix/{MOUNTED}/run/admin.sock|0600"), "config": {"persist": false}},
+        "logging": {"logs": {"default": {"level": "WARN"}}},
+        "apps": apps,
+        "storage": {"module": "file_system", "root": "/data/caddy"},
+    })
+}
+
+fn all_routes(sites: &[Site]) -> impl Iterator<Item = &SiteRoute> {
+    sites.iter().flat_map(|site| &site.routes)
+}
+
+/// The routes of one project for a Caddy that the user runs on the host, each with an `@id` of ours.
+pub fn external_routes(site: &Site, switches: &str) -> Vec<Value> {
+    let routes = site.routes.iter();
+    routes
+        .map(|route| {
+            let mut json = route_json(route, switches, site.proxy.tls);
+            json["@id"] = json!(external_id(&site.project, &route.switch));
+            json
+        })
+        .collect()
+}
+
+/// The `@id` of a route in the user's Caddy.
+pub fn external_id(project: &str, switch: &str) -> String {
+    format!("partywall-{project}-{}", switch.replace('/', "-"))
+}
+
+fn route_json(route: &SiteRoute, switches: &str, tls: TlsMode) -> Value {
+    let switch = format!("{switches}/{}", route.switch);
+    let mut handlers = headers(route, tls);
+    handlers.push(json!({
+        "handler": "subroute",
+        "routes": [
+            {
+                "match": [{"file": {"root": switches, "try_files": [format!("/{}", route.switch)]}}],
+                "handle": [{
+                    "handler": "reverse_proxy",
+                    "upstreams": [{"dial": format!("{{file.{switch}}}")}],
+                    "stream_close_delay": STREAM_CLOSE_DELAY,
+                    // Applications commonly close idle connections after 5 s; the proxy must be first, or requests die on a closed one.
+                    "transport": {"protocol": "http", "keep_alive": {"idle_timeout": "4s"}},
+                }],
+                "terminal": true,
+            },
+            {"handle": [unavailable_page()]},
+        ],
+    }));
+    json!({"match": [{"host": route.hosts}], "handle": handlers, "terminal": true})
+}
+
+/// Security headers that the application did not set itself, and no indexing beside production.
+fn headers(route: &SiteRoute, tls: TlsMode) -> Vec<Value> {
+    let mut defaults = vec![
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Frame-Options", "SAMEORIGIN"),
+        ("Referrer-Policy", "strict-origin-when-cross-origin"),
+    ];
+    if route.class == Class::Production && tls != TlsMode::Off {
+        // Without includeSubDomains: development may live on a subdomain.
+        defaults.push(("Strict-Transport-Security", "max-age=31536000"));
+    }
+    let mut handlers: Vec<Value> = defaults
+        .into_iter()
+        .map(|(name, value)| json!({"handler": "headers", "response": {"deferred": true, "require": {"headers": {name: null}}, "set": {name: [value]}}}))
+        .collect();
+    if route.class != Class::Production {
+        handlers.push(json!({"handler": "headers", "response": {"deferred": true, "set": {"X-Robots-Tag": ["noindex, nofollow"]}}}));
+    }
+    handlers.push(json!({"handler": "headers", "response": {"deferred": true, "delete": ["Server"]}}));
+    handlers
+}
+
+fn unavailable_page() -> Value {
+    json!({
+        "handler": "static_response",
+        "status_code": 503,
+        "headers": {"Retry-After": ["5"], "Content-Type": ["text/html; charset=utf-8"], "Cache-Control": ["no-store"]},
+        "body": "<!doctype html><meta name=viewport content=\"width=device-width\"><title>Not running</title><style>body{font:16px/1.5 system-ui;max-width:32rem;margin:20vh auto;padding:0 1rem;color-scheme:light dark}</style><h1>Not running</h1><p>This environment is stopped or starting. Try again in a moment.</p>\n",
+    })
+}
+
+/// Certificate policies: who signs which names. What no policy names is signed by the public authority.
+fn policies(sites: &[Site], proxy: &Proxy) -> Vec<Value> {
+    let hosts = |wanted: &dyn Fn(&SiteRoute, &str) -> bool| -> Vec<String> {
+        all_routes(sites)
+            .flat_map(|route| {
+                route.hosts.iter().filter(|host| wanted(route, host)).cloned().collect::<Vec<_>>()
+            })
+            .collect()
+    };
+    let internal = hosts(&|_, host| proxy.tls == TlsMode::Internal || is_local(host));
+    let staging = hosts(&|route, host| {
+        proxy.tls == TlsMode::AcmeStaging && route.class != Class::Production && !is_local(host)
+    });
+    let mut policies = Vec::new();
+    if !internal.is_empty() {
+        policies.push(json!({"subjects": internal, "issuers": [{"module": "internal"}]}));
+    }
+    if !staging.is_empty() {
+        let issuer = acme(proxy, Some("https://acme-staging-v02.api.letsencrypt.org/directory"));
+        policies.push(json!({"subjects": staging, "issuers": [issuer]}));
+    }
+    policies.push(json!({"issuers": [acme(proxy, None)]}));
+    policies
+}
+
+fn acme(proxy: &Proxy, authority: Option<&str>) -> Value {
+    let mut issuer = json!({"module": "acme"});
+    if let Some(email) = &proxy.email {
+        issuer["email"] = json!(email);
+    }
+    if let Some(authority) = authority {
+        issuer["ca"] = json!(authority);
+    }
+    issuer
+}
+
+/// Names that no public authority signs (RFC 2606, RFC 6761, RFC 8375).
+fn is_local(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or(host);
+    matches!(last, "localhost" | "local" | "internal" | "test" | "example" | "invalid")
+        || host.ends_with(".home.arpa")
+}
+
+/// The same value with the keys of every object sorted, so that what Caddy answers compares with what it was given.
+pub fn canonical(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            Value::Object(keys.into_iter().map(|key| (key.clone(), canonical(&map[key]))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(canonical).collect()),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,285 @@
+//! The plan: steps in order, each with what it does, how it is undone, and why.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use pw_model::desired::GroupLimits;
+use serde::{Deserialize, Serialize};
+
+/// One call to the outside world. Closed, and idempotent by contract: doing it twice is doing it once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum Action {
+    /// Puts the stored text with this hash at `path`, atomically, readable by the owner only.
+    InstallFile {
+        path: String,
+        hash: String,
+    },
+    /// Stores the present content of `path` under its hash, so that it can be installed again.
+    KeepFile {
+        path: String,
+        hash: String,
+    },
+    RemoveFile {
+        path: String,
+    },
+    MakeFolder {
+        path: String,
+    },
+    /// Removes the folder if it is empty; what somebody wrote into it stays.
+    RemoveFolder {
+        path: String,
+    },
+    /// Removes the folder with all that is in it.
+    RemoveTree {
+        path: String,
+    },
+    /// Writes a fresh random value to `path` unless there is a file.
+    GenerateSecret {
+        path: String,
+    },
+    LimitGroup {
+        limits: GroupLimits,
+    },
+    RemoveGroup {
+        path: String,
+    },
+    /// Pulls the images of these services where the engine does not have them.
+    PullImages {
+        compose: ComposeRun,
+        services: Vec<String>,
+    },
+    BuildImages {
+        compose: ComposeRun,
+        services: Vec<String>,
+    },
+    /// Creates, recreates or starts the services, as Compose finds necessary.
+    StartServices {
+        compose: ComposeRun,
+        services: Vec<String>,
+    },
+    /// Waits until each service is healthy (or runs, where it has no healthcheck; or ended well, for a job).
+    AwaitServices {
+        project: String,
+        services: Vec<String>,
+        timeout_seconds: u64,
+    },
+    /// Stops and removes the containers of the services; volumes stay.
+    RemoveServices {
+        project: String,
+        services: Vec<String>,
+    },
+    RemoveNetworks {
+        project: String,
+        names: Vec<String>,
+    },
+    /// Removes volumes with their data.
+    RemoveVolumes {
+        project: String,
+        names: Vec<String>,
+    },
+    JoinNetwork {
+        container: String,
+        network: String,
+    },
+    LeaveNetwork {
+        container: String,
+        network: String,
+    },
+    /// Makes Caddy run what the site files describe; `folder` is the proxy's, `admin` that of the user's own Caddy.
+    LoadProxy {
+        folder: String,
+        admin: Option<String>,
+    },
+    /// Lets requests through to a service at `name:port`.
+    OpenSwitch {
+        path: String,
+        service: String,
+        address: String,
+    },
+    CloseSwitch {
+        path: String,
+        service: String,
+    },
+}
+
+/// Which Compose project, from which file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComposeRun {
+    pub project: String,
+    pub file: String,
+}
+
+/// How a step is taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "undo", rename_all = "kebab-case")]
+pub enum Undo {
+    /// Nothing was changed, or what was changed harms nobody.
+    Nothing,
+    /// Taken in this order.
+    By { actions: Vec<Action> },
+    /// It cannot be taken back; `saved_as` says where what is lost can be found, if anywhere.
+    Impossible { saved_as: Option<String> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    pub does: Action,
+    pub undo: Undo,
+    pub because: String,
+}
+
+/// What will be done, for one environment. Names are chosen here, never while executing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// `up`, `down`, `destroy`.
+    pub operation: String,
+    pub project: String,
+    pub environment: String,
+    /// Hash of what was desired and observed; `apply` refuses when the host has moved on.
+    pub basis: String,
+    pub steps: Vec<Step>,
+    /// Texts by hash that steps install. Kept out of the journal, since Compose files hold secrets.
+    #[serde(skip)]
+    pub texts: BTreeMap<String, String>,
+}
+
+impl Step {
+    pub fn new(does: Action, undo: Undo, because: impl Into<String>) -> Self {
+        Self { does, undo, because: because.into() }
+    }
+}
+
+impl Undo {
+    pub fn by(action: Action) -> Self {
+        Self::By { actions: vec![action] }
+    }
+}
+
+/// A plan that must not be carried out; a mistake of the planner, not of the user.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("step {number} cannot be undone, and step {later} after it can")]
+pub struct UnsafeOrder {
+    number: usize,
+    later: usize,
+}
+
+impl Plan {
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Refuses a plan in which a step that cannot be undone stands before one that changes something and can.
+    pub fn lint(&self) -> Result<(), UnsafeOrder> {
+        let lost = |step: &Step| matches!(step.undo, Undo::Impossible { saved_as: None });
+        let Some(first) = self.steps.iter().position(lost) else { return Ok(()) };
+        match self.steps.iter().skip(first).position(|step| matches!(step.undo, Undo::By { .. })) {
+            Some(offset) => Err(UnsafeOrder { number: first + 1, later: first + offset + 1 }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.steps.iter().enumerate().try_for_each(|(index, step)| writeln!(f, "{}. {step}", index + 1))
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} | undo: {} | {}", self.does, self.undo, self.because)
+    }
+}
+
+impl fmt::Display for Undo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("-"),
+            Self::By { actions } => f.write_str(&list(actions, ", then ")),
+            Self::Impossible { saved_as: None } => f.write_str("impossible"),
+            Self::Impossible { saved_as: Some(place) } => write!(f, "impossible, saved as {place}"),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InstallFile { path, hash } => write!(f, "write {path} ({})", short(hash)),
+            Self::KeepFile { path, .. } => write!(f, "keep a copy of {path}"),
+            Self::RemoveFile { path } | Self::RemoveFolder { path } => write!(f, "remove {path}"),
+            Self::RemoveTree { path } => write!(f, "remove {path} with all in it"),
+            Self::MakeFolder { path } => write!(f, "make folder {path}"),
+            Self::GenerateSecret { path } => write!(f, "generate secret {path}"),
+            Self::LimitGroup { limits } => {
+                write!(f, "limit control group {}{}", limits.path, ceilings(limits))
+            }
+            Self::RemoveGroup { path } => write!(f, "remove control group {path}"),
+            Self::PullImages { services, .. } => write!(f, "pull images of {}", services.join(", ")),
+            Self::BuildImages { services, .. } => write!(f, "build images of {}", services.join(", ")),
+            Self::StartServices { services, .. } => write!(f, "start {}", services.join(", ")),
+            Self::AwaitServices { services, .. } => write!(f, "wait for {}", services.join(", ")),
+            Self::RemoveServices { services, .. } => write!(f, "stop and remove {}", services.join(", ")),
+            Self::RemoveNetworks { names, .. } => write!(f, "remove networks {}", names.join(", ")),
+            Self::RemoveVolumes { names, .. } => {
+                write!(f, "remove volumes {} with their data", names.join(", "))
+            }
+            Self::JoinNetwork { container, network } => write!(f, "join {container} to {network}"),
+            Self::LeaveNetwork { container, network } => write!(f, "take {container} off {network}"),
+            Self::LoadProxy { .. } => f.write_str("load the proxy's configuration"),
+            Self::OpenSwitch { service, address, .. } => write!(f, "open route to {service} at {address}"),
+            Self::CloseSwitch { service, .. } => write!(f, "close route to {service}"),
+        }
+    }
+}
+
+fn list(actions: &[Action], between: &str) -> String {
+    actions.iter().map(ToString::to_string).collect::<Vec<_>>().join(between)
+}
+
+fn short(hash: &str) -> &str {
+    &hash[..hash.len().min(8)]
+}
+
+fn ceilings(limits: &GroupLimits) -> String {
+    let mut parts = Vec::new();
+    parts.push(if limits.cpu_idle { "idle class".into() } else { format!("weight {}", limits.cpu_weight) });
+    parts.extend(limits.cpu_ceiling.map(|cpus| format!("{cpus} CPUs")));
+    parts.extend(limits.memory_ceiling.map(|memory| format!("{memory}")));
+    parts.extend(limits.memory_protection.map(|memory| format!("{memory} protected")));
+    parts.extend(limits.process_ceiling.map(|count| format!("{count} processes")));
+    format!(": {}", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(steps: Vec<Step>) -> Plan {
+        Plan {
+            operation: "test".into(),
+            project: "shop".into(),
+            environment: "development".into(),
+            basis: String::new(),
+            steps,
+            texts: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_lost_must_come_last() {
+        let lose = Step::new(
+            Action::RemoveVolumes { project: "p".into(), names: vec!["v".into()] },
+            Undo::Impossible { saved_as: None },
+            "asked for",
+        );
+        let keep = Step::new(
+            Action::MakeFolder { path: "/f".into() },
+            Undo::by(Action::RemoveFolder { path: "/f".into() }),
+            "needed",
+        );
+        assert!(plan(vec![keep.clone(), lose.clone()]).lint().is_ok());
+        assert!(plan(vec![lose, keep]).lint().is_err());
+    }
+}
