@@ -49,6 +49,7 @@ build_base() {
   [ "$(id -u)" = 0 ] || die 'no image registry answers, and building the base image needs root: run ./x setup as root once'
   need_tools debootstrap:debootstrap
   local uri security root
+  apt_update
   uri=$(apt_uri '')
   security=$(apt_uri -security)
   [ -n "$uri" ] || die "this machine's apt sources name no Debian mirror: cannot build the base image"

@@ -26,8 +26,15 @@ apt_install() {
   command -v apt-get >/dev/null || die "please install: $*"
   [ "$(id -u)" = 0 ] || die "please install (or run ./x setup as root): $*"
   say "installing $*"
-  [ -n "${apt_updated:-}" ] || { quietly apt-get update && apt_updated=1; }
+  apt_update
   quietly env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+}
+
+apt_updated=
+apt_update() { # once per run
+  [ -z "$apt_updated" ] || return 0
+  quietly apt-get update
+  apt_updated=1
 }
 
 quietly() { # runs a command, shows its output only when it fails
@@ -48,11 +55,13 @@ compose_new_enough() {
 }
 
 # The address of a Debian suite's mirror, as this machine's own apt sources have it (either format).
+# apt tells only once it has fetched its lists: call apt_update first.
 apt_uri() { # SUFFIX: '' or -security
   local uri
-  uri=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-    awk -v suite="$(. /etc/os-release && echo "$VERSION_CODENAME")$1" '$2 == suite && $3 == "main" && !seen++ {print $1}')
-  case $uri in mirror+file:*) uri=$(grep -v '^#' "${uri#mirror+file:}" | awk 'NF && !seen++ {print $1}') ;; esac
+  uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Component: main' \
+    "Codename: $(. /etc/os-release && echo "$VERSION_CODENAME")$1" | awk '!seen++')
+  uri=${uri%/}
+  case $uri in mirror+file:*) uri=$(awk '/^[^#]/ && !seen++ {print $1}' "${uri#mirror+file:}") ;; esac
   echo "${uri%/}"
 }
 
@@ -60,6 +69,7 @@ install_engine() {
   local work uri
   [ "$(id -u)" = 0 ] || die 'Docker Engine 26 or later with Compose 2.20 or later is needed: install it, or run ./x setup as root on Debian 12'
   grep -qs '^ID=debian' /etc/os-release || die 'Docker Engine 26 or later with Compose 2.20 or later is needed: please install it'
+  apt_update
   uri=$(apt_uri '')
   [ -n "$uri" ] || die "this machine's apt sources name no Debian mirror with the main component"
 
@@ -94,7 +104,7 @@ install_engine() {
 }
 
 start_engine() {
-  local tries pid=''
+  local tries pid='' state='did not answer (docker info) within a minute'
   [ "$(id -u)" = 0 ] || die 'the Docker engine does not answer (docker info): start it, or run ./x setup as root'
   need_tools iptables:iptables
   say 'starting the Docker engine'
@@ -107,11 +117,11 @@ start_engine() {
   fi
   for ((tries = 0; tries < 120; tries++)); do
     ! engine_answers || return 0
-    [ -z "$pid" ] || kill -0 "$pid" 2>/dev/null || break
+    [ -z "$pid" ] || kill -0 "$pid" 2>/dev/null || { state='ended at once'; break; }
     sleep 0.5
   done
   [ ! -f $ENGINE_LOG ] || tail -n 15 $ENGINE_LOG >&2
-  die "the Docker engine did not answer (docker info) within a minute; its log: $([ -n "$pid" ] && echo $ENGINE_LOG || echo 'journalctl -u docker')"
+  die "the Docker engine $state; its log: $([ -n "$pid" ] && echo $ENGINE_LOG || echo 'journalctl -u docker')"
 }
 
 write_unit() {
