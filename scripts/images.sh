@@ -3,7 +3,7 @@
 
 IMAGE_NAMES=(postgres redis mosquitto caddy rust debian) # each a folder in demo/images
 BASE_SUITE=trixie
-BASE_VERSION=1 # raise it to have every machine rebuild all images
+BASE_VERSION=2 # raise it to have every machine rebuild all images
 STAMP=partywall.demo.stamp
 
 images_ready() {
