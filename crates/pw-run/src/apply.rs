@@ -16,8 +16,17 @@ pub enum Outcome {
     TakenBack,
     /// A step failed and taking back failed too; the journal keeps the plan for `resume` or `abandon`.
     Stuck { error: Option<Failure>, undo_error: Failure },
-    /// Nothing was done, or nothing more: the journal could not be written.
-    Unrecorded { error: JournalFailure },
+    /// The journal could not be written, so nothing more was done; `host` says how it stands.
+    Unrecorded { error: JournalFailure, host: Standing },
+}
+
+/// How the host stands after a run that the journal does not know the end of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    AsBefore,
+    AsWanted,
+    /// A plan that was cut off earlier is still half done; nothing was added to that.
+    Between,
 }
 
 /// Told about each step as it goes, for the printer.
@@ -38,6 +47,21 @@ struct Run<'a, W, J, P> {
     progress: &'a mut P,
 }
 
+/// Why going back ended early.
+enum Halt {
+    World(Failure),
+    Journal(JournalFailure),
+}
+
+/// What going back does when the journal cannot be written.
+#[derive(Clone, Copy, PartialEq)]
+enum Unwritten {
+    /// Goes on: this very run changed the host, and leaving it between is worse than a gap in the journal.
+    GoOn,
+    /// Stops: the host was between before, and may wait until the journal can be written.
+    Stop,
+}
+
 /// Carries out the whole plan, or takes back what was done.
 pub async fn apply(
     plan: &Plan,
@@ -52,12 +76,12 @@ pub async fn apply(
     }
     let id = match journal.begin(plan) {
         Ok(id) => id,
-        Err(error) => return Outcome::Unrecorded { error },
+        Err(error) => return Outcome::Unrecorded { error, host: Standing::AsBefore },
     };
     Run { id, plan, world, journal, progress }.forward(0).await
 }
 
-/// Goes on where a run was cut off. The step that had started is done again.
+/// Goes on where a run was cut off, in the direction in which it went. The step that had started is done again.
 pub async fn resume(
     left: &Unfinished,
     world: &mut impl Perform,
@@ -69,11 +93,10 @@ pub async fn resume(
         Err(outcome) => return outcome,
     };
     let mut run = Run { id: left.id, plan: &left.plan, world, journal, progress };
-    if going_back(&states) {
-        return run.back(&states, None).await;
+    match way_forward(left, &states) {
+        Some(next) => run.forward(next).await,
+        None => run.back(&states, None, Unwritten::Stop).await,
     }
-    let next = states.iter().position(|state| *state != StepState::Done).unwrap_or(states.len());
-    run.forward(next).await
 }
 
 /// Takes back every step that ran or may have run.
@@ -83,19 +106,30 @@ pub async fn abandon(
     journal: &mut impl Journal,
     progress: &mut impl Progress,
 ) -> Outcome {
-    match states(left) {
-        Ok(states) => {
-            Run { id: left.id, plan: &left.plan, world, journal, progress }.back(&states, None).await
-        }
-        Err(outcome) => outcome,
-    }
+    let states = match states(left) {
+        Ok(states) => states,
+        Err(outcome) => return outcome,
+    };
+    let mut run = Run { id: left.id, plan: &left.plan, world, journal, progress };
+    run.back(&states, None, Unwritten::Stop).await
 }
 
-/// True when the plan was already being taken back: then there is no way forward any more.
-fn going_back(states: &[StepState]) -> bool {
-    states.iter().any(|state| {
-        matches!(state, StepState::Undoing | StepState::Undone | StepState::Stuck | StepState::Failed)
-    })
+/// The step to go on with, or `None` when there is only the way back.
+///
+/// Going back runs from the last step to the first, so the first step that is not done tells the direction.
+fn way_forward(left: &Unfinished, states: &[StepState]) -> Option<usize> {
+    let Some(next) = states.iter().position(|state| *state != StepState::Done) else {
+        return Some(states.len());
+    };
+    let impossible = matches!(left.plan.steps[next].undo, Undo::Impossible { .. });
+    let forward = match states[next] {
+        _ if left.gap => false,
+        StepState::Waiting | StepState::Started | StepState::Done => true,
+        // Going back never passes such a step, so all before it stands: forward is the only way.
+        StepState::Failed | StepState::Undoing | StepState::Stuck => impossible,
+        StepState::Undone => false,
+    };
+    forward.then_some(next)
 }
 
 fn states(left: &Unfinished) -> Result<Vec<StepState>, Outcome> {
@@ -115,10 +149,8 @@ impl<W: Perform, J: Journal, P: Progress> Run<'_, W, J, P> {
             }
             if let Err(error) = self.world.perform(&self.plan.steps[number].does).await {
                 states[number] = StepState::Failed;
-                let noted = self.record(Event::Failed(number), Some(&error.to_string()));
-                // When even the failure cannot be written, going back needs no journal: undo is idempotent.
-                drop(noted);
-                return self.back(&states, Some((number, error))).await;
+                drop(self.record(Event::Failed(number), Some(&error.to_string())));
+                return self.back(&states, Some((number, error)), Unwritten::GoOn).await;
             }
             states[number] = StepState::Done;
             if let Err(error) = self.record(Event::Done(number), None) {
@@ -127,50 +159,68 @@ impl<W: Perform, J: Journal, P: Progress> Run<'_, W, J, P> {
         }
         match self.record(Event::Applied, None) {
             Ok(()) => Outcome::Applied,
-            Err(error) => Outcome::Unrecorded { error },
+            Err(error) => Outcome::Unrecorded { error, host: Standing::AsWanted },
         }
     }
 
     /// The journal cannot be written (a full disk): what was done is taken back as far as it goes.
     async fn stop_unrecorded(&mut self, states: &[StepState], error: JournalFailure) -> Outcome {
-        match self.back(states, None).await {
+        match self.back(states, None, Unwritten::GoOn).await {
             Outcome::Stuck { undo_error, .. } => Outcome::Stuck {
-                error: Some(Failure::new(error.to_string()).because(error.source)),
+                error: Some(Failure { what: error.to_string(), hint: error.hint, source: Some(error.source) }),
                 undo_error,
             },
-            _ => Outcome::Unrecorded { error },
+            _ => Outcome::Unrecorded { error, host: Standing::AsBefore },
         }
     }
 
-    async fn back(&mut self, states: &[StepState], failed: Option<(usize, Failure)>) -> Outcome {
+    async fn back(
+        &mut self,
+        states: &[StepState],
+        failed: Option<(usize, Failure)>,
+        unwritten: Unwritten,
+    ) -> Outcome {
         for number in (0..self.plan.steps.len()).rev() {
             if matches!(states[number], StepState::Waiting | StepState::Undone) {
                 continue;
             }
-            if let Err(undo_error) = self.take_back(number).await {
-                return Outcome::Stuck { error: failed.map(|(_, error)| error), undo_error };
+            match self.take_back(number, unwritten).await {
+                Ok(()) => {}
+                Err(Halt::World(undo_error)) => {
+                    return Outcome::Stuck { error: failed.map(|(_, error)| error), undo_error };
+                }
+                Err(Halt::Journal(error)) => return Outcome::Unrecorded { error, host: Standing::Between },
             }
         }
         // Left unwritten, the plan stays in the journal as unfinished, and `abandon` finds nothing left to do.
-        drop(self.record(Event::TakenBack, None));
-        match failed {
-            Some((step, error)) => Outcome::Undone { step, error },
-            None => Outcome::TakenBack,
+        let ended = self.record(Event::TakenBack, None);
+        match (failed, ended) {
+            (Some((step, error)), _) => Outcome::Undone { step, error },
+            (None, Ok(())) => Outcome::TakenBack,
+            (None, Err(error)) => Outcome::Unrecorded { error, host: Standing::AsBefore },
         }
     }
 
-    async fn take_back(&mut self, number: usize) -> Result<(), Failure> {
-        drop(self.record(Event::UndoStarted(number), None));
+    async fn take_back(&mut self, number: usize, unwritten: Unwritten) -> Result<(), Halt> {
+        let noted = self.record(Event::UndoStarted(number), None);
+        let written = noted.is_ok();
+        match noted {
+            Err(error) if unwritten == Unwritten::Stop => return Err(Halt::Journal(error)),
+            Ok(()) | Err(_) => {}
+        }
         let result = match &self.plan.steps[number].undo {
             Undo::Nothing => Ok(()),
             Undo::By { actions } => self.perform_all(actions).await,
             Undo::Impossible { saved_as } => Err(impossible(&self.plan.steps[number], saved_as.as_deref())),
         };
-        match &result {
-            Ok(()) => drop(self.record(Event::Undone(number), None)),
-            Err(error) => drop(self.record(Event::UndoFailed(number), Some(&error.to_string()))),
+        // An end whose beginning is not written would make the journal illegible.
+        if written {
+            drop(match &result {
+                Ok(()) => self.record(Event::Undone(number), None),
+                Err(error) => self.record(Event::UndoFailed(number), Some(&error.to_string())),
+            });
         }
-        result
+        result.map_err(Halt::World)
     }
 
     async fn perform_all(&mut self, actions: &[pw_plan::Action]) -> Result<(), Failure> {
@@ -181,8 +231,9 @@ impl<W: Perform, J: Journal, P: Progress> Run<'_, W, J, P> {
     }
 
     fn record(&mut self, event: Event, detail: Option<&str>) -> Result<(), JournalFailure> {
+        self.journal.record(self.id, &event, detail)?;
         self.progress.event(self.plan, &event);
-        self.journal.record(self.id, &event, detail)
+        Ok(())
     }
 }
 

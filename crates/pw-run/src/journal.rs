@@ -48,6 +48,8 @@ pub struct Unfinished {
     pub id: i64,
     pub plan: Plan,
     pub events: Vec<Event>,
+    /// True when a later write failed: what was done after the last event is unknown, so the only way is back.
+    pub gap: bool,
     /// Seconds since 1970.
     pub begun: i64,
     pub by: String,
@@ -58,14 +60,18 @@ pub struct Unfinished {
 #[error("could not {what} the journal")]
 pub struct JournalFailure {
     pub what: &'static str,
+    /// A command to run or a thing to mend.
+    pub hint: Option<String>,
     #[source]
     pub source: Box<dyn Error + Send + Sync>,
 }
 
 /// Memory that survives a crash. Each call is durable when it returns.
 pub trait Journal {
-    /// Writes the whole plan before its first step; answers the plan's number.
+    /// Writes the whole plan before its first step; answers the plan's number. Refuses while another plan is
+    /// unfinished, which would else be forgotten.
     fn begin(&mut self, plan: &Plan) -> Result<i64, JournalFailure>;
+    /// Writes one event. After a failure the plan counts as having a gap, even where nothing can be written any more.
     fn record(&mut self, plan: i64, event: &Event, detail: Option<&str>) -> Result<(), JournalFailure>;
     fn unfinished(&self) -> Result<Option<Unfinished>, JournalFailure>;
 }
@@ -77,6 +83,8 @@ impl StepState {
         match (self, event) {
             // A started step is started again by `resume`, an undoing one undone again by `abandon`.
             (S::Waiting | S::Started | S::Failed, Event::Started(_)) => Ok(S::Started),
+            // Going back met a step that cannot be undone, and `resume` turned round there.
+            (S::Undoing | S::Undone | S::Stuck, Event::Started(_)) => Ok(S::Started),
             (S::Started, Event::Done(_)) => Ok(S::Done),
             (S::Started, Event::Failed(_)) => Ok(S::Failed),
             (S::Done | S::Failed | S::Started | S::Undoing | S::Stuck, Event::UndoStarted(_)) => {

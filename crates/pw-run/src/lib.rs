@@ -10,6 +10,6 @@ mod apply;
 mod door;
 mod journal;
 
-pub use apply::{Outcome, Progress, abandon, apply, resume};
+pub use apply::{Outcome, Progress, Standing, abandon, apply, resume};
 pub use door::{Failure, Observe, Perform};
 pub use journal::{Event, Illegal, Journal, JournalFailure, StepState, Unfinished, replay};
