@@ -46,20 +46,14 @@ impl Broker {
     /// A post that was lost here all the same is found by the worker later.
     pub fn announce_post(&self, post_id: i64) {
         let message = serde_json::json!({ "post_id": post_id }).to_string();
-        let queued = self
-            .client
-            .try_publish(&self.topic, QoS::AtLeastOnce, false, message);
+        let queued = self.client.try_publish(&self.topic, QoS::AtLeastOnce, false, message);
         if let Err(error) = queued {
             tracing::warn!("post {post_id} was not announced: {error}");
         }
     }
 
     /// Keeps the connection going in a task of its own.
-    pub fn drive(
-        &self,
-        events: EventLoop,
-        on_packet: impl FnMut(Packet) + Send + 'static,
-    ) -> JoinHandle<()> {
+    pub fn drive(&self, events: EventLoop, on_packet: impl FnMut(Packet) + Send + 'static) -> JoinHandle<()> {
         tokio::spawn(drive(events, self.online.clone(), on_packet))
     }
 
@@ -73,11 +67,7 @@ impl Broker {
     }
 }
 
-async fn drive(
-    mut events: EventLoop,
-    online: Arc<AtomicBool>,
-    mut on_packet: impl FnMut(Packet) + Send,
-) {
+async fn drive(mut events: EventLoop, online: Arc<AtomicBool>, mut on_packet: impl FnMut(Packet) + Send) {
     let mut backoff = Backoff::new();
     loop {
         match events.poll().await {

@@ -48,9 +48,7 @@ impl Config {
 
 fn database(environment: &str) -> anyhow::Result<tokio_postgres::Config> {
     let mut config = match given("DATABASE_URL") {
-        Some(url) => url
-            .parse()
-            .map_err(|_| anyhow!("DATABASE_URL is not a PostgreSQL URL"))?,
+        Some(url) => url.parse().map_err(|_| anyhow!("DATABASE_URL is not a PostgreSQL URL"))?,
         None => database_from_parts()?,
     };
     config.application_name(format!("demo-{environment}"));
@@ -75,9 +73,7 @@ fn mqtt(environment: &str) -> anyhow::Result<Mqtt> {
     Ok(Mqtt {
         host: text("MQTT_HOST", "mqtt"),
         port: parsed("MQTT_PORT", 1883)?,
-        prefix: text("MQTT_PREFIX", environment)
-            .trim_matches('/')
-            .to_owned(),
+        prefix: text("MQTT_PREFIX", environment).trim_matches('/').to_owned(),
         client_id: given("MQTT_CLIENT_ID"),
     })
 }
@@ -97,9 +93,7 @@ where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     match given(name) {
-        Some(value) => value
-            .parse()
-            .with_context(|| format!("{name} is not a usable number")),
+        Some(value) => value.parse().with_context(|| format!("{name} is not a usable number")),
         None => Ok(default),
     }
 }

@@ -17,10 +17,7 @@ pub struct ApiError {
 
 impl ApiError {
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-        }
+        Self { status, message: message.into() }
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {
@@ -42,10 +39,7 @@ impl ApiError {
 
     fn unavailable(service: &str, error: &dyn std::error::Error) -> Self {
         tracing::warn!("{service} is unavailable: {error}");
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("{service} is unavailable"),
-        )
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("{service} is unavailable"))
     }
 }
 

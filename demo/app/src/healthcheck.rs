@@ -12,10 +12,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 const REQUEST: &[u8] = b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n";
 
 pub async fn run(port: u16) -> anyhow::Result<()> {
-    let answer = timeout(LIMIT, ask(port))
-        .await
-        .context("no answer in time")?
-        .context("no answer")?;
+    let answer = timeout(LIMIT, ask(port)).await.context("no answer in time")?.context("no answer")?;
     let status = answer.split_whitespace().nth(1).unwrap_or_default();
     if status != "200" {
         bail!("/health answered {status:?}");

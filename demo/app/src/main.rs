@@ -50,13 +50,7 @@ async fn run(command: &str) -> anyhow::Result<()> {
 
 /// One line per event on standard output; LOG_LEVEL chooses how many.
 fn start_logging() {
-    let level = std::env::var("LOG_LEVEL")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(tracing::Level::INFO);
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_ansi(false)
-        .with_target(false)
-        .init();
+    let level =
+        std::env::var("LOG_LEVEL").ok().and_then(|text| text.parse().ok()).unwrap_or(tracing::Level::INFO);
+    tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_target(false).init();
 }

@@ -21,9 +21,7 @@ pub async fn matches(password: String, hash: String) -> anyhow::Result<bool> {
     spawn_blocking(move || {
         let parsed = PasswordHash::new(&hash)
             .map_err(|error| anyhow!("a stored password hash is unreadable: {error}"))?;
-        Ok(Argon2::default()
-            .verify_password(password.as_bytes(), &parsed)
-            .is_ok())
+        Ok(Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok())
     })
     .await
     .context("the hashing task ended early")?

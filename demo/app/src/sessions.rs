@@ -37,9 +37,7 @@ impl Sessions {
     }
 
     pub async fn ping(&self) -> RedisResult<()> {
-        redis::cmd("PING")
-            .query_async(&mut self.redis.clone())
-            .await
+        redis::cmd("PING").query_async(&mut self.redis.clone()).await
     }
 }
 

@@ -43,11 +43,7 @@ impl Vault {
         match write(field, &partial).await {
             Ok(size) => {
                 fs::rename(&partial, self.root.join(&key)).await?;
-                Ok(Stored {
-                    key,
-                    media_type,
-                    size,
-                })
+                Ok(Stored { key, media_type, size })
             }
             Err(error) => {
                 discard(&partial).await;
@@ -95,17 +91,12 @@ async fn discard(path: &PathBuf) {
 fn kind(declared: Option<&str>) -> (&'static str, &'static str) {
     let declared = declared.unwrap_or_default();
     let essence = declared.split(';').next().unwrap_or_default().trim();
-    KINDS
-        .into_iter()
-        .find(|(media_type, _)| *media_type == essence)
-        .unwrap_or(BYTES)
+    KINDS.into_iter().find(|(media_type, _)| *media_type == essence).unwrap_or(BYTES)
 }
 
 fn is_key(text: &str) -> bool {
     !text.starts_with('.')
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.')
 }
 
 #[cfg(test)]

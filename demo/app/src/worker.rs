@@ -50,22 +50,15 @@ struct NewPost {
 
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
-    let client_id = config
-        .mqtt
-        .client_id
-        .clone()
-        .unwrap_or_else(|| format!("demo-{}-worker", config.environment));
+    let client_id =
+        config.mqtt.client_id.clone().unwrap_or_else(|| format!("demo-{}-worker", config.environment));
     let (broker, events) = Broker::new(&config.mqtt, client_id, true);
     let (inbox, tasks) = unbounded_channel();
     let receive = receiver(broker.client.clone(), broker.topic.clone(), inbox);
     let connection = broker.drive(events, receive);
     let app = App::new(config, broker, stop)?;
     let listener = TcpListener::bind(("0.0.0.0", app.config.port)).await?;
-    tracing::info!(
-        "worker of {} release {} started",
-        app.config.environment,
-        app.config.release
-    );
+    tracing::info!("worker of {} release {} started", app.config.environment, app.config.release);
     let health = axum::serve(listener, web::health_only(app.clone()))
         .with_graceful_shutdown(app.stop.clone().cancelled_owned());
     let (served, (), ()) = tokio::join!(health.into_future(), beat(&app), work(&app, tasks));
@@ -74,11 +67,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     Ok(served?)
 }
 
-fn receiver(
-    client: AsyncClient,
-    topic: String,
-    inbox: UnboundedSender<Task>,
-) -> impl FnMut(Packet) + Send {
+fn receiver(client: AsyncClient, topic: String, inbox: UnboundedSender<Task>) -> impl FnMut(Packet) + Send {
     move |packet| {
         let task = match packet {
             Packet::ConnAck(_) => {
@@ -168,8 +157,6 @@ async fn beat(app: &App) {
 async fn beat_once(app: &App, name: &str) -> anyhow::Result<()> {
     let client = app.database.client().await?;
     let config = &app.config;
-    client
-        .execute(BEAT, &[&name, &config.environment, &config.release])
-        .await?;
+    client.execute(BEAT, &[&name, &config.environment, &config.release]).await?;
     Ok(())
 }

@@ -21,10 +21,7 @@ pub async fn download(
     Path(key): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
     let client = app.database.client().await?;
-    let row = client
-        .query_opt(FIND, &[&key, &visitor])
-        .await?
-        .ok_or_else(ApiError::not_found)?;
+    let row = client.query_opt(FIND, &[&key, &visitor]).await?.ok_or_else(ApiError::not_found)?;
     let file = app.vault.open(&key).await?;
     let size = file.metadata().await?.len();
     let headers = AppendHeaders([

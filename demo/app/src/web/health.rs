@@ -15,10 +15,8 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// Without its database the application is unavailable; without cache or
 /// broker it still answers most requests.
 pub async fn health(State(app): State<App>) -> (StatusCode, Json<Value>) {
-    let (database, cache) = tokio::join!(
-        timeout(LIMIT, app.database.ping()),
-        timeout(LIMIT, app.sessions.ping())
-    );
+    let (database, cache) =
+        tokio::join!(timeout(LIMIT, app.database.ping()), timeout(LIMIT, app.sessions.ping()));
     let database = matches!(database, Ok(Ok(())));
     let cache = matches!(cache, Ok(Ok(())));
     let broker = app.broker.is_online();

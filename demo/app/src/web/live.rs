@@ -56,10 +56,7 @@ fn tick(app: &App, sequence: u64) -> Message {
 
 /// Sends the close frame and waits a moment for the other side's.
 async fn say_goodbye(mut socket: WebSocket) {
-    let frame = CloseFrame {
-        code: RESTART,
-        reason: Utf8Bytes::from_static("restarting"),
-    };
+    let frame = CloseFrame { code: RESTART, reason: Utf8Bytes::from_static("restarting") };
     if socket.send(Message::Close(Some(frame))).await.is_ok() {
         let answered = async { while let Some(Ok(_)) = socket.recv().await {} };
         if timeout(SECOND, answered).await.is_err() {

@@ -51,8 +51,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 /// Serves until SIGTERM, then lets requests in flight finish, within a limit.
 async fn serve(listener: TcpListener, app: &App) -> std::io::Result<()> {
-    let server = axum::serve(listener, router(app.clone()))
-        .with_graceful_shutdown(app.stop.clone().cancelled_owned());
+    let server =
+        axum::serve(listener, router(app.clone())).with_graceful_shutdown(app.stop.clone().cancelled_owned());
     tokio::select! {
         result = server.into_future() => result?,
         () = shutdown::deadline(&app.stop, app.config.drain) => {
@@ -86,7 +86,5 @@ fn router(app: App) -> Router {
 
 /// What the worker serves: its own health, and nothing else.
 pub fn health_only(app: App) -> Router {
-    Router::new()
-        .route("/health", get(health::health))
-        .with_state(app)
+    Router::new().route("/health", get(health::health)).with_state(app)
 }

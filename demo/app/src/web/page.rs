@@ -10,9 +10,8 @@ use crate::error::ApiError;
 
 pub async fn home(State(app): State<App>) -> Result<Html<String>, ApiError> {
     let path = app.config.content.join("index.html");
-    let template = tokio::fs::read_to_string(&path)
-        .await
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let template =
+        tokio::fs::read_to_string(&path).await.with_context(|| format!("cannot read {}", path.display()))?;
     let posts = match count_posts(&app).await {
         Ok(count) => count.to_string(),
         Err(error) => {
@@ -29,20 +28,12 @@ pub async fn home(State(app): State<App>) -> Result<Html<String>, ApiError> {
 
 async fn count_posts(app: &App) -> anyhow::Result<i64> {
     let client = app.database.client().await?;
-    let row = client
-        .query_one(
-            "SELECT count(*) FROM posts WHERE visibility = 'public'",
-            &[],
-        )
-        .await?;
+    let row = client.query_one("SELECT count(*) FROM posts WHERE visibility = 'public'", &[]).await?;
     Ok(row.get(0))
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -57,17 +57,9 @@ impl From<&Row> for Post {
     }
 }
 
-pub async fn list(
-    State(app): State<App>,
-    Visitor(visitor): Visitor,
-) -> Result<Json<Vec<Post>>, ApiError> {
+pub async fn list(State(app): State<App>, Visitor(visitor): Visitor) -> Result<Json<Vec<Post>>, ApiError> {
     let client = app.database.client().await?;
-    let rows = client
-        .query(
-            select_posts!(" ORDER BY posts.id DESC LIMIT $2"),
-            &[&visitor, &NEWEST],
-        )
-        .await?;
+    let rows = client.query(select_posts!(" ORDER BY posts.id DESC LIMIT $2"), &[&visitor, &NEWEST]).await?;
     Ok(Json(rows.iter().map(Post::from).collect()))
 }
 

@@ -21,10 +21,7 @@ impl FromRequestParts<App> for Member {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        user_id(&parts.headers, app)
-            .await?
-            .map(Self)
-            .ok_or_else(|| ApiError::unauthorized("log in first"))
+        user_id(&parts.headers, app).await?.map(Self).ok_or_else(|| ApiError::unauthorized("log in first"))
     }
 }
 
@@ -38,9 +35,7 @@ impl FromRequestParts<App> for Visitor {
 
 /// The cookie is kept to HTTPS wherever the proxy in front speaks it.
 pub fn cookie(token: &str, headers: &HeaderMap) -> String {
-    let encrypted = headers
-        .get("x-forwarded-proto")
-        .is_some_and(|scheme| scheme == "https");
+    let encrypted = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
     let secure = if encrypted { "; Secure" } else { "" };
     format!("{NAME}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={LIFETIME_SECONDS}{secure}")
 }
@@ -71,10 +66,7 @@ mod tests {
     #[test]
     fn the_token_is_found_among_other_cookies() {
         let mut headers = HeaderMap::new();
-        headers.insert(
-            COOKIE,
-            HeaderValue::from_static("a=1; demo_session=xyz; b=2"),
-        );
+        headers.insert(COOKIE, HeaderValue::from_static("a=1; demo_session=xyz; b=2"));
         assert_eq!(token(&headers), Some("xyz"));
         assert_eq!(token(&HeaderMap::new()), None);
     }

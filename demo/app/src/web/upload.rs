@@ -60,9 +60,7 @@ async fn read_field(app: &App, field: Field<'_>, draft: &mut Draft) -> Result<()
         "visibility" => draft.visibility = Some(field.text().await?),
         "file" if draft.file.is_none() => draft.file = Some(app.vault.receive(field).await?),
         _ => {
-            return Err(ApiError::invalid(
-                "fields are title, visibility and one file",
-            ));
+            return Err(ApiError::invalid("fields are title, visibility and one file"));
         }
     }
     Ok(())
@@ -98,9 +96,6 @@ fn check(draft: &Draft) -> Result<(&Stored, &str), ApiError> {
     if !["public", "private"].contains(&visibility) {
         return Err(ApiError::invalid("visibility is public or private"));
     }
-    let file = draft
-        .file
-        .as_ref()
-        .ok_or_else(|| ApiError::invalid("a file is missing"))?;
+    let file = draft.file.as_ref().ok_or_else(|| ApiError::invalid("a file is missing"))?;
     Ok((file, visibility))
 }
