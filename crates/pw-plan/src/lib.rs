@@ -5,10 +5,16 @@
 //!
 //! Pure: no clock, no file, no process, no random number. The same input gives the same plan, on any machine.
 
+pub mod desire;
+pub mod destroy;
+pub mod down;
+mod parts;
 pub mod proxy;
 pub mod step;
+pub mod up;
 pub mod wall;
 
+pub use parts::basis;
 pub use step::{Action, Plan, Step, Undo};
 
 /// Hash of a text as it is compared everywhere: blake3, 32 hexadecimal digits.

@@ -28,6 +28,7 @@ pub fn check(config: &Config, source: &SourceFile) -> Vec<Diagnostic> {
         );
     }
     found.extend(same_hosts(config, source));
+    found.extend(prefixes(config, source));
     for (name, environment) in &config.environments {
         found.extend(check_environment(config, name, environment, source));
     }
@@ -82,6 +83,24 @@ fn check_environment(
         );
     }
     found
+}
+
+/// `a` with a service `b-c` and `a-b` with a service `c` would name the same container.
+fn prefixes(config: &Config, source: &SourceFile) -> Vec<Diagnostic> {
+    let names: Vec<&EnvironmentName> = config.environments.keys().collect();
+    let begins = |long: &EnvironmentName, short: &EnvironmentName| {
+        long.as_str().strip_prefix(short.as_str()).is_some_and(|rest| rest.starts_with('-'))
+    };
+    let pairs = names.iter().flat_map(|long| names.iter().map(move |short| (*long, *short)));
+    pairs
+        .filter(|(long, short)| begins(long, short))
+        .map(|(long, short)| {
+            Diagnostic::error(format!("environment `{long}` begins with the name of environment `{short}`"))
+                .at(source.find(&["environments", long.as_str()]))
+                .because("their containers could have the same names")
+                .hint(format!("rename it, for example to `{}`", long.as_str().replacen('-', "", 1)))
+        })
+        .collect()
 }
 
 fn same_hosts(config: &Config, source: &SourceFile) -> Vec<Diagnostic> {

@@ -1,0 +1,99 @@
+//! Rendered files and host facts → [`Desired`], ready to compare.
+
+use std::collections::BTreeMap;
+
+use pw_model::desired::{Desired, DesiredRoute, DesiredService, FileText};
+use pw_model::unit::Bytes;
+use serde_json::Value;
+
+use crate::wall::{Ground, Loaded, Rendered, group_limits};
+
+/// One environment as it should be.
+///
+/// `text` is the rendered file and `hashes` what `docker compose config --hash` says of it; `memory`
+/// is the host's, `None` where control groups cannot be set.
+pub fn desired(
+    ground: Ground<'_>,
+    loaded: &Loaded,
+    rendered: &Rendered,
+    file: (String, BTreeMap<String, String>),
+    memory: Option<Bytes>,
+) -> Option<Desired> {
+    let (config, layout) = (ground.config, ground.layout);
+    let environment = config.environments.get(&rendered.name)?;
+    let (text, hashes) = file;
+    let proxy = crate::proxy::desired(config, environment, &rendered.edge, layout);
+    let routes = environment.routes.iter().filter_map(|(service, route)| {
+        Some(DesiredRoute {
+            service: service.to_string(),
+            hosts: route.hosts().into_iter().map(str::to_owned).collect(),
+            switch: layout.switch(&config.proxy.name, &rendered.compose_project, service.as_str()),
+            address: rendered.route_address(config, environment, service.as_str(), &loaded.model)?,
+        })
+    });
+    Some(Desired {
+        project: config.project.clone(),
+        environment: rendered.name.clone(),
+        class: rendered.class,
+        compose_project: rendered.compose_project.clone(),
+        compose_file: FileText { path: layout.compose_file(&config.project, &rendered.name), text },
+        services: services(rendered, &hashes),
+        networks: own(rendered, "networks"),
+        volumes: own(rendered, "volumes"),
+        folders: rendered.folders.iter().cloned().collect(),
+        generated_secrets: rendered.generated_secrets.iter().cloned().collect(),
+        group: memory.map(|memory| group_limits(config, &rendered.name, rendered.group.clone(), memory)),
+        routes: routes.collect(),
+        proxy,
+    })
+}
+
+fn services(rendered: &Rendered, hashes: &BTreeMap<String, String>) -> BTreeMap<String, DesiredService> {
+    let services = rendered.model.get("services").and_then(Value::as_object);
+    services
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, value)| {
+            let service = pw_model::compose::Service::new(name, value);
+            let image = service
+                .image()
+                .map_or_else(|| format!("{}-{}", rendered.compose_project, name), str::to_owned);
+            let desired = DesiredService {
+                role: *rendered.roles.get(name)?,
+                config_hash: hashes.get(name).cloned().unwrap_or_default(),
+                scale: service.scale(),
+                image,
+                built: service.is_built(),
+                needs: needs(&service),
+                has_healthcheck: service.has_healthcheck(),
+            };
+            Some((name.clone(), desired))
+        })
+        .collect()
+}
+
+/// What must be there first: `depends_on`, and the service whose network, processes or volumes are shared.
+fn needs(service: &pw_model::compose::Service<'_>) -> Vec<String> {
+    let mut needs: Vec<String> = service.dependencies().map(|(name, _)| name.to_owned()).collect();
+    let shared = ["network_mode", "pid", "ipc"]
+        .into_iter()
+        .filter_map(|key| service.get(key)?.as_str()?.strip_prefix("service:"));
+    needs.extend(shared.map(str::to_owned));
+    let from =
+        service.get("volumes_from").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    needs.extend(
+        from.filter(|name| !name.starts_with("container:"))
+            .map(|name| name.split(':').next().unwrap_or(name).to_owned()),
+    );
+    needs.sort();
+    needs.dedup();
+    needs
+}
+
+/// Engine names of what the environment creates itself; external ones belong to somebody else.
+fn own(rendered: &Rendered, section: &str) -> Vec<String> {
+    let entries = rendered.model.get(section).and_then(Value::as_object);
+    let own =
+        entries.into_iter().flatten().filter(|(_, entry)| entry.get("external") != Some(&Value::Bool(true)));
+    own.filter_map(|(_, entry)| entry.get("name")?.as_str().map(str::to_owned)).collect()
+}

@@ -1,0 +1,142 @@
+//! Steps that several plans are made of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pw_model::desired::{Desired, FileText};
+use pw_model::diagnostic::Diagnostic;
+use pw_model::observed::{Container, Observed};
+
+use crate::step::{Action, ComposeRun, Plan, Step, Undo};
+
+/// A plan being put together.
+pub(crate) struct Draft<'a> {
+    pub(crate) desired: &'a Desired,
+    pub(crate) observed: &'a Observed,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) texts: BTreeMap<String, String>,
+}
+
+impl<'a> Draft<'a> {
+    /// Refuses when containers under the environment's Compose project are not the environment's.
+    pub(crate) fn new(desired: &'a Desired, observed: &'a Observed) -> Result<Self, Box<Diagnostic>> {
+        match observed.containers.iter().find(|container| !is_ours(container, desired)) {
+            Some(container) => Err(Box::new(foreign(container, desired))),
+            None => Ok(Self { desired, observed, steps: Vec::new(), texts: BTreeMap::new() }),
+        }
+    }
+
+    pub(crate) fn step(&mut self, does: Action, undo: Undo, because: impl Into<String>) {
+        self.steps.push(Step::new(does, undo, because));
+    }
+
+    pub(crate) fn finish(self, operation: &str) -> Plan {
+        Plan {
+            operation: operation.to_owned(),
+            project: self.desired.project.to_string(),
+            environment: self.desired.environment.to_string(),
+            basis: basis(self.desired, self.observed),
+            steps: self.steps,
+            texts: self.texts,
+        }
+    }
+
+    /// Writes a file when its content differs, keeping what was there for the way back.
+    pub(crate) fn install(&mut self, file: &FileText, because: &str) {
+        let hash = crate::hash(&file.text);
+        let before = self.observed.files.get(&file.path);
+        if before == Some(&hash) {
+            return;
+        }
+        let path = file.path.clone();
+        let undo = match before {
+            Some(before) => {
+                self.step(
+                    Action::KeepFile { path: path.clone(), hash: before.clone() },
+                    Undo::Nothing,
+                    "for the way back",
+                );
+                Undo::by(Action::InstallFile { path: path.clone(), hash: before.clone() })
+            }
+            None => Undo::by(Action::RemoveFile { path: path.clone() }),
+        };
+        self.texts.insert(hash.clone(), file.text.clone());
+        self.step(Action::InstallFile { path, hash }, undo, because);
+    }
+
+    pub(crate) fn folder(&mut self, path: &str, because: &str) {
+        if !self.observed.folders.contains(path) {
+            let path = path.to_owned();
+            self.step(
+                Action::MakeFolder { path: path.clone() },
+                Undo::by(Action::RemoveFolder { path }),
+                because,
+            );
+        }
+    }
+
+    pub(crate) fn compose(&self) -> ComposeRun {
+        ComposeRun {
+            project: self.desired.compose_project.clone(),
+            file: self.desired.compose_file.path.clone(),
+        }
+    }
+
+    pub(crate) fn containers_of(&self, service: &str) -> impl Iterator<Item = &'a Container> {
+        let name = service.to_owned();
+        self.observed.containers.iter().filter(move |container| container.service == name)
+    }
+
+    pub(crate) fn close(&mut self, route: &pw_model::desired::DesiredRoute, because: &str) {
+        if let Some(address) = self.observed.open_switches.get(&route.switch) {
+            let (path, service) = (route.switch.clone(), route.service.clone());
+            let back =
+                Action::OpenSwitch { path: path.clone(), service: service.clone(), address: address.clone() };
+            self.step(Action::CloseSwitch { path, service }, Undo::by(back), because);
+        }
+    }
+}
+
+/// Hash of both sides of a plan: it is stale as soon as either changes.
+pub fn basis(desired: &Desired, observed: &Observed) -> String {
+    let observed = serde_json::to_string(observed).unwrap_or_default();
+    crate::hash(&format!("{desired:?}\n{observed}"))
+}
+
+fn is_ours(container: &Container, desired: &Desired) -> bool {
+    container.owner.as_ref().is_some_and(|(project, environment)| {
+        project == desired.project.as_str() && environment == desired.environment.as_str()
+    })
+}
+
+fn foreign(container: &Container, desired: &Desired) -> Diagnostic {
+    let whose = match &container.owner {
+        Some((project, environment)) => {
+            format!("its labels say project `{project}`, environment `{environment}`")
+        }
+        None => "it has no Partywall labels, so somebody else made it".to_owned(),
+    };
+    Diagnostic::error(format!(
+        "container `{}` is in Compose project `{}` but not ours",
+        container.name, desired.compose_project
+    ))
+    .because(whose)
+    .because("containers whose labels disagree with the request are never touched")
+    .hint(format!(
+        "look at it with `docker inspect {}`; remove it yourself, or change `project` in partywall.yaml",
+        container.name
+    ))
+}
+
+/// Services in levels: each needs only those of the levels before it. What is in a circle comes last, together.
+pub(crate) fn levels(desired: &Desired) -> Vec<Vec<String>> {
+    let mut left: BTreeSet<&String> = desired.services.keys().collect();
+    let mut levels = Vec::new();
+    while !left.is_empty() {
+        let ready = |name: &&&String| desired.services[**name].needs.iter().all(|need| !left.contains(need));
+        let level: Vec<&String> = left.iter().filter(ready).copied().collect();
+        let level = if level.is_empty() { left.iter().copied().collect() } else { level };
+        left.retain(|name| !level.contains(name));
+        levels.push(level.into_iter().cloned().collect());
+    }
+    levels
+}

@@ -1,0 +1,292 @@
+//! `up`: bring one environment to what its files describe, and take it back whole when that fails.
+
+use pw_model::desired::{Desired, DesiredProxy, GroupLimits};
+use pw_model::diagnostic::Diagnostic;
+use pw_model::observed::Observed;
+use pw_model::role::Role;
+
+use crate::parts::{Draft, levels};
+use crate::step::{Action, ComposeRun, Plan, Undo};
+
+/// How long a service may take to become healthy, in seconds. A large database replaying its log needs minutes.
+const AWAIT_SECONDS: u64 = 300;
+
+/// Steps that start what is missing or changed, dependencies first, and open routes last. Empty when nothing differs.
+pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnostic>> {
+    let mut draft = Draft::new(desired, observed)?;
+    let changed = changed_services(&draft);
+    draft.ground();
+    draft.images();
+    draft.hold_routes(&changed);
+    draft.start(&changed);
+    draft.orphans();
+    if let Some(proxy) = &desired.proxy {
+        draft.proxy(proxy);
+    }
+    draft.open_routes(&changed);
+    Ok(draft.finish("up"))
+}
+
+/// Services whose containers are missing, stopped or made from another configuration.
+fn changed_services(draft: &Draft<'_>) -> Vec<String> {
+    let services = draft.desired.services.iter();
+    services.filter(|(name, _)| !is_current(draft, name)).map(|(name, _)| name.clone()).collect()
+}
+
+fn is_current(draft: &Draft<'_>, name: &str) -> bool {
+    let desired = &draft.desired.services[name];
+    let containers: Vec<_> = draft.containers_of(name).collect();
+    let as_wanted = |container: &&&pw_model::observed::Container| {
+        container.config_hash == desired.config_hash
+            && (container.is_up() || desired.role == Role::Job && container.ended_well())
+    };
+    containers.len() as u64 == desired.scale
+        && containers.iter().filter(as_wanted).count() == containers.len()
+}
+
+impl Draft<'_> {
+    /// Files, folders, secrets and the control group.
+    fn ground(&mut self) {
+        let desired = self.desired;
+        for folder in &desired.folders {
+            self.folder(folder, "mounted in place of another environment's data");
+        }
+        for path in &desired.generated_secrets {
+            if !self.observed.files.contains_key(path) {
+                let path = path.clone();
+                self.step(
+                    Action::GenerateSecret { path: path.clone() },
+                    Undo::by(Action::RemoveFile { path }),
+                    "each environment has its own secrets",
+                );
+            }
+        }
+        self.install(&desired.compose_file, "what runs can be run without Partywall");
+        if let Some(limits) = &desired.group {
+            self.limit(limits);
+        }
+    }
+
+    fn limit(&mut self, limits: &GroupLimits) {
+        if self.observed.group.as_ref() == Some(limits) {
+            return;
+        }
+        let undo = match &self.observed.group {
+            Some(before) => Action::LimitGroup { limits: before.clone() },
+            None => Action::RemoveGroup { path: limits.path.clone() },
+        };
+        self.step(
+            Action::LimitGroup { limits: limits.clone() },
+            Undo::by(undo),
+            "before the first container runs",
+        );
+    }
+
+    /// Everything slow comes before anything that runs is touched.
+    fn images(&mut self) {
+        let missing = |built: bool| -> Vec<String> {
+            let services = self.desired.services.iter();
+            let wanted = services.filter(|(_, service)| {
+                service.built == built && service.scale > 0 && !self.observed.images.contains(&service.image)
+            });
+            wanted.map(|(name, _)| name.clone()).collect()
+        };
+        let (pulled, built) = (missing(false), missing(true));
+        let compose = self.compose();
+        if !pulled.is_empty() {
+            self.step(
+                Action::PullImages { compose: compose.clone(), services: pulled },
+                Undo::Nothing,
+                "not on this host yet",
+            );
+        }
+        if !built.is_empty() {
+            self.step(Action::BuildImages { compose, services: built }, Undo::Nothing, "not built yet");
+        }
+    }
+
+    /// No route may point at a container that is about to stop.
+    fn hold_routes(&mut self, changed: &[String]) {
+        for route in self.desired.routes.iter().filter(|route| changed.contains(&route.service)) {
+            self.close(route, "it is about to be replaced");
+        }
+    }
+
+    fn start(&mut self, changed: &[String]) {
+        for level in levels(self.desired) {
+            let services: Vec<String> = level.into_iter().filter(|name| changed.contains(name)).collect();
+            if services.is_empty() {
+                continue;
+            }
+            let undo = self.way_back(&services);
+            let because = self.reasons(&services);
+            let (compose, project) = (self.compose(), self.desired.compose_project.clone());
+            self.step(Action::StartServices { compose, services: services.clone() }, undo, because);
+            let await_them = Action::AwaitServices { project, services, timeout_seconds: AWAIT_SECONDS };
+            self.step(await_them, Undo::Nothing, "what follows needs them");
+        }
+    }
+
+    /// New services are removed again; changed ones are started from the file before.
+    fn way_back(&self, services: &[String]) -> Undo {
+        let (old, new): (Vec<String>, Vec<String>) =
+            services.iter().cloned().partition(|name| self.containers_of(name).next().is_some());
+        let path = &self.desired.compose_file.path;
+        let mut actions = Vec::new();
+        if !new.is_empty() {
+            actions.push(Action::RemoveServices {
+                project: self.desired.compose_project.clone(),
+                services: new,
+            });
+        }
+        if let Some(before) = self.observed.files.get(path).filter(|_| !old.is_empty()) {
+            actions.push(Action::InstallFile { path: path.clone(), hash: before.clone() });
+            actions.push(Action::StartServices { compose: self.compose(), services: old });
+        }
+        if actions.is_empty() { Undo::Nothing } else { Undo::By { actions } }
+    }
+
+    fn reasons(&self, services: &[String]) -> String {
+        let reason = |name: &String| {
+            let hash = &self.desired.services[name].config_hash;
+            if self.containers_of(name).next().is_none() {
+                "not there yet"
+            } else if self.containers_of(name).any(|container| container.config_hash != *hash) {
+                "configuration differs"
+            } else {
+                "not running as wanted"
+            }
+        };
+        let mut reasons: Vec<&str> = services.iter().map(reason).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        reasons.join(", ")
+    }
+
+    /// Services that are no longer described.
+    fn orphans(&mut self) {
+        let known = &self.desired.services;
+        let mut gone: Vec<String> = self
+            .observed
+            .containers
+            .iter()
+            .map(|container| container.service.clone())
+            .filter(|name| !known.contains_key(name))
+            .collect();
+        gone.sort();
+        gone.dedup();
+        if gone.is_empty() {
+            return;
+        }
+        let path = self.desired.compose_file.path.clone();
+        let undo = match self.observed.files.get(&path) {
+            Some(before) => Undo::By {
+                actions: vec![
+                    Action::InstallFile { path, hash: before.clone() },
+                    Action::StartServices { compose: self.compose(), services: gone.clone() },
+                ],
+            },
+            None => Undo::Nothing,
+        };
+        let project = self.desired.compose_project.clone();
+        self.step(Action::RemoveServices { project, services: gone }, undo, "no longer in the Compose files");
+    }
+
+    /// The one Caddy: started if it does not run, told about our sites if they changed, joined to our edge.
+    fn proxy(&mut self, proxy: &DesiredProxy) {
+        let ours = proxy.external_admin.is_none();
+        if ours {
+            for part in ["config", "switch", "run", "sites"] {
+                self.folder(&format!("{}/{part}", proxy.folder), "the proxy's");
+            }
+        }
+        let compose_changed = ours
+            && self.observed.files.get(&proxy.compose_file.path)
+                != Some(&crate::hash(&proxy.compose_file.text));
+        if ours {
+            self.install(&proxy.compose_file, "the proxy has a life of its own");
+        }
+        self.install(&proxy.site_file, "names of all environments, so that later starts change nothing");
+        self.load(proxy);
+        if ours && (!self.observed.proxy.running || compose_changed) {
+            self.start_proxy(proxy);
+        }
+        for network in &proxy.networks {
+            if !self.observed.proxy.networks.contains(network) {
+                let (container, network) = (proxy.container.clone(), network.clone());
+                let back =
+                    Undo::by(Action::LeaveNetwork { container: container.clone(), network: network.clone() });
+                self.step(
+                    Action::JoinNetwork { container, network },
+                    back,
+                    "the proxy reaches routed services over the edge only",
+                );
+            }
+        }
+    }
+
+    fn load(&mut self, proxy: &DesiredProxy) {
+        if self.observed.proxy.current {
+            return;
+        }
+        let load = Action::LoadProxy { folder: proxy.folder.clone(), admin: proxy.external_admin.clone() };
+        // On the way back the site file is restored first, then read again.
+        let path = proxy.site_file.path.clone();
+        let restore = match self.observed.files.get(&path) {
+            Some(before) => Action::InstallFile { path, hash: before.clone() },
+            None => Action::RemoveFile { path },
+        };
+        self.step(load.clone(), Undo::By { actions: vec![restore, load] }, "the set of sites changed");
+    }
+
+    fn start_proxy(&mut self, proxy: &DesiredProxy) {
+        let compose = ComposeRun { project: proxy.name.clone(), file: proxy.compose_file.path.clone() };
+        let services = vec!["caddy".to_owned()];
+        let remove = Action::RemoveServices { project: proxy.name.clone(), services: services.clone() };
+        let undo =
+            match self.observed.files.get(&proxy.compose_file.path).filter(|_| self.observed.proxy.running) {
+                Some(before) => Undo::By {
+                    actions: vec![
+                        Action::InstallFile { path: proxy.compose_file.path.clone(), hash: before.clone() },
+                        Action::StartServices { compose: compose.clone(), services: services.clone() },
+                    ],
+                },
+                None => Undo::by(remove),
+            };
+        let pull = Action::PullImages { compose: compose.clone(), services: services.clone() };
+        self.step(pull, Undo::Nothing, "if it is not on this host yet");
+        self.step(
+            Action::StartServices { compose, services: services.clone() },
+            undo,
+            "the proxy does not run as described",
+        );
+        let project = proxy.name.clone();
+        self.step(
+            Action::AwaitServices { project, services, timeout_seconds: 60 },
+            Undo::Nothing,
+            "routes need it",
+        );
+    }
+
+    fn open_routes(&mut self, changed: &[String]) {
+        for route in &self.desired.routes {
+            let before = self.observed.open_switches.get(&route.switch);
+            // A route that was held during the start is open in the snapshot, and closed by now.
+            if before == Some(&route.address) && !changed.contains(&route.service) {
+                continue;
+            }
+            let (path, service) = (route.switch.clone(), route.service.clone());
+            let open = |address: &String| Action::OpenSwitch {
+                path: path.clone(),
+                service: service.clone(),
+                address: address.clone(),
+            };
+            let close = Action::CloseSwitch { path: path.clone(), service: service.clone() };
+            let undo = match before {
+                Some(address) if !changed.contains(&route.service) => open(address),
+                _ => close,
+            };
+            self.step(open(&route.address), Undo::by(undo), format!("{} answers", route.hosts.join(", ")));
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What an environment may use: parent control group, ceilings, processes, logs, order of death, restarts.
+
+use pw_model::config::{Class, Config};
+use pw_model::desired::GroupLimits;
+use pw_model::host::CgroupDriver;
+use pw_model::name::EnvironmentName;
+use pw_model::role::Role;
+use pw_model::unit::Bytes;
+use serde_json::{Value, json};
+
+use super::Wall;
+
+/// Processes of one container. A fork bomb ends here; the busiest ordinary service stays far below.
+const PROCESSES_PRODUCTION: u64 = 16_384;
+const PROCESSES_BESIDE: u64 = 2_048;
+/// Linux kills the highest score first; 0 is the default, 1000 the end.
+const OOM_STAGING: i64 = 300;
+const OOM_DEVELOPMENT: i64 = 600;
+
+/// The parent control group of an environment, as Docker's `cgroup_parent` wants it written.
+pub(super) fn group_path(config: &Config, environment: &EnvironmentName, driver: CgroupDriver) -> String {
+    match driver {
+        CgroupDriver::Cgroupfs => format!("/partywall/{}/{environment}", config.project),
+        // systemd reads `a-b.slice` as a child of `a.slice`, so dashes of names are written as underscores.
+        CgroupDriver::Systemd => {
+            let flat = |text: &str| text.replace('-', "_");
+            format!("partywall-{}-{}.slice", flat(config.project.as_str()), flat(environment.as_str()))
+        }
+    }
+}
+
+/// What the parent group of an environment is held to; `memory` is the host's.
+pub fn group_limits(config: &Config, name: &EnvironmentName, path: String, memory: Bytes) -> GroupLimits {
+    let Some(environment) = config.environments.get(name) else { return unlimited(path) };
+    let budget = &environment.budget;
+    let class = environment.class(name);
+    let production = class == Class::Production;
+    GroupLimits {
+        path,
+        cpu_weight: match class {
+            Class::Production => 1000,
+            Class::Staging => 50,
+            Class::Development => 10,
+        },
+        cpu_idle: class == Class::Development,
+        cpu_ceiling: budget.cpus,
+        memory_ceiling: budget.memory,
+        // Half of the host: enough that production's working set is not reclaimed for development's cache.
+        memory_protection: production.then(|| budget.memory.unwrap_or_else(|| memory.times(0.5))),
+        process_ceiling: budget.processes.or((!production).then_some(PROCESSES_BESIDE * 4)),
+    }
+}
+
+fn unlimited(path: String) -> GroupLimits {
+    GroupLimits {
+        path,
+        cpu_weight: 100,
+        cpu_idle: false,
+        cpu_ceiling: None,
+        memory_ceiling: None,
+        memory_protection: None,
+        process_ceiling: None,
+    }
+}
+
+impl Wall<'_> {
+    pub(super) fn limits(&mut self) {
+        for name in self.service_names() {
+            self.group(&name);
+            self.ceilings(&name);
+            self.processes(&name);
+            self.order_of_death(&name);
+            self.logs(&name);
+            self.restarts(&name);
+            self.weight(&name);
+        }
+    }
+
+    fn has(&self, name: &str, path: &[&str]) -> bool {
+        let service = self.loaded.model.service(name);
+        let value = service.and_then(|service| {
+            path.iter().skip(1).try_fold(service.get(path[0])?, |value, key| value.get(key))
+        });
+        value.is_some_and(|value| !value.is_null())
+    }
+
+    fn group(&mut self, name: &str) {
+        let group = self.out.group.clone();
+        self.set(
+            name,
+            "cgroup_parent",
+            json!(group),
+            ("group", format!("all of environment `{}` is weighed and limited together", self.out.name)),
+        );
+    }
+
+    /// The environment's ceiling on every service too: it still holds when the parent group is gone, as after a reboot.
+    fn ceilings(&mut self, name: &str) {
+        let budget = self.environment.budget.clone();
+        let because = || format!("`budget` of environment `{}` in partywall.yaml", self.out.name);
+        let (memory_because, cpu_because) = (because(), because());
+        if let Some(memory) = budget.memory.filter(|_| {
+            !self.has(name, &["mem_limit"]) && !self.has(name, &["deploy", "resources", "limits", "memory"])
+        }) {
+            self.set(name, "mem_limit", json!(memory.0.to_string()), ("budget", memory_because));
+        }
+        if let Some(cpus) = budget.cpus.filter(|_| {
+            !self.has(name, &["cpus"]) && !self.has(name, &["deploy", "resources", "limits", "cpus"])
+        }) {
+            self.set(name, "cpus", json!(cpus.count()), ("budget", cpu_because));
+        }
+    }
+
+    fn processes(&mut self, name: &str) {
+        if self.has(name, &["pids_limit"]) || self.has(name, &["deploy", "resources", "limits", "pids"]) {
+            return;
+        }
+        let limit = if self.is_production() { PROCESSES_PRODUCTION } else { PROCESSES_BESIDE };
+        self.set(
+            name,
+            "pids_limit",
+            json!(limit),
+            ("processes", "a runaway fork must not fill the host's process table".into()),
+        );
+    }
+
+    fn order_of_death(&mut self, name: &str) {
+        let score = match self.out.class {
+            Class::Production => return,
+            Class::Staging => OOM_STAGING,
+            Class::Development => OOM_DEVELOPMENT,
+        };
+        let written = self
+            .loaded
+            .model
+            .service(name)
+            .and_then(|service| service.get("oom_score_adj")?.as_i64())
+            .unwrap_or(0);
+        if written < score {
+            self.set(
+                name,
+                "oom_score_adj",
+                json!(score),
+                ("order-of-death", "when memory ends, development goes before production".into()),
+            );
+        }
+    }
+
+    fn logs(&mut self, name: &str) {
+        let logging = self
+            .loaded
+            .model
+            .service(name)
+            .and_then(|service| service.get("logging").cloned())
+            .unwrap_or(json!({}));
+        let driver = logging.get("driver").and_then(Value::as_str).unwrap_or("json-file");
+        let capped = logging.get("options").is_some_and(|options| options.get("max-size").is_some());
+        if capped || !matches!(driver, "json-file" | "local") {
+            return;
+        }
+        let size = if self.is_production() { "50m" } else { "10m" };
+        let mut options = logging.get("options").cloned().filter(Value::is_object).unwrap_or(json!({}));
+        options["max-size"] = json!(size);
+        if options.get("max-file").is_none() {
+            options["max-file"] = json!("3");
+        }
+        self.set(
+            name,
+            "logging",
+            json!({"driver": driver, "options": options}),
+            ("log-cap", "logs without a cap fill the disk that production needs".into()),
+        );
+    }
+
+    /// Production comes back after a crash or reboot; a one-shot job must not.
+    fn restarts(&mut self, name: &str) {
+        let role = self.out.roles.get(name).copied();
+        let known = self
+            .loaded
+            .model
+            .service(name)
+            .is_some_and(|service| service.has_healthcheck() || service.publishes());
+        let long_lived =
+            role.is_some_and(|role| role != Role::Job) && (known || role.is_some_and(Role::is_stateful));
+        if !self.is_production()
+            || !long_lived
+            || self.has(name, &["restart"])
+            || self.has(name, &["deploy", "restart_policy"])
+        {
+            return;
+        }
+        self.set(
+            name,
+            "restart",
+            json!("unless-stopped"),
+            ("restart", "production comes back after a crash or a reboot".into()),
+        );
+    }
+
+    /// `deploy.resources.reservations.cpus` does nothing under `docker compose up`; a weight is what it means.
+    fn weight(&mut self, name: &str) {
+        if self.has(name, &["cpu_shares"]) {
+            return;
+        }
+        let service = self.loaded.model.service(name);
+        let reserved = service.and_then(|service| {
+            service.get("deploy")?.get("resources")?.get("reservations")?.get("cpus").cloned()
+        });
+        let cpus = reserved.and_then(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok()));
+        if let Some(cpus) = cpus.filter(|cpus| *cpus > 0.0) {
+            let shares = ((cpus * 1024.0) as u64).clamp(2, 262_144);
+            self.set(
+                name,
+                "cpu_shares",
+                json!(shares),
+                (
+                    "weight",
+                    "Compose ignores a reservation of CPUs outside Swarm; as a weight it binds".into(),
+                ),
+            );
+        }
+    }
+}
