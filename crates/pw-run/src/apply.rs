@@ -167,7 +167,11 @@ impl<W: Perform, J: Journal, P: Progress> Run<'_, W, J, P> {
     async fn stop_unrecorded(&mut self, states: &[StepState], error: JournalFailure) -> Outcome {
         match self.back(states, None, Unwritten::GoOn).await {
             Outcome::Stuck { undo_error, .. } => Outcome::Stuck {
-                error: Some(Failure { what: error.to_string(), hint: error.hint, source: Some(error.source) }),
+                error: Some(Failure {
+                    what: error.to_string(),
+                    hint: error.hint,
+                    source: Some(error.source),
+                }),
                 undo_error,
             },
             _ => Outcome::Unrecorded { error, host: Standing::AsBefore },
