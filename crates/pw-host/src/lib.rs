@@ -1,1 +1,23 @@
+//! Hands and eyes: everything that touches Docker, Compose, Caddy, control groups and files.
+//!
+//! Route: [`Host`] implements the two doors of `pw-run` and hands each action to one module:
+//! [`docker`] and [`compose`] for containers, [`caddy`] for the proxy, [`group`] for limits, [`files`]
+//! for the state folder. [`facts`], [`stats`] and [`lock`] are for commands that ask without a plan.
+//!
+//! Nothing is decided here: what to do comes in as an [`Action`](pw_plan::Action).
 
+pub mod caddy;
+pub mod compose;
+pub mod docker;
+pub mod facts;
+mod failed;
+pub mod files;
+pub mod group;
+mod host;
+pub mod lock;
+mod observe;
+pub mod stats;
+
+pub use compose::{ComposeFailure, ComposeInputs};
+pub use host::{Host, OnLine};
+pub use lock::ProjectLock;

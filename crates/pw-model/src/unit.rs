@@ -84,6 +84,10 @@ impl fmt::Display for Bytes {
 }
 
 impl Cpus {
+    pub fn whole(count: usize) -> Self {
+        Self(count as u64 * 1000)
+    }
+
     pub fn from_number(number: f64) -> Option<Self> {
         (number.is_finite() && (0.0..100_000.0).contains(&number))
             .then(|| Self((number * 1000.0).round() as u64))

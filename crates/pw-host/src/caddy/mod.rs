@@ -1,0 +1,51 @@
+//! Caddy: ours, which is given its whole configuration, and the user's own, which is given our routes.
+
+mod admin;
+mod external;
+mod ours;
+
+use std::fs;
+use std::path::Path;
+
+use pw_plan::proxy::Site;
+use pw_run::Failure;
+
+pub use external::load_external;
+pub use ours::load;
+
+use crate::failed::io_failed;
+
+/// True when Caddy runs what the site files make, with `own` instead of this project's.
+pub async fn is_current(folder: &Path, own: &str, admin: Option<&str>) -> bool {
+    let Ok(mut sites) = sites(folder) else { return false };
+    let Ok(own) = serde_json::from_str::<Site>(own) else { return false };
+    match sites.iter().position(|site| site.project == own.project) {
+        Some(at) => sites[at] = own,
+        None => sites.push(own),
+    }
+    sites.sort_by(|a, b| a.project.cmp(&b.project));
+    match admin {
+        Some(admin) => external::is_current(folder, &sites, admin).await,
+        None => ours::is_current(folder, &sites).await,
+    }
+}
+
+/// The site files of all projects, by project.
+fn sites(folder: &Path) -> Result<Vec<Site>, Failure> {
+    let folder = folder.join("sites");
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|error| io_failed("read", &folder, error))?,
+    };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let files = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    let mut sites = files.map(|path| site(&path)).collect::<Result<Vec<Site>, Failure>>()?;
+    sites.sort_by(|a, b| a.project.cmp(&b.project));
+    Ok(sites)
+}
+
+fn site(path: &Path) -> Result<Site, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| io_failed("read", path, error))?;
+    serde_json::from_str(&text)
+        .map_err(|error| Failure::new(format!("could not understand `{}`", path.display())).because(error))
+}

@@ -1,0 +1,89 @@
+//! Asking Compose what the user's files mean.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use pw_model::compose::ComposeModel;
+use pw_run::Failure;
+use tokio::process::Command;
+
+use super::process::{self, command, messages, output, output_of};
+
+/// The user's Compose files and what goes with them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ComposeInputs {
+    pub directory: PathBuf,
+    pub files: Vec<String>,
+    /// Without any, Compose reads `.env` in the directory by itself.
+    pub env_files: Vec<String>,
+    pub profiles: Vec<String>,
+    pub project_name: String,
+}
+
+/// What Compose made of the files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ComposeAnswer {
+    pub model: ComposeModel,
+    /// Such as `The "X" variable is not set. Defaulting to a blank string.`
+    pub warnings: Vec<String>,
+}
+
+/// Compose gave no model.
+#[derive(Debug, thiserror::Error)]
+pub enum ComposeFailure {
+    /// The files are wrong. The lines are Compose's own, without time and level.
+    #[error("docker compose refuses the files: {}", lines.join("; "))]
+    Refused { lines: Vec<String>, warnings: Vec<String> },
+    /// Compose could not run at all.
+    #[error(transparent)]
+    NotRun(#[from] Failure),
+}
+
+impl ComposeInputs {
+    fn command(&self) -> Command {
+        let mut command = command();
+        command.arg("--project-directory").arg(&self.directory).current_dir(&self.directory);
+        let flags = [("-f", &self.files), ("--env-file", &self.env_files), ("--profile", &self.profiles)];
+        for (flag, values) in flags {
+            command.args(values.iter().flat_map(|value| [flag, value]));
+        }
+        command.args(["-p", &self.project_name, "config", "--format", "json"]);
+        command
+    }
+}
+
+/// The canonical model of the files, with warnings.
+pub async fn config(inputs: &ComposeInputs) -> Result<ComposeAnswer, ComposeFailure> {
+    if !inputs.directory.is_dir() {
+        let what = format!("there is no folder `{}`", inputs.directory.display());
+        return Err(ComposeFailure::NotRun(Failure::new(what)));
+    }
+    let (output, new_enough) = tokio::join!(output(inputs.command()), process::new_enough());
+    let output = output?;
+    new_enough?;
+    let (warnings, lines) = messages(&output.stderr);
+    if !output.status.success() {
+        return Err(ComposeFailure::Refused { lines, warnings });
+    }
+    let model = ComposeModel::from_json(&String::from_utf8_lossy(&output.stdout)).map_err(|error| {
+        Failure::new("could not read what `docker compose config` answered").because(error)
+    })?;
+    Ok(ComposeAnswer { model, warnings })
+}
+
+/// The hash of each service, by which Compose decides whether to recreate its container.
+pub async fn hashes(yaml_text: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let mut command = command();
+    // From the root no `.env` is picked up by accident.
+    command.args(["-f", "-", "config", "--hash", "*"]).current_dir("/");
+    let output = output_of(command, yaml_text).await?;
+    if !output.status.success() {
+        let (_, lines) = messages(&output.stderr);
+        return Err(
+            process::failed("could not hash the rendered Compose file".into(), lines.join("\n")).await
+        );
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    Ok(pairs.map(|(service, hash)| (service.to_owned(), hash.trim().to_owned())).collect())
+}

@@ -1,0 +1,9 @@
+//! Docker Compose as a command: it alone decides what a Compose file means and what `up` does.
+
+mod config;
+mod process;
+mod run;
+
+pub use config::{ComposeAnswer, ComposeFailure, ComposeInputs, config, hashes};
+pub use process::version;
+pub use run::{build, pull, up};

@@ -1,0 +1,101 @@
+//! Compose runs that change the world: pull, build, up.
+
+use std::collections::VecDeque;
+
+use pw_plan::step::ComposeRun;
+use pw_run::Failure;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::Command;
+
+use super::process::{self, Level, command, message, not_run};
+
+/// How many lines of a failed run are kept for the failure.
+const KEPT_LINES: usize = 20;
+
+type OnLine<'a> = Option<&'a (dyn Fn(&str) + Send + Sync)>;
+
+/// Pulls images that the engine does not have. One that is there stays, so that the same plan runs the same image.
+pub async fn pull(run: &ComposeRun, services: &[String], on_line: OnLine<'_>) -> Result<(), Failure> {
+    let what = format!("could not pull the image of {}", listed(services));
+    carry_out(run, &["pull", "--policy", "missing"], services, on_line, what).await
+}
+
+pub async fn build(run: &ComposeRun, services: &[String], on_line: OnLine<'_>) -> Result<(), Failure> {
+    let what = format!("could not build {}", listed(services));
+    carry_out(run, &["build"], services, on_line, what).await
+}
+
+/// Creates, recreates or starts the services.
+///
+/// Never `--no-deps`: it leaves `depends_on` out of the config hash, and the next plain `up` would
+/// recreate the container. Never `--remove-orphans`: what we do not know is not ours to remove.
+pub async fn up(run: &ComposeRun, services: &[String], on_line: OnLine<'_>) -> Result<(), Failure> {
+    let what = format!("could not start {}", listed(services));
+    carry_out(run, &["up", "-d", "--no-build", "--pull", "never"], services, on_line, what).await
+}
+
+fn listed(services: &[String]) -> String {
+    services.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+async fn carry_out(
+    run: &ComposeRun,
+    verb: &[&str],
+    services: &[String],
+    on_line: OnLine<'_>,
+    what: String,
+) -> Result<(), Failure> {
+    // To Compose, no service means every service.
+    if services.is_empty() {
+        return Ok(());
+    }
+    let mut command = command();
+    command.args(["--progress", "plain", "-p", &run.project, "-f", &run.file]).args(verb).args(services);
+    command.env("COMPOSE_IGNORE_ORPHANS", "true");
+    match stream(command, on_line).await? {
+        None => Ok(()),
+        Some(said) => Err(process::failed(what, said).await),
+    }
+}
+
+/// Runs to the end; `Some` holds the last lines of a run that failed.
+async fn stream(mut command: Command, on_line: OnLine<'_>) -> Result<Option<String>, Failure> {
+    let mut child = command.spawn().map_err(not_run)?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let (_, kept, status) = tokio::join!(follow(out, on_line), follow(err, on_line), child.wait());
+    let status = status.map_err(not_run)?;
+    Ok((!status.success()).then(|| last_words(kept)))
+}
+
+async fn follow(pipe: Option<impl AsyncRead + Unpin>, on_line: OnLine<'_>) -> VecDeque<String> {
+    let mut kept = VecDeque::new();
+    let Some(pipe) = pipe else { return kept };
+    let mut lines = BufReader::new(pipe).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let (level, text) = message(&line);
+        if text.trim().is_empty() {
+            continue;
+        }
+        if let Some(tell) = on_line {
+            tell(text.trim());
+        }
+        if level == Level::Plain {
+            kept.push_back(text);
+        }
+        if kept.len() > KEPT_LINES {
+            kept.pop_front();
+        }
+    }
+    kept
+}
+
+/// The lines that say why: what only reports progress is left out, unless nothing else is there.
+fn last_words(lines: VecDeque<String>) -> String {
+    let is_progress = |line: &String| {
+        let line = line.trim_start();
+        ["Container ", "Network ", "Volume "].iter().any(|word| line.starts_with(word))
+            && !line.contains("Error")
+    };
+    let (progress, words): (Vec<String>, Vec<String>) = lines.into_iter().partition(is_progress);
+    if words.is_empty() { progress.join("\n") } else { words.join("\n") }
+}

@@ -1,0 +1,194 @@
+//! What the engine has: containers, networks, volumes, images.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as Summary};
+use bollard::query_parameters::{
+    InspectContainerOptions, ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions,
+};
+use futures_util::future::join_all;
+use pw_model::observed::{Container, Health, State};
+use pw_run::Failure;
+
+use super::connect::{Engine, said, status};
+use super::label;
+
+/// Labels of a network or volume, by its name.
+pub(super) type Labelled = BTreeMap<String, HashMap<String, String>>;
+
+impl Engine {
+    /// Containers of a Compose project in any state, without one-off runs. One call: health and exit code stand in the status text.
+    pub async fn containers(&self, compose_project: &str) -> Result<Vec<Container>, Failure> {
+        let found = self.summaries(&format!("{}={compose_project}", label::PROJECT)).await?;
+        let services = found.iter().filter(|summary| label_of(summary, label::ONE_OFF) != Some("True"));
+        let mut containers: Vec<Container> = services.filter_map(container).collect();
+        containers.sort_by(|a, b| (&a.service, a.number, &a.id).cmp(&(&b.service, b.number, &b.id)));
+        Ok(containers)
+    }
+
+    /// Compose projects that have a container here, running or not.
+    pub async fn compose_projects(&self) -> Result<Vec<String>, Failure> {
+        let found = self.summaries(label::PROJECT).await?;
+        let names: BTreeSet<String> =
+            found.iter().filter_map(|one| label_of(one, label::PROJECT)).map(str::to_owned).collect();
+        Ok(names.into_iter().collect())
+    }
+
+    pub(super) async fn summaries(&self, label: &str) -> Result<Vec<ContainerSummary>, Failure> {
+        let filters = HashMap::from([("label", vec![label])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let found = self.docker().await?.list_containers(Some(options)).await;
+        found.map_err(|error| Failure::new("could not list containers").because(said(error)))
+    }
+
+    /// Networks by name that are in `names` or carry the label of the Compose project.
+    pub async fn networks(
+        &self,
+        names: &[String],
+        compose_project: &str,
+    ) -> Result<BTreeSet<String>, Failure> {
+        Ok(chosen(self.all_networks().await?, names, compose_project))
+    }
+
+    pub(super) async fn all_networks(&self) -> Result<Labelled, Failure> {
+        let found = self.docker().await?.list_networks(None::<ListNetworksOptions>).await;
+        let found = found.map_err(|error| Failure::new("could not list networks").because(said(error)))?;
+        Ok(found.into_iter().filter_map(|one| Some((one.name?, one.labels.unwrap_or_default()))).collect())
+    }
+
+    /// Volumes by name that are in `names` or carry the label of the Compose project.
+    pub async fn volumes(
+        &self,
+        names: &[String],
+        compose_project: &str,
+    ) -> Result<BTreeSet<String>, Failure> {
+        Ok(chosen(self.all_volumes().await?, names, compose_project))
+    }
+
+    pub(super) async fn all_volumes(&self) -> Result<Labelled, Failure> {
+        let found = self.docker().await?.list_volumes(None::<ListVolumesOptions>).await;
+        let found = found.map_err(|error| Failure::new("could not list volumes").because(said(error)))?;
+        Ok(found.volumes.into_iter().flatten().map(|one| (one.name, one.labels)).collect())
+    }
+
+    /// Which of these images the engine has.
+    pub async fn images<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<BTreeSet<String>, Failure> {
+        let docker = self.docker().await?;
+        let names: BTreeSet<&str> = names.into_iter().collect();
+        let asked = names.into_iter().map(async |name| match docker.inspect_image(name).await {
+            Ok(_) => Ok(Some(name.to_owned())),
+            Err(error) if status(&error) == 404 => Ok(None),
+            Err(error) => {
+                Err(Failure::new(format!("could not look for image `{name}`")).because(said(error)))
+            }
+        });
+        join_all(asked).await.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    /// True when a container of this name runs; false when there is none.
+    pub async fn is_running(&self, container: &str) -> Result<bool, Failure> {
+        Ok(self.networks_of(container).await?.is_some())
+    }
+
+    /// The networks of a running container; `None` when it does not run or is not there.
+    pub async fn networks_of(&self, container: &str) -> Result<Option<BTreeSet<String>>, Failure> {
+        let docker = self.docker().await?;
+        let found = match docker.inspect_container(container, None::<InspectContainerOptions>).await {
+            Ok(found) => found,
+            Err(error) if status(&error) == 404 => return Ok(None),
+            Err(error) => {
+                return Err(Failure::new(format!("could not inspect `{container}`")).because(said(error)));
+            }
+        };
+        // While it restarts over and over, `running` is true too; only the status tells.
+        let runs = found.state.and_then(|state| state.status).is_some_and(|s| s.to_string() == "running");
+        let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+        Ok(runs.then(|| networks.into_keys().collect()))
+    }
+}
+
+fn chosen(all: Labelled, names: &[String], compose_project: &str) -> BTreeSet<String> {
+    let ours = |labels: &HashMap<String, String>| {
+        labels.get(label::PROJECT).is_some_and(|project| project == compose_project)
+    };
+    all.into_iter()
+        .filter(|(name, labels)| names.contains(name) || ours(labels))
+        .map(|(name, _)| name)
+        .collect()
+}
+
+pub(super) fn label_of<'a>(summary: &'a ContainerSummary, key: &str) -> Option<&'a str> {
+    summary.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+pub(super) fn name_of(summary: &ContainerSummary) -> String {
+    let first = summary.names.iter().flatten().next();
+    first.map(|name| name.trim_start_matches('/').to_owned()).unwrap_or_default()
+}
+
+fn container(summary: &ContainerSummary) -> Option<Container> {
+    let text = |key| label_of(summary, key).unwrap_or_default().to_owned();
+    let status = summary.status.as_deref().unwrap_or_default();
+    let state = state(summary.state?);
+    Some(Container {
+        id: summary.id.clone()?,
+        name: name_of(summary),
+        service: text(label::SERVICE),
+        number: text(label::NUMBER).parse().unwrap_or(1),
+        image: summary.image.clone().unwrap_or_default(),
+        state,
+        health: health(status),
+        config_hash: text(label::CONFIG_HASH),
+        owner: owner(summary),
+        exit_code: (state == State::Exited).then(|| exit_code(status)).flatten(),
+    })
+}
+
+pub(super) fn owner(summary: &ContainerSummary) -> Option<(String, String)> {
+    let project = label_of(summary, label::OUR_PROJECT)?;
+    Some((project.to_owned(), label_of(summary, label::OUR_ENVIRONMENT)?.to_owned()))
+}
+
+fn state(state: Summary) -> State {
+    match state {
+        Summary::CREATED => State::Created,
+        Summary::RUNNING | Summary::STOPPING => State::Running,
+        Summary::PAUSED => State::Paused,
+        Summary::RESTARTING => State::Restarting,
+        Summary::EXITED => State::Exited,
+        Summary::EMPTY | Summary::REMOVING | Summary::DEAD => State::Dead,
+    }
+}
+
+/// The engine writes exactly these three into the status of a container with a healthcheck.
+fn health(status: &str) -> Health {
+    match status {
+        text if text.ends_with("(healthy)") => Health::Healthy,
+        text if text.ends_with("(unhealthy)") => Health::Unhealthy,
+        text if text.ends_with("(health: starting)") => Health::Starting,
+        _ => Health::Unknown,
+    }
+}
+
+/// `Exited (137) 2 minutes ago` → 137.
+fn exit_code(status: &str) -> Option<i64> {
+    status.strip_prefix("Exited (")?.split(')').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_text_tells_health_and_exit_code() {
+        assert_eq!(health("Up 3 minutes (healthy)"), Health::Healthy);
+        assert_eq!(health("Up 1 second (health: starting)"), Health::Starting);
+        assert_eq!(health("Up 2 hours (unhealthy)"), Health::Unhealthy);
+        assert_eq!(health("Up 2 hours (Paused)"), Health::Unknown);
+        assert_eq!(exit_code("Exited (137) 2 minutes ago"), Some(137));
+        assert_eq!(exit_code("Created"), None);
+    }
+}

@@ -1,0 +1,25 @@
+//! The Docker Engine through its API: observing, and what Compose cannot do.
+
+mod await_services;
+mod connect;
+mod list;
+mod network;
+mod remove;
+
+pub use connect::Engine;
+
+pub(crate) use connect::endpoint;
+
+/// Labels that Compose gives to what it makes.
+pub(crate) mod label {
+    pub(crate) const PROJECT: &str = "com.docker.compose.project";
+    pub(crate) const SERVICE: &str = "com.docker.compose.service";
+    pub(crate) const NUMBER: &str = "com.docker.compose.container-number";
+    pub(crate) const CONFIG_HASH: &str = "com.docker.compose.config-hash";
+    pub(crate) const ONE_OFF: &str = "com.docker.compose.oneoff";
+    /// Ours, on everything that belongs to an environment.
+    pub(crate) const OUR_PROJECT: &str = "partywall.project";
+    pub(crate) const OUR_ENVIRONMENT: &str = "partywall.environment";
+    /// Ours, on the proxy's container.
+    pub(crate) const OUR_PROXY: &str = "partywall.proxy";
+}

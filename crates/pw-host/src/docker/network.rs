@@ -1,0 +1,43 @@
+//! Joining and leaving networks.
+
+use bollard::models::{NetworkConnectRequest, NetworkDisconnectRequest};
+use pw_run::Failure;
+
+use super::connect::{Engine, said, status};
+
+impl Engine {
+    /// Connects a container to a network; one that is connected already stays so.
+    pub async fn join(&self, container: &str, network: &str) -> Result<(), Failure> {
+        let request = NetworkConnectRequest { container: container.into(), endpoint_config: None };
+        match self.docker().await?.connect_network(network, request).await {
+            Ok(()) => Ok(()),
+            Err(error) if is_joined(&error.to_string()) => Ok(()),
+            Err(error) => {
+                Err(Failure::new(format!("could not connect `{container}` to network `{network}`"))
+                    .because(said(error)))
+            }
+        }
+    }
+
+    /// Disconnects a container; success when it is not connected, or when container or network is gone.
+    pub async fn leave(&self, container: &str, network: &str) -> Result<(), Failure> {
+        let request = NetworkDisconnectRequest { container: container.into(), force: None };
+        match self.docker().await?.disconnect_network(network, request).await {
+            Ok(()) => Ok(()),
+            Err(error) if status(&error) == 404 || is_apart(&error.to_string()) => Ok(()),
+            Err(error) => {
+                Err(Failure::new(format!("could not disconnect `{container}` from network `{network}`"))
+                    .because(said(error)))
+            }
+        }
+    }
+}
+
+/// The engine answers 403 for this and for other refusals; its words tell them apart.
+fn is_joined(message: &str) -> bool {
+    message.contains("already exists in network") || message.contains("already attached to network")
+}
+
+fn is_apart(message: &str) -> bool {
+    message.contains("is not connected to") || message.contains("not connected to the network")
+}

@@ -1,0 +1,69 @@
+//! Folders of ours and of the user's containers.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Component, Path};
+
+use pw_run::Failure;
+
+use super::store::is_absent;
+use crate::failed::io_failed;
+
+/// Makes a folder that containers may enter, as Docker makes the folders of bind mounts; its missing ancestors are made for the owner only where they are a project's.
+pub fn make_folder(path: &Path) -> Result<(), Failure> {
+    make(path, 0o755)
+}
+
+/// Makes a folder for the owner only.
+pub(super) fn private_folder(path: &Path) -> Result<(), Failure> {
+    make(path, 0o700)
+}
+
+fn make(path: &Path, mode: u32) -> Result<(), Failure> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make(parent, ancestor_mode(parent))?;
+    }
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(io_failed("make folder", path, error)),
+        Ok(()) => set_mode(path, mode),
+    }
+}
+
+/// What a project holds is private; what the proxy reads must be reached by a Caddy of another user.
+fn ancestor_mode(path: &Path) -> u32 {
+    let in_projects = path.components().any(|part| part.as_os_str() == "projects");
+    if in_projects { 0o700 } else { 0o755 }
+}
+
+/// Sets the mode whatever the process's umask is.
+pub(super) fn set_mode(path: &Path, mode: u32) -> Result<(), Failure> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(|error| io_failed("set the rights of", path, error))
+}
+
+/// Removes a folder if it is empty; what somebody wrote into it stays.
+pub fn remove_folder(path: &Path) -> Result<(), Failure> {
+    match fs::remove_dir(path) {
+        Err(error) if is_absent(&error) || error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        other => other.map_err(|error| io_failed("remove", path, error)),
+    }
+}
+
+/// Removes a folder with all in it, but only inside `root`: a wrong path must not cost the user's files.
+pub fn remove_tree(path: &Path, root: &Path) -> Result<(), Failure> {
+    let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    let below = path.strip_prefix(root).map_or(0, |rest| rest.components().count());
+    if !plain || below < 2 {
+        return Err(Failure::new(format!("`{}` is not Partywall's to remove", path.display()))
+            .hint(format!("only what is below `{}` is removed with all in it", root.display())));
+    }
+    match fs::remove_dir_all(path) {
+        Err(error) if is_absent(&error) => Ok(()),
+        other => other.map_err(|error| io_failed("remove", path, error)),
+    }
+}

@@ -1,0 +1,12 @@
+//! Files of ours: written whole or not at all.
+
+mod atomic;
+mod folder;
+mod secret;
+mod store;
+
+pub use folder::{make_folder, remove_folder, remove_tree};
+pub use secret::{generate_secret, open_switch};
+pub use store::{Store, hash_of, remove};
+
+pub(crate) use atomic::write;

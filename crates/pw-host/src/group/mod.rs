@@ -1,0 +1,51 @@
+//! Control groups: the limits of an environment, on cgroup v1, v2, and through systemd.
+//!
+//! What this kernel cannot set is left out, and reading answers the wanted value for it: a plan
+//! that compares the two then finds nothing to do.
+
+mod remove;
+mod setting;
+mod systemd;
+mod v1;
+mod v2;
+
+use std::path::Path;
+
+use pw_model::desired::GroupLimits;
+use pw_model::host::CgroupVersion;
+use pw_run::Failure;
+
+pub use remove::remove;
+pub use systemd::slice_path;
+
+/// Where the kernel shows control groups.
+pub const ROOT: &str = "/sys/fs/cgroup";
+
+/// Which control groups are mounted at `root`. A host in hybrid mode counts as v1, as Docker counts it.
+pub fn version(root: &Path) -> CgroupVersion {
+    if root.join("cgroup.controllers").exists() { CgroupVersion::V2 } else { CgroupVersion::V1 }
+}
+
+/// Makes the group where it is missing and sets its limits.
+pub async fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failure> {
+    if is_slice(&limits.path) {
+        return systemd::limit(limits).await;
+    }
+    match version(root) {
+        CgroupVersion::V1 => v1::limit(root, limits),
+        CgroupVersion::V2 => v2::limit(root, limits),
+    }
+}
+
+/// The limits of the group as they are; `None` when there is no group. What cannot be set here is answered as wanted.
+pub fn observe(root: &Path, wanted: &GroupLimits) -> Option<GroupLimits> {
+    let path = if is_slice(&wanted.path) { slice_path(&wanted.path) } else { wanted.path.clone() };
+    match version(root) {
+        CgroupVersion::V1 => v1::observe(root, &path, wanted),
+        CgroupVersion::V2 => v2::observe(root, &path, wanted),
+    }
+}
+
+fn is_slice(path: &str) -> bool {
+    path.ends_with(".slice")
+}

@@ -1,0 +1,110 @@
+//! The host: one value that carries out every action.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pw_model::ProjectName;
+use pw_model::layout::Layout;
+use pw_plan::Action;
+use pw_run::{Failure, Perform};
+
+use crate::docker::Engine;
+use crate::files::Store;
+use crate::{caddy, compose, files, group};
+
+/// Told each line that a long run (pull, build, start) prints.
+pub type OnLine = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// One Docker host, as one project sees it. Making it touches nothing: the engine is called when it is needed.
+pub struct Host {
+    pub(crate) layout: Layout,
+    pub(crate) engine: Engine,
+    pub(crate) groups: PathBuf,
+    store: Store,
+    on_line: Option<OnLine>,
+}
+
+impl Host {
+    pub fn new(layout: Layout, project: &ProjectName) -> Self {
+        Self {
+            store: Store::new(layout.store(project)),
+            engine: Engine::new(project),
+            groups: PathBuf::from(group::ROOT),
+            on_line: None,
+            layout,
+        }
+    }
+
+    /// Hands the lines of long runs to `callback`, for a progress display.
+    #[must_use]
+    pub fn on_line(mut self, callback: OnLine) -> Self {
+        self.on_line = Some(callback);
+        self
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    async fn load_proxy(&self, folder: &str, admin: Option<&str>) -> Result<(), Failure> {
+        match admin {
+            Some(admin) => caddy::load_external(Path::new(folder), admin).await,
+            None => {
+                let container = folder.rsplit('/').next().unwrap_or(folder);
+                let running = self.engine.is_running(container).await?;
+                caddy::load(Path::new(folder), running).await
+            }
+        }
+    }
+
+    async fn perform_on_engine(&self, action: &Action) -> Result<(), Failure> {
+        let line = self.on_line.as_deref();
+        match action {
+            Action::PullImages { compose, services } => compose::pull(compose, services, line).await,
+            Action::BuildImages { compose, services } => compose::build(compose, services, line).await,
+            Action::StartServices { compose, services } => {
+                let started = compose::up(compose, services, line).await;
+                self.engine.explain_start(&compose.project, started).await
+            }
+            Action::AwaitServices { project, services, timeout_seconds } => {
+                self.engine.await_services(project, services, *timeout_seconds).await
+            }
+            Action::RemoveServices { project, services } => {
+                self.engine.remove_services(project, services).await
+            }
+            Action::RemoveNetworks { project, names } => self.engine.remove_networks(project, names).await,
+            Action::RemoveVolumes { project, names } => self.engine.remove_volumes(project, names).await,
+            Action::JoinNetwork { container, network } => self.engine.join(container, network).await,
+            Action::LeaveNetwork { container, network } => self.engine.leave(container, network).await,
+            Action::LoadProxy { folder, admin } => self.load_proxy(folder, admin.as_deref()).await,
+            _ => self.perform_on_files(action).await,
+        }
+    }
+
+    async fn perform_on_files(&self, action: &Action) -> Result<(), Failure> {
+        match action {
+            Action::InstallFile { path, hash } => self.store.install(hash, Path::new(path)),
+            Action::KeepFile { path, hash } => self.store.keep(hash, Path::new(path)),
+            Action::RemoveFile { path } => files::remove(Path::new(path)),
+            Action::MakeFolder { path } => files::make_folder(Path::new(path)),
+            Action::RemoveFolder { path } => files::remove_folder(Path::new(path)),
+            Action::RemoveTree { path } => files::remove_tree(Path::new(path), Path::new(self.layout.root())),
+            Action::GenerateSecret { path } => files::generate_secret(Path::new(path)),
+            Action::LimitGroup { limits } => group::limit(&self.groups, limits).await,
+            Action::RemoveGroup { path } => group::remove(&self.groups, path).await,
+            Action::OpenSwitch { path, address, .. } => files::open_switch(Path::new(path), address),
+            Action::CloseSwitch { path, .. } => files::remove(Path::new(path)),
+            other => Err(Failure::new(format!("nobody carries out `{other}`"))),
+        }
+    }
+}
+
+impl Perform for Host {
+    async fn stage(&mut self, hash: &str, text: &str) -> Result<(), Failure> {
+        self.store.stage(hash, text)
+    }
+
+    async fn perform(&mut self, action: &Action) -> Result<(), Failure> {
+        self.perform_on_engine(action).await
+    }
+}

@@ -1,0 +1,85 @@
+//! One snapshot of an environment, everything asked at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use pw_model::desired::{Desired, DesiredProxy};
+use pw_model::observed::{Observed, ObservedProxy};
+use pw_run::{Failure, Observe};
+
+use crate::files::hash_of;
+use crate::{Host, caddy, group};
+
+impl Observe for Host {
+    async fn observe(&self, desired: &Desired) -> Result<Observed, Failure> {
+        let project = &desired.compose_project;
+        let images = desired.services.values().map(|service| service.image.as_str());
+        let (containers, networks, volumes, images, proxy) = tokio::try_join!(
+            self.engine.containers(project),
+            self.engine.networks(&desired.networks, project),
+            self.engine.volumes(&desired.volumes, project),
+            self.engine.images(images),
+            self.observe_proxy(desired.proxy.as_ref()),
+        )?;
+        Ok(Observed {
+            containers,
+            networks,
+            volumes,
+            images,
+            files: files(desired)?,
+            folders: folders(desired),
+            group: desired.group.as_ref().and_then(|limits| group::observe(&self.groups, limits)),
+            proxy,
+            open_switches: switches(desired),
+        })
+    }
+}
+
+impl Host {
+    async fn observe_proxy(&self, desired: Option<&DesiredProxy>) -> Result<ObservedProxy, Failure> {
+        let Some(proxy) = desired else { return Ok(ObservedProxy::default()) };
+        let admin = proxy.external_admin.as_deref();
+        let current = caddy::is_current(Path::new(&proxy.folder), &proxy.site_file.text, admin);
+        if admin.is_some() {
+            return Ok(ObservedProxy { running: true, networks: BTreeSet::new(), current: current.await });
+        }
+        let (networks, current) = tokio::join!(self.engine.networks_of(&proxy.container), current);
+        let networks = networks?;
+        Ok(ObservedProxy { running: networks.is_some(), networks: networks.unwrap_or_default(), current })
+    }
+}
+
+/// Hashes of the files that a plan may write.
+fn files(desired: &Desired) -> Result<BTreeMap<String, String>, Failure> {
+    let proxy = desired.proxy.iter().flat_map(|proxy| [&proxy.compose_file.path, &proxy.site_file.path]);
+    let paths = [&desired.compose_file.path].into_iter().chain(proxy).chain(&desired.generated_secrets);
+    let hashed = paths.map(|path| Ok(hash_of(Path::new(path))?.map(|hash| (path.clone(), hash))));
+    hashed.filter_map(Result::transpose).collect()
+}
+
+fn folders(desired: &Desired) -> BTreeSet<String> {
+    desired.folders.iter().filter(|path| Path::new(path).is_dir()).cloned().collect()
+}
+
+/// Every switch in the environment's folder, also of a service that has lost its route.
+fn switches(desired: &Desired) -> BTreeMap<String, String> {
+    let of_routes = desired
+        .routes
+        .iter()
+        .filter_map(|route| route.switch.rsplit_once('/'))
+        .map(|(folder, _)| folder.to_owned());
+    let of_proxy =
+        desired.proxy.iter().map(|proxy| format!("{}/switch/{}", proxy.folder, desired.compose_project));
+    let folders: BTreeSet<String> = of_routes.chain(of_proxy).collect();
+    let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    entries.filter_map(|entry| opened(&entry.path())).collect()
+}
+
+fn opened(path: &Path) -> Option<(String, String)> {
+    // A temporary file of a write that was cut off.
+    if path.file_name()?.to_str()?.starts_with('.') {
+        return None;
+    }
+    Some((path.to_str()?.to_owned(), fs::read_to_string(path).ok()?.trim_end().to_owned()))
+}
