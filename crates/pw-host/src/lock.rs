@@ -145,13 +145,12 @@ mod tests {
     fn a_child_keeps_it_until_it_ends() {
         let folder = tempfile::tempdir().expect("a temp dir");
         let path = folder.path().join("lock");
-        let lock = ProjectLock::acquire(&path, "partywall up").expect("free");
+        let mut lock = ProjectLock::acquire(&path, "partywall up").expect("free");
         let mut child = std::process::Command::new("sleep").arg("0.5").spawn().expect("a child");
         // What a kill does: the file is closed, and nothing is unlocked.
-        let closed = lock.file.try_clone().expect("a copy");
-        std::mem::forget(lock);
-        drop(closed);
+        drop(std::mem::replace(&mut lock.file, File::open("/dev/null").expect("a file")));
         assert!(ProjectLock::acquire(&path, "another").is_err());
         child.wait().expect("its end");
+        ProjectLock::acquire(&path, "another").expect("free when the child has ended");
     }
 }

@@ -1,0 +1,208 @@
+//! Caddy itself: what it is given, what it does with it, and what survives.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pw_host::caddy;
+use pw_model::config::{Class, Proxy, TlsMode};
+use pw_plan::Action;
+use pw_plan::proxy::{Site, SiteRoute};
+
+use crate::common::{Project, chain, docker, image_of};
+use crate::upstream::{self, Websocket, get};
+
+const PORT: &str = "8080";
+const HOST: &str = "shop.example.test";
+
+/// A proxy's folder, and the site of one service in it.
+struct Fixture {
+    project: Project,
+    folder: PathBuf,
+    site: Site,
+}
+
+impl Fixture {
+    fn new(admin: Option<String>) -> Self {
+        let project = Project::new();
+        let folder = PathBuf::from(project.path(&format!("state/proxy/{}", project.name)));
+        for part in ["sites", "config", "run", "switch"] {
+            fs::create_dir_all(folder.join(part)).expect("a folder");
+        }
+        let route = SiteRoute {
+            environment: "production".into(),
+            class: Class::Production,
+            service: "web".into(),
+            hosts: vec![HOST.into()],
+            switch: "shop-production/web".into(),
+        };
+        let proxy = Proxy { tls: TlsMode::Off, http_port: 8080, admin, ..Proxy::default() };
+        Self { project, folder, site: Site { project: "shop".into(), proxy, routes: vec![route] } }
+    }
+
+    fn text(&self) -> String {
+        serde_json::to_string(&self.site).expect("JSON")
+    }
+
+    fn write_site(&self) {
+        fs::write(self.folder.join("sites/shop.json"), self.text()).expect("a file");
+    }
+
+    /// Runs Caddy; the port it is reached at.
+    fn run(&self, mounts: &[String], config: &str) -> u16 {
+        let image = image_of("CADDY_IMAGE", "partywall-demo/caddy");
+        let label = format!("com.docker.compose.project={}", self.project.name);
+        let publish = format!("127.0.0.1:0:{PORT}");
+        let mut arguments =
+            vec!["run", "-d", "--name", &self.project.name, "--label", &label, "-p", &publish];
+        mounts.iter().for_each(|mount| arguments.extend(["-v", mount]));
+        arguments.extend([&image, "caddy", "run", "--config", config]);
+        docker(&arguments);
+        self.port()
+    }
+
+    fn port(&self) -> u16 {
+        let address = docker(&["port", &self.project.name, PORT]);
+        address.rsplit(':').next().expect("a port").parse().expect("a number")
+    }
+
+    fn ours(&self) -> u16 {
+        let mount = |part: &str| format!("{}:/etc/partywall/{part}", self.folder.join(part).display());
+        self.run(&["config", "switch", "run"].map(mount), "/etc/partywall/config/caddy.json")
+    }
+
+    async fn load(&mut self) -> Result<(), pw_run::Failure> {
+        let folder = self.folder.to_string_lossy().into_owned();
+        self.project.perform(Action::LoadProxy { folder, admin: self.site.proxy.admin.clone() }).await
+    }
+
+    async fn switch_to(&mut self, port: u16) {
+        let gateway = docker(&["network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}"]);
+        let path = self.folder.join("switch/shop-production/web").to_string_lossy().into_owned();
+        let address = format!("{gateway}:{port}");
+        self.project
+            .perform(Action::OpenSwitch { path, service: "web".into(), address })
+            .await
+            .expect("open");
+    }
+
+    async fn is_current(&self) -> bool {
+        caddy::is_current(&self.folder, &self.text(), self.site.proxy.admin.as_deref()).await
+    }
+}
+
+fn told<T>(result: Result<T, pw_run::Failure>) -> T {
+    result.unwrap_or_else(|failure| panic!("{}", chain(&failure)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_switch_file_decides_and_no_connection_is_cut() {
+    let (blue, green) = (upstream::start("blue"), upstream::start("green"));
+    let mut fixture = Fixture::new(None);
+    fixture.write_site();
+    told(fixture.load().await);
+    assert!(!fixture.is_current().await, "it does not run yet");
+    let port = fixture.ours();
+    // At once, while Caddy is still starting.
+    told(fixture.load().await);
+    assert!(fixture.is_current().await);
+
+    let closed = get(port, HOST);
+    assert!(closed.starts_with("503 ") && closed.contains("<title>Not running</title>"), "{closed}");
+    fixture.switch_to(blue).await;
+    assert_eq!(get(port, HOST), "200 blue");
+    let mut websocket = Websocket::open(port, HOST);
+    assert!(websocket.echoes());
+    fixture.switch_to(green).await;
+    assert_eq!(get(port, HOST), "200 green");
+    assert!(websocket.echoes(), "a switch cut an open websocket");
+    told(fixture.load().await);
+    assert!(websocket.echoes(), "loading the same again cut an open websocket");
+    let path = fixture.folder.join("switch/shop-production/web").to_string_lossy().into_owned();
+    told(fixture.project.perform(Action::CloseSwitch { path, service: "web".into() }).await);
+    assert!(get(port, HOST).starts_with("503 "));
+    assert!(websocket.echoes(), "closing a switch cut an open websocket");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_configuration_changes_nothing_and_a_restart_neither() {
+    let blue = upstream::start("blue");
+    let mut fixture = Fixture::new(None);
+    fixture.write_site();
+    told(fixture.load().await);
+    fixture.ours();
+    told(fixture.load().await);
+    fixture.switch_to(blue).await;
+    let good =
+        (fixture.site.clone(), fs::read_to_string(fixture.folder.join("config/caddy.json")).expect("a file"));
+
+    fixture.site.routes[0].hosts.push(HOST.into());
+    fixture.write_site();
+    assert!(!fixture.is_current().await);
+    let failure = fixture.load().await.expect_err("a name twice");
+    let text = chain(&failure);
+    assert!(
+        text.starts_with("Caddy refuses the configuration and goes on with the one it had\nbecause: "),
+        "{text}"
+    );
+    assert!(text.contains("repeated"), "{text}");
+    assert_eq!(fs::read_to_string(fixture.folder.join("config/caddy.json")).expect("a file"), good.1);
+
+    fixture.site = good.0;
+    assert!(fixture.is_current().await, "`own` stands in for the file that is wrong");
+    fixture.write_site();
+    docker(&["restart", "-t", "1", &fixture.project.name]);
+    told(fixture.load().await);
+    assert_eq!(get(fixture.port(), HOST), "200 blue");
+    assert!(fixture.is_current().await);
+
+    // A new name is loaded into the running Caddy.
+    fixture.site.routes[0].hosts.push("second.example.test".into());
+    fixture.write_site();
+    told(fixture.load().await);
+    assert_eq!(get(fixture.port(), "second.example.test"), "200 blue");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_users_own_caddy_only_our_routes_change() {
+    let blue = upstream::start("blue");
+    let mut fixture = Fixture::new(None);
+    let folder = fixture.folder.clone();
+    let admin = format!("unix/{}", folder.join("run/user.sock").display());
+    fixture.site.proxy.admin = Some(admin.clone());
+    fixture.write_site();
+    let theirs = serde_json::json!([{"handle": [{"handler": "static_response", "body": "theirs"}]}]);
+    let config = serde_json::json!({
+        "admin": {"listen": admin},
+        "apps": {"http": {"servers": {
+            "web": {"listen": [format!(":{PORT}"), ":80"], "routes": theirs, "automatic_https": {"disable": true}}
+        }}},
+    });
+    let file = folder.join("user.json");
+    fs::write(&file, config.to_string()).expect("a file");
+    let port = fixture.run(&[same_place(&folder)], &file.to_string_lossy());
+    wait_for(&folder.join("run/user.sock"));
+    assert!(!fixture.is_current().await);
+    for _ in 0..2 {
+        told(fixture.load().await);
+        assert!(fixture.is_current().await);
+    }
+    fixture.switch_to(blue).await;
+    assert_eq!(get(port, HOST), "200 blue");
+    assert_eq!(get(port, "their.example.test"), "200 theirs");
+    fixture.site.routes.clear();
+    fixture.write_site();
+    told(fixture.load().await);
+    assert_eq!(get(port, HOST), "200 theirs");
+}
+
+fn same_place(folder: &Path) -> String {
+    format!("{0}:{0}", folder.display())
+}
+
+fn wait_for(path: &Path) {
+    let there = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        path.exists()
+    });
+    assert!(there, "Caddy did not start");
+}

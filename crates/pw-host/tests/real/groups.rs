@@ -1,0 +1,138 @@
+//! Control groups: on a folder that looks like v2, and on the kernel's own.
+
+use std::path::Path;
+
+use crate::common::Project;
+use pw_host::{group, stats};
+use pw_model::desired::GroupLimits;
+use pw_model::host::CgroupVersion;
+use pw_model::unit::{Bytes, Cpus};
+use pw_plan::Action;
+
+fn limits(path: &str) -> GroupLimits {
+    GroupLimits {
+        path: path.into(),
+        cpu_weight: 400,
+        cpu_idle: false,
+        cpu_ceiling: Cpus::from_number(1.5),
+        memory_ceiling: Some(Bytes(100_000_001)),
+        memory_protection: Some(Bytes(50 << 20)),
+        process_ceiling: Some(300),
+    }
+}
+
+/// Removes the group when the test ends, however it ends.
+struct Cleanup(&'static Path, String);
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        for controller in std::fs::read_dir(self.0).into_iter().flatten().flatten() {
+            drop(std::fs::remove_dir(controller.path().join(self.1.trim_start_matches('/'))));
+        }
+        drop(std::fs::remove_dir(self.0.join(self.1.trim_start_matches('/'))));
+    }
+}
+
+#[tokio::test]
+async fn the_kernel_takes_limits_and_answers_them_as_wanted() {
+    let root = Path::new(group::ROOT);
+    let path = format!("/pwhost-{}", std::process::id());
+    let _cleanup = Cleanup(root, path.clone());
+    let mut wanted = limits(&path);
+    assert_eq!(group::observe(root, &wanted), None);
+    group::limit(root, &wanted).await.expect("limits");
+    assert_eq!(group::observe(root, &wanted), Some(wanted.clone()));
+    // Into the idle class, with other limits there, and out again.
+    wanted.cpu_idle = true;
+    wanted.cpu_ceiling = Cpus::from_number(0.5);
+    for _ in 0..2 {
+        group::limit(root, &wanted).await.expect("idle");
+        assert_eq!(group::observe(root, &wanted), Some(wanted.clone()));
+    }
+    wanted = GroupLimits {
+        cpu_weight: 50,
+        cpu_ceiling: None,
+        memory_ceiling: None,
+        memory_protection: None,
+        process_ceiling: None,
+        ..limits(&path)
+    };
+    group::limit(root, &wanted).await.expect("no ceilings");
+    assert_eq!(group::observe(root, &wanted), Some(wanted.clone()));
+    assert_ne!(group::observe(root, &limits(&path)), Some(limits(&path)));
+    for _ in 0..2 {
+        group::remove(root, &path).await.expect("removed");
+    }
+    assert_eq!(group::observe(root, &wanted), None);
+}
+
+#[tokio::test]
+async fn a_group_holds_its_containers_and_is_removed_after_them() {
+    let mut project = Project::new();
+    let root = Path::new(group::ROOT);
+    let path = format!("/pwhost-{}-c", std::process::id());
+    let _cleanup = Cleanup(root, path.clone());
+    group::limit(root, &limits(&path)).await.expect("limits");
+    let services =
+        format!("  web: {{image: IMAGE, init: true, LABELS, command: [sleep, 1d], cgroup_parent: {path}}}\n");
+    let run = project.compose(&services);
+    project.start(&run, &["web"]).await;
+    let id = project.ids().remove(0);
+    let usage = stats::container(root, &path, &id).expect("it runs");
+    assert!(usage.memory.0 > 0 && !usage.cpu.is_zero(), "{usage:?}");
+    let failure = group::remove(root, &path).await.expect_err("a container is in it");
+    assert!(failure.what.starts_with(&format!("control group `{path}` still has ")), "{failure}");
+    let remove = Action::RemoveServices { project: project.name.clone(), services: vec!["web".into()] };
+    project.perform(remove).await.expect("removed");
+    project.perform(Action::RemoveGroup { path: path.clone() }).await.expect("empty now");
+    assert!(!root.join("devices").join(path.trim_start_matches('/')).exists());
+    assert_eq!(stats::container(root, &path, &id), None);
+}
+
+#[tokio::test]
+async fn v2_files_are_written_as_the_kernel_wants_them() {
+    let temp = tempfile::tempdir().expect("a temp dir");
+    let root = temp.path();
+    let folder = root.join("partywall/shop/dev");
+    std::fs::create_dir_all(&folder).expect("folders");
+    for ancestor in [root, &root.join("partywall"), &root.join("partywall/shop")] {
+        std::fs::write(ancestor.join("cgroup.controllers"), "cpuset cpu memory").expect("a file");
+        std::fs::write(ancestor.join("cgroup.subtree_control"), "cpu").expect("a file");
+    }
+    for file in ["cpu.weight", "cpu.idle", "cpu.max", "memory.max", "memory.low", "pids.max"] {
+        std::fs::write(folder.join(file), "").expect("a file");
+    }
+    assert_eq!(group::version(root), CgroupVersion::V2);
+    let mut wanted = limits("/partywall/shop/dev");
+    wanted.memory_ceiling = Some(Bytes(1 << 30));
+    group::limit(root, &wanted).await.expect("limits");
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).expect("a file");
+    assert_eq!(read("cpu.weight"), "400");
+    assert_eq!(read("cpu.max"), "150000 100000");
+    assert_eq!((read("memory.max"), read("memory.low")), ("1073741824".into(), "52428800".into()));
+    assert_eq!((read("pids.max"), read("cpu.idle")), ("300".into(), "0".into()));
+    // Only `memory`: `cpu` was on, and `pids` is not there to be handed down.
+    assert_eq!(
+        std::fs::read_to_string(root.join("partywall/cgroup.subtree_control")).expect("a file"),
+        "+memory"
+    );
+    assert_eq!(group::observe(root, &wanted), Some(wanted.clone()));
+    wanted.cpu_idle = true;
+    group::limit(root, &wanted).await.expect("idle");
+    assert_eq!(read("cpu.idle"), "1");
+    assert_eq!(group::observe(root, &wanted), Some(wanted));
+}
+
+#[tokio::test]
+async fn without_an_idle_class_the_lightest_weight_stands_in_and_plans_converge() {
+    let temp = tempfile::tempdir().expect("a temp dir");
+    let folder = temp.path().join("cpu/dev");
+    std::fs::create_dir_all(&folder).expect("folders");
+    for file in ["cpu.shares", "cpu.cfs_quota_us", "cpu.cfs_period_us"] {
+        std::fs::write(folder.join(file), "-1").expect("a file");
+    }
+    let wanted = GroupLimits { cpu_idle: true, ..limits("/dev") };
+    group::limit(temp.path(), &wanted).await.expect("limits");
+    assert_eq!(std::fs::read_to_string(folder.join("cpu.shares")).expect("a file"), "10");
+    assert_eq!(group::observe(temp.path(), &wanted), Some(wanted));
+}

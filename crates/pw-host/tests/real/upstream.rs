@@ -1,0 +1,87 @@
+//! A server in this process: it answers its name, and echoes what comes over an upgraded connection.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+/// Starts it on a free port of all addresses, so that containers reach it too; it ends with the process.
+pub(crate) fn start(name: &'static str) -> u16 {
+    let listener = TcpListener::bind("0.0.0.0:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || serve(stream, name));
+        }
+    });
+    port
+}
+
+fn serve(mut stream: TcpStream, name: &str) -> Option<()> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    loop {
+        let head = head(&mut reader)?;
+        if head.to_lowercase().contains("upgrade: websocket") {
+            stream
+                .write_all(
+                    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+                )
+                .ok()?;
+            let mut byte = [0];
+            while reader.read_exact(&mut byte).is_ok() {
+                stream.write_all(&byte).ok()?;
+            }
+            return None;
+        }
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len());
+        stream.write_all(answer.as_bytes()).ok()?;
+    }
+}
+
+fn head(reader: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    Some(head)
+}
+
+/// A connection on which one byte comes back.
+pub(crate) struct Websocket(TcpStream);
+
+impl Websocket {
+    pub(crate) fn open(port: u16, host: &str) -> Self {
+        let mut stream = connect(port);
+        let head = format!(
+            "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("sent");
+        let mut reader = BufReader::new(stream.try_clone().expect("a copy"));
+        let answer = self::head(&mut reader).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        Self(stream)
+    }
+
+    pub(crate) fn echoes(&mut self) -> bool {
+        let mut byte = [0];
+        self.0.write_all(b"x").is_ok() && self.0.read_exact(&mut byte).is_ok() && byte == *b"x"
+    }
+}
+
+/// Status line and body, as text.
+pub(crate) fn get(port: u16, host: &str) -> String {
+    let mut stream = connect(port);
+    let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    format!("{} {body}", head.split(' ').nth(1).unwrap_or_default())
+}
+
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).expect("the proxy listens");
+    stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a time limit");
+    stream
+}
