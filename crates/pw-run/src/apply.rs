@@ -90,7 +90,7 @@ pub async fn resume(
 ) -> Outcome {
     let states = match states(left) {
         Ok(states) => states,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let mut run = Run { id: left.id, plan: &left.plan, world, journal, progress };
     match way_forward(left, &states) {
@@ -108,7 +108,7 @@ pub async fn abandon(
 ) -> Outcome {
     let states = match states(left) {
         Ok(states) => states,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let mut run = Run { id: left.id, plan: &left.plan, world, journal, progress };
     run.back(&states, None, Unwritten::Stop).await
@@ -118,24 +118,22 @@ pub async fn abandon(
 ///
 /// Going back runs from the last step to the first, so the first step that is not done tells the direction.
 fn way_forward(left: &Unfinished, states: &[StepState]) -> Option<usize> {
-    let Some(next) = states.iter().position(|state| *state != StepState::Done) else {
-        return Some(states.len());
-    };
-    let impossible = matches!(left.plan.steps[next].undo, Undo::Impossible { .. });
-    let forward = match states[next] {
-        _ if left.gap => false,
-        StepState::Waiting | StepState::Started | StepState::Done => true,
-        // Going back never passes such a step, so all before it stands: forward is the only way.
-        StepState::Failed | StepState::Undoing | StepState::Stuck => impossible,
-        StepState::Undone => false,
-    };
-    forward.then_some(next)
+    let next = states.iter().position(|state| *state != StepState::Done).unwrap_or(states.len());
+    let no_undo = |number: &usize| matches!(left.plan.steps[*number].undo, Undo::Impossible { .. });
+    // Going back never passes a step that cannot be undone: all before it stands, and forward is the only way.
+    let wall = (0..states.len()).rev().filter(|number| states[*number] != StepState::Waiting).find(no_undo);
+    match (wall, states.get(next)) {
+        (_, None) => Some(next),
+        (Some(wall), Some(_)) => Some(if left.gap { wall } else { next }),
+        (None, Some(StepState::Waiting | StepState::Started)) if !left.gap => Some(next),
+        (None, Some(_)) => None,
+    }
 }
 
-fn states(left: &Unfinished) -> Result<Vec<StepState>, Outcome> {
-    replay(left.plan.steps.len(), &left.events).map_err(|illegal: Illegal| Outcome::Stuck {
-        error: None,
-        undo_error: Failure::new("could not understand the journal").because(illegal),
+fn states(left: &Unfinished) -> Result<Vec<StepState>, Box<Outcome>> {
+    replay(left.plan.steps.len(), &left.events).map_err(|illegal: Illegal| {
+        let undo_error = Failure::new("could not understand the journal").because(illegal);
+        Box::new(Outcome::Stuck { error: None, undo_error })
     })
 }
 

@@ -81,10 +81,8 @@ impl StepState {
     pub fn after(self, event: &Event) -> Result<Self, Illegal> {
         use StepState as S;
         match (self, event) {
-            // A started step is started again by `resume`, an undoing one undone again by `abandon`.
-            (S::Waiting | S::Started | S::Failed, Event::Started(_)) => Ok(S::Started),
-            // Going back met a step that cannot be undone, and `resume` turned round there.
-            (S::Undoing | S::Undone | S::Stuck, Event::Started(_)) => Ok(S::Started),
+            // `resume` starts a step again after any end: cut off, undone up to a step without undo, or unknown after a gap.
+            (_, Event::Started(_)) => Ok(S::Started),
             (S::Started, Event::Done(_)) => Ok(S::Done),
             (S::Started, Event::Failed(_)) => Ok(S::Failed),
             (S::Done | S::Failed | S::Started | S::Undoing | S::Stuck, Event::UndoStarted(_)) => {

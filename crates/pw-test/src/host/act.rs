@@ -1,0 +1,289 @@
+//! What each action does to the world, and when it is refused.
+
+use std::collections::BTreeSet;
+
+use pw_model::observed::{Health, State};
+use pw_plan::Action;
+use pw_plan::step::ComposeRun;
+
+use super::FakeHost;
+use super::known::{Known, Nature, ServiceSketch};
+use super::rules::target;
+use super::world::{FakeContainer, is_below};
+
+/// Why the host refuses.
+type Refusal = Result<(), String>;
+
+fn need(holds: bool, else_say: impl FnOnce() -> String) -> Refusal {
+    if holds { Ok(()) } else { Err(else_say()) }
+}
+
+impl FakeHost {
+    pub(super) fn do_strictly(&mut self, action: &Action) -> Refusal {
+        match action {
+            Action::InstallFile { .. } | Action::KeepFile { .. } | Action::RemoveFile { .. } => {
+                self.do_file(action)
+            }
+            Action::MakeFolder { .. } | Action::RemoveFolder { .. } | Action::RemoveTree { .. } => {
+                self.do_folder(action)
+            }
+            Action::GenerateSecret { path } => self.generate(path),
+            Action::LimitGroup { limits } => {
+                self.world.groups.insert(limits.path.clone(), limits.clone());
+                Ok(())
+            }
+            Action::RemoveGroup { path } => self.remove_group(path),
+            Action::PullImages { compose, services } | Action::BuildImages { compose, services } => {
+                self.fetch_images(compose, services)
+            }
+            Action::StartServices { compose, services } => self.start(compose, services),
+            Action::AwaitServices { project, services, .. } => self.await_services(project, services),
+            Action::RemoveServices { project, services } => {
+                self.world.containers.retain(|_, c| c.project != *project || !services.contains(&c.service));
+                Ok(())
+            }
+            Action::RemoveNetworks { names, .. } => self.remove_networks(names),
+            Action::RemoveVolumes { names, .. } => self.remove_volumes(names),
+            Action::JoinNetwork { .. } | Action::LeaveNetwork { .. } => self.do_membership(action),
+            Action::LoadProxy { folder, admin } => self.load(folder, admin.as_ref()),
+            Action::OpenSwitch { path, service, address } => self.open(path, service, address),
+            Action::CloseSwitch { path, .. } => {
+                self.world.switches.remove(path);
+                Ok(())
+            }
+        }
+    }
+
+    fn do_file(&mut self, action: &Action) -> Refusal {
+        match action {
+            Action::InstallFile { path, hash } => {
+                need(self.store.contains(hash), || format!("no text with hash {hash} was staged or kept"))?;
+                self.world.files.insert(path.clone(), hash.clone());
+            }
+            Action::KeepFile { path, hash } if !self.store.contains(hash) => {
+                let there = self.world.files.get(path);
+                need(there == Some(hash), || format!("{path} holds {there:?}, not {hash}"))?;
+                self.store.insert(hash.clone());
+            }
+            Action::RemoveFile { path } => drop(self.world.files.remove(path)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn do_folder(&mut self, action: &Action) -> Refusal {
+        match action {
+            Action::MakeFolder { path } => drop(self.world.folders.insert(path.clone())),
+            Action::RemoveFolder { path } if self.world.below(path).is_empty() => {
+                self.nobody_mounts(path)?;
+                self.world.folders.remove(path);
+            }
+            Action::RemoveTree { path } => {
+                self.nobody_mounts(path)?;
+                let world = &mut self.world;
+                world.files.retain(|file, _| !is_below(file, path));
+                world.switches.retain(|file, _| !is_below(file, path));
+                world.folders.retain(|folder| folder != path && !is_below(folder, path));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn nobody_mounts(&self, folder: &str) -> Refusal {
+        let inside = |mount: &String| mount == folder || is_below(mount, folder);
+        let user = self.world.containers.iter().find(|(_, container)| container.mounts.iter().any(inside));
+        need(user.is_none(), || format!("{folder} is mounted by {:?}", user.map(|(name, _)| name)))
+    }
+
+    fn generate(&mut self, path: &str) -> Refusal {
+        if !self.world.files.contains_key(path) {
+            self.generated += 1;
+            self.world.files.insert(path.to_owned(), format!("secret {}", self.generated));
+        }
+        Ok(())
+    }
+
+    fn remove_group(&mut self, path: &str) -> Refusal {
+        let inside = |container: &FakeContainer| container.group.as_deref() == Some(path);
+        let member = self.world.containers.iter().find(|(_, container)| inside(container));
+        need(member.is_none(), || format!("{path} holds {:?}", member.map(|(name, _)| name)))?;
+        self.world.groups.remove(path);
+        Ok(())
+    }
+
+    fn described(&self, compose: &ComposeRun, services: &[String]) -> Result<Known, String> {
+        let file = &compose.file;
+        let hash = self.world.files.get(file).ok_or_else(|| format!("{file} is not installed"))?;
+        let known =
+            self.known.get(hash).ok_or_else(|| format!("nobody said what {file} ({hash}) describes"))?;
+        let unknown = services.iter().find(|service| !known.services.contains_key(*service));
+        match unknown {
+            Some(service) => Err(format!("{file} has no service {service}")),
+            None => Ok(known.clone()),
+        }
+    }
+
+    fn fetch_images(&mut self, compose: &ComposeRun, services: &[String]) -> Refusal {
+        let known = self.described(compose, services)?;
+        let images = services.iter().map(|service| known.services[service].image.clone());
+        self.world.images.extend(images);
+        Ok(())
+    }
+
+    fn start(&mut self, compose: &ComposeRun, services: &[String]) -> Refusal {
+        let known = self.described(compose, services)?;
+        for mount in &known.mounts {
+            let there = self.world.files.contains_key(mount) || self.world.folders.contains(mount);
+            need(there, || format!("{mount} is mounted and does not exist"))?;
+        }
+        if let Some(group) = &known.group {
+            need(self.world.groups.contains_key(group), || format!("group {group} has no limits yet"))?;
+        }
+        self.world.networks.extend(known.networks.iter().cloned());
+        for volume in &known.volumes {
+            self.world.volumes.entry(volume.clone()).or_insert_with(|| "fresh".to_owned());
+        }
+        services.iter().try_for_each(|service| self.start_one(&compose.project, service, &known))
+    }
+
+    fn start_one(&mut self, project: &str, service: &str, known: &Known) -> Refusal {
+        let sketch = &known.services[service];
+        need(self.world.images.contains(&sketch.image), || format!("image {} is not here", sketch.image))?;
+        for other in &sketch.needs {
+            let up = |c: &FakeContainer| c.state == State::Running || c.exit_code == Some(0);
+            need(self.world.of(project, other).any(up), || {
+                format!("{service} needs {other}, which is not up")
+            })?;
+        }
+        let scale = sketch.scale.max(1);
+        let ours = |c: &FakeContainer| c.project == project && c.service == service;
+        self.world.containers.retain(|_, container| !ours(container) || container.number <= scale);
+        for number in 1..=scale {
+            let name =
+                sketch.container_name.clone().unwrap_or_else(|| format!("{project}-{service}-{number}"));
+            let new = container(project, service, number, known);
+            match self.world.containers.get_mut(&name) {
+                // Compose starts again what it finds unchanged; the networks that it joined since stay.
+                Some(there) if there.config_hash == new.config_hash => there.start(sketch.nature),
+                _ => drop(self.world.containers.insert(name, new)),
+            }
+        }
+        Ok(())
+    }
+
+    fn await_services(&self, project: &str, services: &[String]) -> Refusal {
+        for service in services {
+            let ready = |c: &FakeContainer| match c.state {
+                State::Running => c.health != Health::Unhealthy,
+                _ => c.exit_code == Some(0),
+            };
+            let mut all = self.world.of(project, service).peekable();
+            need(all.peek().is_some(), || format!("{service} has no container to wait for"))?;
+            need(all.all(ready), || format!("{service} did not get healthy"))?;
+        }
+        Ok(())
+    }
+
+    fn remove_networks(&mut self, names: &[String]) -> Refusal {
+        for name in names {
+            let members = self.world.members(name);
+            need(members.is_empty(), || format!("{name} has members {members:?}"))?;
+            self.world.networks.remove(name);
+        }
+        Ok(())
+    }
+
+    fn remove_volumes(&mut self, names: &[String]) -> Refusal {
+        for name in names {
+            let user = self.world.containers.iter().find(|(_, container)| container.volumes.contains(name));
+            need(user.is_none(), || format!("{name} is in use by {:?}", user.map(|(name, _)| name)))?;
+            self.world.volumes.remove(name);
+        }
+        Ok(())
+    }
+
+    fn do_membership(&mut self, action: &Action) -> Refusal {
+        match action {
+            Action::JoinNetwork { container, network } => {
+                need(self.world.networks.contains(network), || format!("network {network} does not exist"))?;
+                let there = self.world.containers.get_mut(container);
+                let there = there.ok_or_else(|| format!("container {container} does not exist"))?;
+                there.networks.insert(network.clone());
+            }
+            Action::LeaveNetwork { container, network } => {
+                if let Some(there) = self.world.containers.get_mut(container) {
+                    there.networks.remove(network);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Ours may be loaded before it runs: the configuration is then what it starts with.
+    fn load(&mut self, folder: &str, admin: Option<&String>) -> Refusal {
+        match admin {
+            Some(admin) => {
+                need(self.world.external_proxies.contains(admin), || format!("no proxy answers at {admin}"))?
+            }
+            None => need(!self.world.below(folder).is_empty(), || format!("nothing is in {folder}"))?,
+        }
+        let sites: std::collections::BTreeMap<_, _> = self
+            .world
+            .files
+            .iter()
+            .filter(|(path, _)| is_below(path, &format!("{folder}/sites")))
+            .map(|(path, hash)| (path.clone(), hash.clone()))
+            .collect();
+        let key = admin.map_or(folder, String::as_str);
+        // No sites is what a proxy has that was never loaded.
+        match sites.is_empty() {
+            true => drop(self.world.loaded.remove(key)),
+            false => drop(self.world.loaded.insert(key.to_owned(), sites)),
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, path: &str, service: &str, address: &str) -> Refusal {
+        let (project, named) = target(path);
+        need(named == service, || format!("{path} is not the switch of {service}"))?;
+        need(self.world.answers(path), || format!("no container of {service} runs in {project}"))?;
+        let well = self.world.of(project, service).any(|c| c.health != Health::Unhealthy);
+        need(well, || format!("{service} is unhealthy"))?;
+        self.world.switches.insert(path.to_owned(), address.to_owned());
+        Ok(())
+    }
+}
+
+fn container(project: &str, service: &str, number: u64, known: &Known) -> FakeContainer {
+    let sketch: &ServiceSketch = &known.services[service];
+    let mut new = FakeContainer {
+        project: project.to_owned(),
+        service: service.to_owned(),
+        number,
+        image: sketch.image.clone(),
+        config_hash: sketch.config_hash.clone(),
+        state: State::Created,
+        health: Health::Unknown,
+        exit_code: None,
+        networks: known.networks.iter().cloned().collect(),
+        volumes: known.volumes.iter().cloned().collect(),
+        mounts: known.mounts.iter().cloned().collect::<BTreeSet<_>>(),
+        group: known.group.clone(),
+        owner: known.owner.clone(),
+    };
+    new.start(sketch.nature);
+    new
+}
+
+impl FakeContainer {
+    fn start(&mut self, nature: Nature) {
+        (self.state, self.health, self.exit_code) = match nature {
+            Nature::Serves => (State::Running, Health::Healthy, None),
+            Nature::Sick => (State::Running, Health::Unhealthy, None),
+            Nature::Job => (State::Exited, Health::Unknown, Some(0)),
+            Nature::FailedJob => (State::Exited, Health::Unknown, Some(1)),
+        };
+    }
+}

@@ -1,0 +1,131 @@
+//! A journal in memory, which can lose its disk.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use pw_plan::Plan;
+use pw_run::{Event, Journal, JournalFailure, Unfinished};
+
+/// Which writes fail, counted from 0 with `begin`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Fails {
+    #[default]
+    Never,
+    Once(usize),
+    /// The disk is full from then on.
+    From(usize),
+}
+
+/// Clones share what is written, as two handles on one file do.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryJournal(Rc<RefCell<Pages>>);
+
+#[derive(Debug, Default)]
+struct Pages {
+    plans: Vec<Page>,
+    fails: Fails,
+    writes: usize,
+}
+
+#[derive(Debug)]
+struct Page {
+    /// As JSON, so that what does not survive writing does not survive here either.
+    plan: String,
+    events: Vec<Event>,
+    gap: bool,
+}
+
+impl MemoryJournal {
+    pub fn failing(fails: Fails) -> Self {
+        let journal = Self::default();
+        journal.0.borrow_mut().fails = fails;
+        journal
+    }
+
+    /// There is room again.
+    pub fn mend(&self) {
+        self.0.borrow_mut().fails = Fails::Never;
+    }
+
+    /// True while nothing can be written.
+    pub fn is_full(&self) -> bool {
+        matches!(self.0.borrow().fails, Fails::From(_))
+    }
+
+    /// How many writes were tried.
+    pub fn writes(&self) -> usize {
+        self.0.borrow().writes
+    }
+
+    /// The events of the newest plan.
+    pub fn events(&self) -> Vec<Event> {
+        self.0.borrow().plans.last().map(|page| page.events.clone()).unwrap_or_default()
+    }
+
+    /// Forgets the newest event: the process was cut off before it could be written.
+    pub fn forget_last(&self) -> Option<Event> {
+        self.0.borrow_mut().plans.last_mut()?.events.pop()
+    }
+}
+
+impl Pages {
+    fn write(&mut self) -> Result<(), JournalFailure> {
+        let number = self.writes;
+        self.writes += 1;
+        match self.fails {
+            Fails::Once(at) if at == number => Err(full()),
+            Fails::From(at) if at <= number => Err(full()),
+            Fails::Never | Fails::Once(_) | Fails::From(_) => Ok(()),
+        }
+    }
+}
+
+impl Page {
+    fn has_ended(&self) -> bool {
+        matches!(self.events.last(), Some(Event::Applied | Event::TakenBack))
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn begin(&mut self, plan: &Plan) -> Result<i64, JournalFailure> {
+        let mut pages = self.0.borrow_mut();
+        if pages.plans.last().is_some_and(|page| !page.has_ended()) {
+            return Err(failure("begin a plan in", "another plan is unfinished"));
+        }
+        pages.write()?;
+        let plan = serde_json::to_string(plan).map_err(|error| failure("begin a plan in", error))?;
+        pages.plans.push(Page { plan, events: Vec::new(), gap: false });
+        Ok(pages.plans.len() as i64 - 1)
+    }
+
+    fn record(&mut self, plan: i64, event: &Event, _detail: Option<&str>) -> Result<(), JournalFailure> {
+        let mut pages = self.0.borrow_mut();
+        let written = pages.write();
+        let page = usize::try_from(plan).ok().and_then(|plan| pages.plans.get_mut(plan));
+        let page = page.ok_or_else(|| failure("write", "there is no such plan"))?;
+        match written {
+            Ok(()) => page.events.push(event.clone()),
+            Err(_) => page.gap = true,
+        }
+        written
+    }
+
+    fn unfinished(&self) -> Result<Option<Unfinished>, JournalFailure> {
+        let pages = self.0.borrow();
+        let Some(page) = pages.plans.last().filter(|page| !page.has_ended()) else { return Ok(None) };
+        let plan = serde_json::from_str(&page.plan).map_err(|error| failure("read", error))?;
+        let (id, events) = (pages.plans.len() as i64 - 1, page.events.clone());
+        Ok(Some(Unfinished { id, plan, events, gap: page.gap, begun: 0, by: "a test".into() }))
+    }
+}
+
+fn full() -> JournalFailure {
+    failure("write", "no space left on device")
+}
+
+fn failure(
+    what: &'static str,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> JournalFailure {
+    JournalFailure { what, hint: None, source: source.into() }
+}
