@@ -1,1 +1,42 @@
-fn main() {}
+//! Partywall: production and development of one application, side by side on one server.
+//!
+//! Route: [`cli`] says what may be typed; `main` finds the command in [`commands`]; every command
+//! works on a [`session`]; all output goes through [`printer`]; a command that cannot go on answers a
+//! [`stop::Stop`], which decides the exit code.
+
+mod apply;
+mod cli;
+mod commands;
+mod load;
+mod measure;
+mod prepare;
+mod printer;
+mod session;
+mod stop;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::printer::Printer;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return printer::usage(&error),
+    };
+    let mut printer = Printer::new(cli.common.json, cli.common.quiet);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let failure = pw_run::Failure::new("could not start").because(error);
+            return printer.stop(&stop::Stop::Failure(failure));
+        }
+    };
+    match runtime.block_on(commands::run(cli, &mut printer)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => printer.stop(&stop),
+    }
+}

@@ -1,0 +1,185 @@
+//! Carrying out a plan before the user's eyes.
+
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use pw_host::Host;
+use pw_journal::SqliteJournal;
+use pw_model::diagnostic::Diagnostic;
+use pw_plan::{Action, Plan};
+use pw_run::{Event, Failure, Journal, Outcome, Progress, Standing, Unfinished};
+use serde_json::json;
+
+use crate::printer::{DIM, GREEN, Printer, RED};
+use crate::stop::{Stop, of_failure};
+
+/// Shows each step as it goes: a moving line on a terminal, plain lines elsewhere, JSON lines with `--json`.
+pub(crate) struct Steps<'p> {
+    printer: &'p mut Printer,
+    bar: ProgressBar,
+    begun: Instant,
+    step_begun: Instant,
+}
+
+impl<'p> Steps<'p> {
+    pub(crate) fn new(printer: &'p mut Printer, plan: &Plan) -> Self {
+        let bar = if printer.draws() { ProgressBar::new(plan.steps.len() as u64) } else { ProgressBar::hidden() };
+        let style = ProgressStyle::with_template("{spinner} {pos}/{len} {wide_msg} {elapsed}");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(std::time::Duration::from_millis(120));
+        Self { printer, bar, begun: Instant::now(), step_begun: Instant::now() }
+    }
+
+    /// A handle that shows the lines of long runs beside the current step.
+    pub(crate) fn lines(&self) -> pw_host::OnLine {
+        let bar = self.bar.clone();
+        std::sync::Arc::new(move |line: &str| {
+            let step = bar.prefix();
+            bar.set_message(format!("{step}: {}", line.trim()));
+        })
+    }
+
+    fn line(&mut self, plan: &Plan, number: usize, word: &str) {
+        let took = self.step_begun.elapsed().as_secs_f64();
+        let text = format!("{:>2}/{} {} {word} {DIM}({took:.1} s){DIM:#}", number + 1, plan.steps.len(), plan.steps[number].does);
+        let note = |printer: &mut Printer| printer.note(text);
+        self.bar.suspend(|| note(self.printer));
+    }
+
+    fn event_line(&mut self, plan: &Plan, event: &Event) {
+        let step = event.step().map(|number| &plan.steps[number]);
+        let percent = event.step().map(|number| number * 100 / plan.steps.len().max(1));
+        let value = json!({
+            "event": event_name(event),
+            "operation": plan.operation,
+            "environment": plan.environment,
+            "step": event.step().map(|number| number + 1),
+            "steps": plan.steps.len(),
+            "does": step.map(|step| step.does.to_string()),
+            "percent": percent,
+            "seconds": (self.begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+        });
+        drop(self.printer.json(&value));
+    }
+}
+
+impl Progress for Steps<'_> {
+    fn event(&mut self, plan: &Plan, event: &Event) {
+        if self.printer.is_json() {
+            self.event_line(plan, event);
+            return;
+        }
+        match event {
+            Event::Started(number) | Event::UndoStarted(number) => {
+                self.step_begun = Instant::now();
+                let word = if matches!(event, Event::Started(_)) { "" } else { "taking back: " };
+                self.bar.set_position(*number as u64);
+                self.bar.set_prefix(format!("{word}{}", plan.steps[*number].does));
+                self.bar.set_message(self.bar.prefix());
+            }
+            Event::Done(number) => self.line(plan, *number, &format!("{GREEN}done{GREEN:#}")),
+            Event::Failed(number) => self.line(plan, *number, &format!("{RED}failed{RED:#}")),
+            Event::Undone(number) => self.line(plan, *number, "taken back"),
+            Event::UndoFailed(number) => self.line(plan, *number, &format!("{RED}could not be taken back{RED:#}")),
+            Event::Applied | Event::TakenBack => self.bar.finish_and_clear(),
+        }
+    }
+}
+
+fn event_name(event: &Event) -> &'static str {
+    match event {
+        Event::Started(_) => "started",
+        Event::Done(_) => "done",
+        Event::Failed(_) => "failed",
+        Event::UndoStarted(_) => "undo-started",
+        Event::Undone(_) => "undone",
+        Event::UndoFailed(_) => "undo-failed",
+        Event::Applied => "applied",
+        Event::TakenBack => "taken-back",
+    }
+}
+
+/// Runs a plan to its end. Ctrl-C takes back what was done.
+pub(crate) async fn run(plan: &Plan, host: Host, journal: &mut SqliteJournal, printer: &mut Printer) -> Result<(), Stop> {
+    let mut steps = Steps::new(printer, plan);
+    let mut host = host.on_line(steps.lines());
+    let outcome = tokio::select! {
+        outcome = pw_run::apply(plan, &mut host, journal, &mut steps) => Some(outcome),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    let outcome = match outcome {
+        Some(outcome) => outcome,
+        None => take_back(&mut host, journal, &mut steps).await?,
+    };
+    finish(&outcome, plan, printer)
+}
+
+/// Finishes (`forward`) or takes back an operation that was cut off.
+pub(crate) async fn recover(left: &Unfinished, forward: bool, host: Host, journal: &mut SqliteJournal, printer: &mut Printer) -> Result<(), Stop> {
+    let mut steps = Steps::new(printer, &left.plan);
+    let mut host = host.on_line(steps.lines());
+    let outcome = if forward {
+        pw_run::resume(left, &mut host, journal, &mut steps).await
+    } else {
+        pw_run::abandon(left, &mut host, journal, &mut steps).await
+    };
+    finish(&outcome, &left.plan, printer)
+}
+
+async fn take_back(host: &mut Host, journal: &mut SqliteJournal, steps: &mut Steps<'_>) -> Result<Outcome, Stop> {
+    steps.printer.note("interrupted: taking back what was done");
+    match journal.unfinished()? {
+        Some(left) => Ok(pw_run::abandon(&left, host, journal, steps).await),
+        None => Ok(Outcome::TakenBack),
+    }
+}
+
+fn finish(outcome: &Outcome, plan: &Plan, printer: &mut Printer) -> Result<(), Stop> {
+    let what = format!("{} {}", plan.operation, plan.environment);
+    match outcome {
+        Outcome::Applied => Ok(()),
+        Outcome::TakenBack => {
+            printer.note(format!("`{what}` is taken back; everything is as before"));
+            Ok(())
+        }
+        Outcome::Undone { step, error } => {
+            let diagnostic = of_failure(error).because(format!("`{what}` was taken back; everything is as before"));
+            printer_stop(printer, diagnostic);
+            Err(Stop::Code(code_of(plan, *step)))
+        }
+        Outcome::Stuck { error, undo_error } => {
+            let mut diagnostic = of_failure(undo_error);
+            if let Some(error) = error {
+                diagnostic = diagnostic.because(format!("after: {error}"));
+            }
+            diagnostic = diagnostic.because(format!("`{what}` is neither done nor taken back"));
+            printer_stop(printer, diagnostic.hint("when the cause is mended, run `partywall resume` or `partywall abandon`"));
+            Err(Stop::Code(2))
+        }
+        Outcome::Unrecorded { error, host } => {
+            let standing = match host {
+                Standing::AsBefore => "everything is as before",
+                Standing::AsWanted => "everything is as wanted, but the journal does not know it",
+                Standing::Between => "it is neither done nor taken back",
+            };
+            let mut diagnostic = Diagnostic::error(error.to_string()).because(error.source.to_string());
+            diagnostic = diagnostic.because(format!("`{what}`: {standing}"));
+            printer_stop(printer, diagnostic.hint("free space on the disk of the state folder, then run the command again"));
+            Err(Stop::Code(2))
+        }
+    }
+}
+
+fn printer_stop(printer: &mut Printer, diagnostic: Diagnostic) {
+    drop(printer.stop(&Stop::Complaints(vec![diagnostic])));
+}
+
+/// A service that does not become healthy is the application's fault; everything else the host's or ours.
+fn code_of(plan: &Plan, step: usize) -> u8 {
+    match plan.steps.get(step).map(|step| &step.does) {
+        Some(Action::AwaitServices { .. } | Action::BuildImages { .. }) => 1,
+        _ => 2,
+    }
+}

@@ -1,0 +1,144 @@
+//! What may be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Production and development of one application, side by side on one server.
+#[derive(Debug, Parser)]
+#[command(name = "partywall", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "Start with `partywall init` in the folder of your Compose files.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// Folder of the project; left out, the nearest one above with a partywall.yaml
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) project: Option<PathBuf>,
+    /// Answer with JSON: one object, or one a line for long work
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing but answers and errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Do not ask; production still wants `--confirm production`
+    #[arg(long, short, global = true)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Read the Compose files and the host, write partywall.yaml
+    Init(Init),
+    /// Is the configuration sound, and does it fit the host?
+    Check,
+    /// What `up` would do, step by step, with the undo beside each step
+    Plan {
+        /// The environment
+        environment: String,
+        /// Plan this operation
+        #[arg(long, value_parser = ["up", "down", "destroy"], default_value = "up")]
+        operation: String,
+    },
+    /// Bring an environment to what its files describe
+    Up {
+        environment: String,
+        /// Build images again even where they exist
+        #[arg(long)]
+        build: bool,
+    },
+    /// Stop an environment and remove its containers; volumes stay
+    Down {
+        environment: String,
+        #[command(flatten)]
+        confirm: Confirm,
+    },
+    /// Remove an environment with its volumes and all data in them
+    Destroy {
+        environment: String,
+        #[command(flatten)]
+        confirm: Confirm,
+    },
+    /// Environments, services, health, usage and addresses at a glance
+    Status { environment: Option<String> },
+    /// Usage of every service, live
+    Top {
+        environment: Option<String>,
+        /// Print one reading and end
+        #[arg(long)]
+        once: bool,
+    },
+    /// Logs of an environment or of one service
+    Logs {
+        environment: String,
+        service: Option<String>,
+        /// Go on as new lines come
+        #[arg(long, short)]
+        follow: bool,
+        /// Lines from the end
+        #[arg(long, short = 'n', default_value = "100")]
+        tail: String,
+    },
+    /// Run a command in a service's container
+    Exec {
+        environment: String,
+        service: String,
+        /// The command, after `--`
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Open a shell in which plain `docker compose` speaks to one environment
+    Shell { environment: String },
+    /// Print the final Compose file of an environment
+    Render {
+        environment: String,
+        /// Say which file and line, or which rule, set a value: `services.web.mem_limit`
+        #[arg(long, value_name = "PATH")]
+        explain: Option<String>,
+        /// Write the file, readable by you only
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Finish an operation that was cut off
+    Resume,
+    /// Take back an operation that was cut off
+    Abandon,
+    /// Print completions for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Write man pages into a folder
+    Man { folder: PathBuf },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Print the JSON Schema of partywall.yaml
+    #[arg(long)]
+    pub(crate) schema: bool,
+    /// Print the commented example with every key
+    #[arg(long, conflicts_with = "schema")]
+    pub(crate) example: bool,
+    /// Print what would be written
+    #[arg(long)]
+    pub(crate) print: bool,
+    /// Replace an existing partywall.yaml
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Public host name of production
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
+    /// Name of the project; left out, that of the Compose file or the folder
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Confirm {
+    /// The environment's name, typed again; needed for production where nobody can be asked
+    #[arg(long, value_name = "ENV")]
+    pub(crate) confirm: Option<String>,
+}

@@ -1,0 +1,65 @@
+//! One file per command: understand, call, answer.
+
+mod change;
+mod check;
+mod enter;
+mod init;
+mod recover;
+mod render;
+mod shell;
+mod status;
+
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Command};
+use crate::printer::Printer;
+use crate::session::Session;
+use crate::stop::Stop;
+
+pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Stop> {
+    let common = cli.common;
+    match cli.command {
+        Command::Init(arguments) => return init::run(&common, &arguments, printer).await,
+        Command::Completions { shell } => return completions(shell, printer),
+        Command::Man { folder } => return man(&folder, printer),
+        _ => {}
+    }
+    let session = Session::open(&common, printer)?;
+    if let Command::Check = cli.command {
+        return check::run(&session, printer).await;
+    }
+    let session = session.checked(printer)?;
+    match cli.command {
+        Command::Plan { environment, operation } => change::plan(&session, &environment, &operation, printer).await,
+        Command::Up { environment, build } => change::up(&session, &environment, build, printer).await,
+        Command::Down { environment, confirm } => change::down(&session, &environment, &confirm, printer).await,
+        Command::Destroy { environment, confirm } => change::destroy(&session, &environment, &confirm, printer).await,
+        Command::Status { environment } => status::run(&session, environment.as_deref(), printer).await,
+        Command::Top { environment, once } => status::top(&session, environment.as_deref(), once, printer).await,
+        Command::Logs { environment, service, follow, tail } => {
+            enter::logs(&session, &environment, &enter::Logs { service, follow, tail }, printer).await
+        }
+        Command::Exec { environment, service, command } => enter::exec(&session, &environment, &service, &command).await,
+        Command::Shell { environment } => shell::run(&session, &environment, printer).await,
+        Command::Render { environment, explain, output } => match explain {
+            Some(path) => render::explain(&session, &environment, &path, printer).await,
+            None => render::run(&session, &environment, output.as_deref(), printer).await,
+        },
+        Command::Resume => recover::run(&session, true, printer).await,
+        Command::Abandon => recover::run(&session, false, printer).await,
+        Command::Init(_) | Command::Check | Command::Completions { .. } | Command::Man { .. } => Ok(()),
+    }
+}
+
+fn completions(shell: clap_complete::Shell, printer: &mut Printer) -> Result<(), Stop> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "partywall", &mut text);
+    printer.answer(String::from_utf8_lossy(&text))
+}
+
+fn man(folder: &std::path::Path, printer: &mut Printer) -> Result<(), Stop> {
+    std::fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(Cli::command(), folder)?;
+    printer.note(format!("man pages are in {}", folder.display()));
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! `status` and `top`: what runs, how it fares, what it uses.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use pw_model::name::EnvironmentName;
+use serde_json::json;
+
+use crate::measure;
+use crate::printer::{BOLD, Printer};
+use crate::session::Session;
+use crate::stop::Stop;
+use crate::view;
+
+pub(crate) async fn run(session: &Session, wanted: Option<&str>, printer: &mut Printer) -> Result<(), Stop> {
+    let names = names(session, wanted)?;
+    let readings = measure::read(&session.host(), &session.config, &names, measure::INTERVAL).await?;
+    if printer.is_json() {
+        let environments: Vec<_> = readings.iter().map(|reading| view::to_json(&session.config, reading)).collect();
+        return printer.json(&json!({"project": session.config.project, "environments": environments}));
+    }
+    printer.answer(page(session, &readings))
+}
+
+pub(crate) async fn top(session: &Session, wanted: Option<&str>, once: bool, printer: &mut Printer) -> Result<(), Stop> {
+    let names = names(session, wanted)?;
+    let live = !once && !printer.is_json() && std::io::stdout().is_terminal();
+    let host = session.host();
+    loop {
+        let reading = measure::read(&host, &session.config, &names, Duration::from_secs(1));
+        let readings = tokio::select! {
+            readings = reading => readings?,
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+        };
+        if printer.is_json() {
+            let environments: Vec<_> = readings.iter().map(|reading| view::to_json(&session.config, reading)).collect();
+            printer.json(&json!({"project": session.config.project, "environments": environments}))?;
+        } else {
+            // Clear and home: the same place each second.
+            let clear = if live { "\x1b[H\x1b[2J" } else { "" };
+            let foot = if live { "Ctrl-C ends\n" } else { "" };
+            printer.answer(format!("{clear}{}{foot}", page(session, &readings)))?;
+        }
+        if once || !live && !printer.is_json() {
+            return Ok(());
+        }
+    }
+}
+
+fn names<'s>(session: &'s Session, wanted: Option<&str>) -> Result<Vec<&'s EnvironmentName>, Stop> {
+    match wanted {
+        Some(name) => Ok(vec![session.environment(name)?.0]),
+        None => Ok(session.config.environments_in_order().into_iter().map(|(name, _)| name).collect()),
+    }
+}
+
+fn page(session: &Session, readings: &[measure::Reading]) -> String {
+    let width = terminal_width();
+    let mut text = format!("{BOLD}{}{BOLD:#}\n", session.config.project);
+    for reading in readings {
+        text.push('\n');
+        text.push_str(&view::block(&session.config, reading, width));
+    }
+    text
+}
+
+fn terminal_width() -> u16 {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).map(|size| size.ws_col);
+    size.ok().filter(|columns| *columns > 0).unwrap_or(100)
+}

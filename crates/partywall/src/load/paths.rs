@@ -1,0 +1,37 @@
+//! Facts of the paths that are mounted: file or folder, and whether version control knows it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use pw_model::compose::ComposeModel;
+use pw_plan::wall::PathFacts;
+
+/// Files under version control and all folders that hold one, absolute.
+pub(crate) struct Tracked(BTreeSet<PathBuf>);
+
+/// Asks git once. Outside of a repository, or without git, nothing is tracked.
+pub(crate) async fn tracked(directory: &Path) -> Tracked {
+    let mut command = tokio::process::Command::new("git");
+    command.arg("-C").arg(directory).args(["ls-files", "-z", "--", "."]).stdin(std::process::Stdio::null());
+    let Ok(output) = command.output().await else { return Tracked(BTreeSet::new()) };
+    let mut known = BTreeSet::new();
+    for file in String::from_utf8_lossy(&output.stdout).split('\0').filter(|file| !file.is_empty()) {
+        for path in directory.join(file).ancestors().take_while(|path| path.starts_with(directory)) {
+            if !known.insert(path.to_owned()) {
+                break;
+            }
+        }
+    }
+    Tracked(known)
+}
+
+pub(crate) fn facts(model: &ComposeModel, tracked: &Tracked) -> BTreeMap<String, PathFacts> {
+    let sources = model.services().flat_map(|service| service.bind_mounts()).map(|mount| mount.source);
+    sources
+        .map(|source| {
+            let path = Path::new(&source);
+            let facts = PathFacts { is_file: path.is_file(), is_tracked: tracked.0.contains(path) };
+            (source, facts)
+        })
+        .collect()
+}

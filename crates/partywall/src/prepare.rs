@@ -1,0 +1,100 @@
+//! From files and host to both sides of a plan.
+
+use std::path::Path;
+
+use pw_host::{Host, compose};
+use pw_model::desired::Desired;
+use pw_model::diagnostic::Diagnostic;
+use pw_model::host::HostFacts;
+use pw_model::name::EnvironmentName;
+use pw_model::observed::Observed;
+use pw_plan::wall::{self, Ground, Loaded, Rendered};
+use pw_plan::Plan;
+use pw_run::Observe;
+
+use crate::load::{self, Load};
+use crate::session::Session;
+use crate::stop::Stop;
+
+/// Environments behind their walls, with everything there is to complain about.
+pub(crate) struct Walls {
+    pub(crate) loaded: Vec<Loaded>,
+    pub(crate) rendered: Vec<Rendered>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) facts: HostFacts,
+}
+
+/// One environment, ready to be planned.
+pub(crate) struct Prepared {
+    pub(crate) desired: Desired,
+    pub(crate) observed: Observed,
+    pub(crate) warnings: usize,
+}
+
+/// Renders `wanted` and the environments before it, beside whose walls it must stand; all with `None`.
+pub(crate) async fn walls(session: &Session, host: &Host, wanted: Option<&EnvironmentName>) -> Result<Walls, Stop> {
+    let ordered: Vec<&EnvironmentName> = session.config.environments_in_order().into_iter().map(|(name, _)| name).collect();
+    let until = wanted.and_then(|wanted| ordered.iter().position(|name| *name == wanted)).map_or(ordered.len(), |at| at + 1);
+    let state = session.layout.root().to_owned();
+    let (facts, load) = tokio::join!(pw_host::facts::facts(host.engine(), Path::new(&state)), load::load(session, &ordered[..until]));
+    let Load { environments: loaded, warnings } = load?;
+    let rendered = wall::render_all(ground(session, &facts)?, &loaded);
+    let mut diagnostics = warnings;
+    diagnostics.extend(rendered.iter().flat_map(|one| one.diagnostics.clone()));
+    diagnostics.extend(wall::conflicts(&rendered));
+    Ok(Walls { loaded, rendered, diagnostics, facts })
+}
+
+pub(crate) fn ground<'a>(session: &'a Session, facts: &HostFacts) -> Result<Ground<'a>, Stop> {
+    let directory = session.directory.to_str().ok_or_else(|| {
+        Stop::because("the project's folder is not UTF-8", session.directory.display().to_string(), "rename the folder")
+    })?;
+    Ok(Ground { config: &session.config, source: &session.source, layout: &session.layout, cgroup_driver: facts.cgroup_driver, directory })
+}
+
+/// Both sides of a plan for one environment. Errors of its own files stop; warnings are only counted.
+pub(crate) async fn prepare(session: &Session, host: &Host, name: &EnvironmentName) -> Result<Prepared, Stop> {
+    let walls = walls(session, host, Some(name)).await?;
+    let (errors, warnings): (Vec<_>, Vec<_>) = walls.diagnostics.iter().cloned().partition(Diagnostic::is_error);
+    if !errors.is_empty() {
+        return Err(Stop::Complaints(errors));
+    }
+    let desired = desired(session, &walls, name).await?;
+    let observed = host.observe(&desired).await?;
+    Ok(Prepared { desired, observed, warnings: warnings.len() })
+}
+
+pub(crate) async fn desired(session: &Session, walls: &Walls, name: &EnvironmentName) -> Result<Desired, Stop> {
+    let find = |list: &[Loaded]| list.iter().position(|one| one.name == *name);
+    let (Some(at), Some(rendered)) = (find(&walls.loaded), walls.rendered.iter().find(|one| one.name == *name)) else {
+        return Err(Stop::because(format!("environment `{name}` was not loaded"), "it is not described", "see `partywall check`"));
+    };
+    let text = compose_text(session, rendered);
+    let hashes = compose::hashes(&text).await?;
+    let memory = walls.facts.writes_cgroups.then_some(walls.facts.memory);
+    let ground = ground(session, &walls.facts)?;
+    pw_plan::desire::desired(ground, &walls.loaded[at], rendered, (text, hashes), memory)
+        .ok_or_else(|| Stop::because(format!("environment `{name}` is not described"), "it was rendered from elsewhere", "see `partywall check`"))
+}
+
+/// The rendered file as it is written.
+pub(crate) fn compose_text(session: &Session, rendered: &Rendered) -> String {
+    format!(
+        "# Environment `{}` of `{}`, rendered by Partywall from the project's own files. Change those, not this.\n# It runs without Partywall: docker compose -f THIS-FILE up -d\n{}",
+        rendered.name,
+        session.config.project,
+        wall::yaml(&rendered.model)
+    )
+}
+
+/// The plan of an operation.
+pub(crate) fn plan(session: &Session, operation: &str, prepared: &Prepared) -> Result<Plan, Stop> {
+    let (desired, observed) = (&prepared.desired, &prepared.observed);
+    let plan = match operation {
+        "down" => pw_plan::down::plan(desired, observed)?,
+        "destroy" => pw_plan::destroy::plan(desired, observed, &session.layout.environment(&desired.project, &desired.environment))?,
+        _ => pw_plan::up::plan(desired, observed)?,
+    };
+    plan.lint().map_err(|unsafe_order| pw_run::Failure::new("the plan is not safe to carry out").because(unsafe_order))?;
+    Ok(plan)
+}

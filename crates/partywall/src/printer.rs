@@ -1,0 +1,101 @@
+//! The one door to the terminal: answers on stdout, notes and progress on stderr.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use pw_model::diagnostic::{Diagnostic, Severity};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::stop::Stop;
+
+pub(crate) struct Printer {
+    json: bool,
+    quiet: bool,
+}
+
+pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
+pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
+
+impl Printer {
+    pub(crate) fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// True when notes and progress may be drawn and redrawn.
+    pub(crate) fn draws(&self) -> bool {
+        !self.quiet && !self.json && std::io::stderr().is_terminal()
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Text another program may read. A closed pipe (`| head`) ends quietly.
+    pub(crate) fn answer(&mut self, text: impl AsRef<str>) -> Result<(), Stop> {
+        ignore_closed_pipe(anstream::stdout().write_all(text.as_ref().as_bytes()))
+    }
+
+    /// One JSON object on a line of its own.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Stop> {
+        let mut text = serde_json::to_string(value).map_err(std::io::Error::other)?;
+        text.push('\n');
+        self.answer(text)
+    }
+
+    /// Text for the person at the keyboard.
+    pub(crate) fn note(&mut self, text: impl AsRef<str>) {
+        if !self.quiet && !self.json {
+            // Nobody is left to be told when stderr is closed.
+            drop(writeln!(anstream::stderr(), "{}", text.as_ref()));
+        }
+    }
+
+    pub(crate) fn diagnostics(&mut self, list: &[Diagnostic]) {
+        for diagnostic in list {
+            if diagnostic.severity == Severity::Error || !self.quiet {
+                drop(writeln!(anstream::stderr(), "{}", coloured(diagnostic)));
+            }
+        }
+    }
+
+    /// Says why a command stopped, and answers its exit code.
+    pub(crate) fn stop(&mut self, stop: &Stop) -> ExitCode {
+        let list = stop.diagnostics();
+        if self.json && !list.is_empty() {
+            drop(self.json(&json!({"ok": false, "errors": list})));
+        } else {
+            self.diagnostics(&list);
+        }
+        ExitCode::from(stop.exit_code())
+    }
+}
+
+/// Prints what clap says. Help is an answer; a slip of the hand is the user's input, exit 1.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    drop(error.print());
+    if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+fn coloured(diagnostic: &Diagnostic) -> String {
+    let text = diagnostic.to_string();
+    let (word, style) = if diagnostic.is_error() { ("error", RED) } else { ("warning", YELLOW) };
+    let rest = text.strip_prefix(word).unwrap_or(&text);
+    let rest = rest.replacen("\nhint:", &format!("\n{GREEN}hint{GREEN:#}:"), 1);
+    format!("{style}{word}{style:#}{rest}")
+}
+
+fn ignore_closed_pipe(result: std::io::Result<()>) -> Result<(), Stop> {
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Stop::Code(0)),
+        other => other.map_err(Stop::from),
+    }
+}

@@ -1,0 +1,91 @@
+//! Why a command cannot go on, and with which exit code.
+
+use std::error::Error;
+use std::fmt::Write;
+
+use pw_model::diagnostic::Diagnostic;
+use pw_run::{Failure, JournalFailure};
+
+/// 1 is the user's input or a failed check; 2 is ours or the host's fault.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// What the user wrote or asked for is wrong. Exit 1.
+    Complaints(Vec<Diagnostic>),
+    /// The host or we did not do it. Exit 2.
+    Failure(Failure),
+    /// Everything is said already.
+    Code(u8),
+}
+
+impl Stop {
+    /// One complaint without a place in a file.
+    pub(crate) fn because(message: impl Into<String>, cause: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Complaints(vec![Diagnostic::error(message).because(cause).hint(hint)])
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Complaints(_) => 1,
+            Self::Failure(_) => 2,
+            Self::Code(code) => *code,
+        }
+    }
+
+    /// The same shape for every cause, so that they print alike.
+    pub(crate) fn diagnostics(&self) -> Vec<Diagnostic> {
+        match self {
+            Self::Complaints(list) => list.clone(),
+            Self::Failure(failure) => vec![of_failure(failure)],
+            Self::Code(_) => Vec::new(),
+        }
+    }
+}
+
+/// A failure with its whole chain of causes.
+pub(crate) fn of_failure(failure: &Failure) -> Diagnostic {
+    let mut diagnostic = Diagnostic::error(failure.what.clone());
+    let mut hint = failure.hint.clone();
+    let mut source = failure.source();
+    while let Some(cause) = source {
+        diagnostic = diagnostic.because(cause.to_string());
+        // The innermost hint is nearest to what went wrong, but the outer one knows what was wanted.
+        hint = hint.or_else(|| cause.downcast_ref::<Failure>().and_then(|inner| inner.hint.clone()));
+        source = cause.source();
+    }
+    match hint {
+        Some(hint) => diagnostic.hint(hint),
+        None => diagnostic,
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<Diagnostic> for Stop {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Complaints(vec![diagnostic])
+    }
+}
+
+impl From<Box<Diagnostic>> for Stop {
+    fn from(diagnostic: Box<Diagnostic>) -> Self {
+        Self::Complaints(vec![*diagnostic])
+    }
+}
+
+impl From<JournalFailure> for Stop {
+    fn from(failure: JournalFailure) -> Self {
+        Self::Failure(Failure::new(failure.to_string()).because(failure.source))
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        let mut what = String::from("could not write the answer");
+        let _ = write!(what, " ({})", error.kind());
+        Self::Failure(Failure::new(what).because(error))
+    }
+}
