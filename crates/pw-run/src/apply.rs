@@ -25,7 +25,7 @@ pub enum Outcome {
 pub enum Standing {
     AsBefore,
     AsWanted,
-    /// A plan that was cut off earlier is still half done; nothing was added to that.
+    /// A plan that was cut off earlier is still half done.
     Between,
 }
 
@@ -78,7 +78,8 @@ pub async fn apply(
         Ok(id) => id,
         Err(error) => return Outcome::Unrecorded { error, host: Standing::AsBefore },
     };
-    Run { id, plan, world, journal, progress }.forward(0).await
+    let states = vec![StepState::Waiting; plan.steps.len()];
+    Run { id, plan, world, journal, progress }.forward(0, states).await
 }
 
 /// Goes on where a run was cut off, in the direction in which it went. The step that had started is done again.
@@ -94,7 +95,7 @@ pub async fn resume(
     };
     let mut run = Run { id: left.id, plan: &left.plan, world, journal, progress };
     match way_forward(left, &states) {
-        Some(next) => run.forward(next).await,
+        Some(next) => run.forward(next, states).await,
         None => run.back(&states, None, Unwritten::Stop).await,
     }
 }
@@ -138,11 +139,14 @@ fn states(left: &Unfinished) -> Result<Vec<StepState>, Box<Outcome>> {
 }
 
 impl<W: Perform, J: Journal, P: Progress> Run<'_, W, J, P> {
-    async fn forward(&mut self, from: usize) -> Outcome {
-        let mut states = vec![StepState::Done; from];
-        states.resize(self.plan.steps.len(), StepState::Waiting);
+    /// `states` is what the journal says: a step that had started may have half run, and counts on the way back.
+    async fn forward(&mut self, from: usize, mut states: Vec<StepState>) -> Outcome {
+        let resumed = states.iter().any(|state| *state != StepState::Waiting);
         for number in from..self.plan.steps.len() {
             if let Err(error) = self.record(Event::Started(number), None) {
+                if resumed && number == from {
+                    return Outcome::Unrecorded { error, host: Standing::Between };
+                }
                 return self.stop_unrecorded(&states, error).await;
             }
             if let Err(error) = self.world.perform(&self.plan.steps[number].does).await {

@@ -38,13 +38,14 @@ struct Page {
 impl MemoryJournal {
     pub fn failing(fails: Fails) -> Self {
         let journal = Self::default();
-        journal.0.borrow_mut().fails = fails;
+        journal.fail(fails);
         journal
     }
 
-    /// There is room again.
-    pub fn mend(&self) {
-        self.0.borrow_mut().fails = Fails::Never;
+    /// From now on these writes fail, counted from 0 again.
+    pub fn fail(&self, fails: Fails) {
+        let mut pages = self.0.borrow_mut();
+        (pages.fails, pages.writes) = (fails, 0);
     }
 
     /// True while nothing can be written.

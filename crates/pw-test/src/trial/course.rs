@@ -53,8 +53,15 @@ impl<'a> Course<'a> {
     }
 
     /// Applies the plan on a host that may break.
-    pub(super) fn start(&self, mut host: FakeHost) -> (FakeHost, MemoryJournal, Option<Outcome>) {
-        let mut journal = MemoryJournal::default();
+    pub(super) fn start(&self, host: FakeHost) -> (FakeHost, MemoryJournal, Option<Outcome>) {
+        self.start_with(host, MemoryJournal::default())
+    }
+
+    pub(super) fn start_with(
+        &self,
+        mut host: FakeHost,
+        mut journal: MemoryJournal,
+    ) -> (FakeHost, MemoryJournal, Option<Outcome>) {
         let outcome = run(apply(self.plan, &mut host, &mut journal, &mut ()));
         (host, journal, outcome)
     }
