@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pw_model::ProjectName;
 use pw_model::layout::Layout;
 use pw_plan::Action;
+use pw_plan::step::ComposeRun;
 use pw_run::{Failure, Perform};
 
 use crate::docker::Engine;
@@ -57,10 +58,20 @@ impl Host {
         }
     }
 
+    /// Pulls only what the engine does not have, so that the same plan runs the same image.
+    async fn pull_missing(&self, run: &ComposeRun, services: &[String]) -> Result<(), Failure> {
+        let images = compose::images(Path::new(&run.file))?;
+        let present = self.engine.images(images.values().map(String::as_str)).await?;
+        let is_missing =
+            |service: &&String| images.get(*service).is_some_and(|image| !present.contains(image));
+        let missing: Vec<String> = services.iter().filter(is_missing).cloned().collect();
+        compose::pull(run, &missing, self.on_line.as_deref()).await
+    }
+
     async fn perform_on_engine(&self, action: &Action) -> Result<(), Failure> {
         let line = self.on_line.as_deref();
         match action {
-            Action::PullImages { compose, services } => compose::pull(compose, services, line).await,
+            Action::PullImages { compose, services } => self.pull_missing(compose, services).await,
             Action::BuildImages { compose, services } => compose::build(compose, services, line).await,
             Action::StartServices { compose, services } => {
                 let started = compose::up(compose, services, line).await;

@@ -1,23 +1,37 @@
 //! Compose runs that change the world: pull, build, up.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 
 use pw_plan::step::ComposeRun;
 use pw_run::Failure;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
 
+use crate::failed::io_failed;
+
 use super::process::{self, Level, command, message, not_run};
 
 /// How many lines of a failed run are kept for the failure.
 const KEPT_LINES: usize = 20;
 
+/// The image of each service of a rendered file.
+pub fn images(file: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| io_failed("read", file, error))?;
+    let parsed: serde_json::Value = serde_saphyr::from_str(&text).map_err(|error| {
+        Failure::new(format!("could not understand `{}`", file.display())).because(error.to_string())
+    })?;
+    let services = parsed.get("services").and_then(serde_json::Value::as_object).into_iter().flatten();
+    let image = |service: &serde_json::Value| Some(service.get("image")?.as_str()?.to_owned());
+    Ok(services.filter_map(|(name, service)| Some((name.clone(), image(service)?))).collect())
+}
+
 type OnLine<'a> = Option<&'a (dyn Fn(&str) + Send + Sync)>;
 
-/// Pulls images that the engine does not have. One that is there stays, so that the same plan runs the same image.
+/// Pulls the images of these services, also where the engine has one under that name.
 pub async fn pull(run: &ComposeRun, services: &[String], on_line: OnLine<'_>) -> Result<(), Failure> {
     let what = format!("could not pull the image of {}", listed(services));
-    carry_out(run, &["pull", "--policy", "missing"], services, on_line, what).await
+    carry_out(run, &["pull"], services, on_line, what).await
 }
 
 pub async fn build(run: &ComposeRun, services: &[String], on_line: OnLine<'_>) -> Result<(), Failure> {

@@ -94,7 +94,7 @@ fn told<T>(result: Result<T, pw_run::Failure>) -> T {
     result.unwrap_or_else(|failure| panic!("{}", chain(&failure)))
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn the_switch_file_decides_and_no_connection_is_cut() {
     let (blue, green) = (upstream::start("blue"), upstream::start("green"));
     let mut fixture = Fixture::new(None);
@@ -123,7 +123,7 @@ async fn the_switch_file_decides_and_no_connection_is_cut() {
     assert!(websocket.echoes(), "closing a switch cut an open websocket");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_refused_configuration_changes_nothing_and_a_restart_neither() {
     let blue = upstream::start("blue");
     let mut fixture = Fixture::new(None);
@@ -162,7 +162,33 @@ async fn a_refused_configuration_changes_nothing_and_a_restart_neither() {
     assert_eq!(get(fixture.port(), "second.example.test"), "200 blue");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
+async fn headers_that_the_application_lacks_are_added_and_every_way_of_certificates_is_accepted() {
+    let blue = upstream::start("blue");
+    let mut fixture = Fixture::new(None);
+    fixture.site.routes[0].class = Class::Development;
+    fixture.write_site();
+    told(fixture.load().await);
+    let port = fixture.ours();
+    told(fixture.load().await);
+    fixture.switch_to(blue).await;
+    let answer = upstream::answer(port, HOST);
+    assert_eq!(answer.matches("X-Frame-Options").count(), 1, "{answer}");
+    for wanted in
+        ["X-Frame-Options: DENY", "X-Content-Type-Options: nosniff", "X-Robots-Tag: noindex, nofollow"]
+    {
+        assert!(answer.contains(wanted), "{wanted} in {answer}");
+    }
+    assert!(!answer.contains("Server:"), "{answer}");
+    for tls in [TlsMode::Internal, TlsMode::AcmeStaging, TlsMode::Automatic] {
+        fixture.site.proxy.tls = tls;
+        fixture.write_site();
+        told(fixture.load().await);
+        assert!(fixture.is_current().await, "{tls:?}");
+    }
+}
+
+#[tokio::test]
 async fn in_the_users_own_caddy_only_our_routes_change() {
     let blue = upstream::start("blue");
     let mut fixture = Fixture::new(None);

@@ -8,4 +8,5 @@ mod compose;
 mod files;
 mod groups;
 mod services;
+mod snapshot;
 mod upstream;

@@ -32,7 +32,10 @@ fn serve(mut stream: TcpStream, name: &str) -> Option<()> {
             }
             return None;
         }
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len());
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nServer: x\r\nX-Frame-Options: DENY\r\nContent-Length: {}\r\n\r\n{name}",
+            name.len()
+        );
         stream.write_all(answer.as_bytes()).ok()?;
     }
 }
@@ -69,15 +72,21 @@ impl Websocket {
     }
 }
 
-/// Status line and body, as text.
+/// Status and body.
 pub(crate) fn get(port: u16, host: &str) -> String {
+    let text = answer(port, host);
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    format!("{} {body}", head.split(' ').nth(1).unwrap_or_default())
+}
+
+/// The whole answer, as it comes.
+pub(crate) fn answer(port: u16, host: &str) -> String {
     let mut stream = connect(port);
     let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).expect("sent");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer");
-    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-    format!("{} {body}", head.split(' ').nth(1).unwrap_or_default())
+    text
 }
 
 fn connect(port: u16) -> TcpStream {
