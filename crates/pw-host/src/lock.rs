@@ -103,8 +103,10 @@ fn write(file: &mut File, command: &str) -> std::io::Result<()> {
 
 /// The person: under sudo the one who called it.
 fn user() -> String {
+    let uid = rustix::process::getuid();
+    let root = uid.is_root().then(|| "root".to_owned());
     let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+    named.or(root).unwrap_or_else(|| format!("uid {}", uid.as_raw()))
 }
 
 fn held(path: &Path, holder: Option<&Holder>) -> Failure {

@@ -27,7 +27,8 @@ const TURN: Duration = Duration::from_secs(60);
 /// the one that Caddy starts with.
 pub async fn load(folder: &Path, running: bool) -> Result<(), Failure> {
     let turn =
-        lock::acquire_waiting(&folder.join("lock"), "load the proxy's configuration", TURN, |_| {}).await?;
+        lock::acquire_waiting(&folder.join("load.lock"), "load the proxy's configuration", TURN, |_| {})
+            .await?;
     let wanted = configuration(&sites(folder)?);
     if running {
         let admin = answering(folder).await?;

@@ -116,8 +116,10 @@ impl Engine {
         let Some(one) = found.iter().find(|one| label_of(one, label::SERVICE) == Some(service)) else {
             return failure;
         };
-        let environment = label_of(one, label::OUR_ENVIRONMENT).unwrap_or(project);
-        let failure = failure.hint(format!("partywall logs {environment} {service}"));
+        let failure = failure.hint(match label_of(one, label::OUR_ENVIRONMENT) {
+            Some(environment) => format!("partywall logs {environment} {service}"),
+            None => format!("docker logs {}", name_of(one)),
+        });
         match self.last_lines(one.id.as_deref().unwrap_or_default()).await {
             lines if lines.is_empty() => failure,
             lines => failure.because(LastLines(lines)),

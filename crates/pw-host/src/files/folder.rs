@@ -10,14 +10,17 @@ use pw_run::Failure;
 use super::store::is_absent;
 use crate::failed::io_failed;
 
-/// Makes a folder that containers may enter, as Docker makes the folders of bind mounts; its missing ancestors are made for the owner only where they are a project's.
+/// Makes a folder that containers may enter, as Docker makes the folders of bind mounts.
+///
+/// What is private is kept so by the project's folder above it.
 pub fn make_folder(path: &Path) -> Result<(), Failure> {
     make(path, 0o755)
 }
 
-/// Makes a folder for the owner only.
+/// Makes a folder for the owner only, also where somebody has made it for all.
 pub(super) fn private_folder(path: &Path) -> Result<(), Failure> {
-    make(path, 0o700)
+    make(path, 0o700)?;
+    set_mode(path, 0o700)
 }
 
 fn make(path: &Path, mode: u32) -> Result<(), Failure> {
@@ -25,19 +28,13 @@ fn make(path: &Path, mode: u32) -> Result<(), Failure> {
         return Ok(());
     }
     if let Some(parent) = path.parent() {
-        make(parent, ancestor_mode(parent))?;
+        make(parent, 0o755)?;
     }
     match fs::DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) => Err(io_failed("make folder", path, error)),
         Ok(()) => set_mode(path, mode),
     }
-}
-
-/// What a project holds is private; what the proxy reads must be reached by a Caddy of another user.
-fn ancestor_mode(path: &Path) -> u32 {
-    let in_projects = path.components().any(|part| part.as_os_str() == "projects");
-    if in_projects { 0o700 } else { 0o755 }
 }
 
 /// Sets the mode whatever the process's umask is.

@@ -15,7 +15,6 @@ use super::folder::{make_folder, private_folder, set_mode};
 pub fn generate_secret(path: &Path) -> Result<(), Failure> {
     if let Some(folder) = path.parent() {
         private_folder(folder)?;
-        set_mode(folder, 0o700)?;
     }
     if path.exists() {
         return Ok(());

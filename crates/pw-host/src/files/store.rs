@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use pw_run::Failure;
 
 use super::atomic::{sync_folder, write};
-use super::folder::private_folder;
+use super::folder::{make_folder, private_folder};
 use crate::failed::io_failed;
 
 /// The project's store. Its files are readable by the owner only, for Compose files hold secrets.
@@ -30,6 +30,8 @@ impl Store {
         if self.get(hash).is_ok() {
             return Ok(());
         }
+        // The project's folder, which guards all that is in it.
+        self.folder.parent().map_or(Ok(()), private_folder)?;
         private_folder(&self.folder)?;
         write(&self.folder.join(hash), text.as_bytes(), 0o600)
     }
@@ -48,7 +50,7 @@ impl Store {
     pub fn install(&self, hash: &str, path: &Path) -> Result<(), Failure> {
         let text = self.get(hash)?;
         if let Some(folder) = path.parent() {
-            private_folder(folder)?;
+            make_folder(folder)?;
         }
         write(path, text.as_bytes(), 0o600)
     }

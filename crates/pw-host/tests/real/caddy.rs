@@ -155,11 +155,14 @@ async fn a_refused_configuration_changes_nothing_and_a_restart_neither() {
     assert_eq!(get(fixture.port(), HOST), "200 blue");
     assert!(fixture.is_current().await);
 
-    // A new name is loaded into the running Caddy.
+    // A new name is loaded into the running Caddy, and who is connected stays so.
+    let mut websocket = Websocket::open(fixture.port(), HOST);
+    assert!(websocket.echoes());
     fixture.site.routes[0].hosts.push("second.example.test".into());
     fixture.write_site();
     told(fixture.load().await);
     assert_eq!(get(fixture.port(), "second.example.test"), "200 blue");
+    assert!(websocket.echoes(), "loading a new name cut an open websocket");
 }
 
 #[tokio::test]
