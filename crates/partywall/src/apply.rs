@@ -7,7 +7,7 @@ use pw_host::Host;
 use pw_journal::SqliteJournal;
 use pw_model::diagnostic::Diagnostic;
 use pw_plan::{Action, Plan};
-use pw_run::{Event, Failure, Journal, Outcome, Progress, Standing, Unfinished};
+use pw_run::{Event, Journal, Outcome, Progress, Standing, Unfinished};
 use serde_json::json;
 
 use crate::printer::{DIM, GREEN, Printer, RED};
@@ -23,7 +23,8 @@ pub(crate) struct Steps<'p> {
 
 impl<'p> Steps<'p> {
     pub(crate) fn new(printer: &'p mut Printer, plan: &Plan) -> Self {
-        let bar = if printer.draws() { ProgressBar::new(plan.steps.len() as u64) } else { ProgressBar::hidden() };
+        let bar =
+            if printer.draws() { ProgressBar::new(plan.steps.len() as u64) } else { ProgressBar::hidden() };
         let style = ProgressStyle::with_template("{spinner} {pos}/{len} {wide_msg} {elapsed}");
         if let Ok(style) = style {
             bar.set_style(style);
@@ -43,7 +44,12 @@ impl<'p> Steps<'p> {
 
     fn line(&mut self, plan: &Plan, number: usize, word: &str) {
         let took = self.step_begun.elapsed().as_secs_f64();
-        let text = format!("{:>2}/{} {} {word} {DIM}({took:.1} s){DIM:#}", number + 1, plan.steps.len(), plan.steps[number].does);
+        let text = format!(
+            "{:>2}/{} {} {word} {DIM}({took:.1} s){DIM:#}",
+            number + 1,
+            plan.steps.len(),
+            plan.steps[number].does
+        );
         let note = |printer: &mut Printer| printer.note(text);
         self.bar.suspend(|| note(self.printer));
     }
@@ -82,7 +88,9 @@ impl Progress for Steps<'_> {
             Event::Done(number) => self.line(plan, *number, &format!("{GREEN}done{GREEN:#}")),
             Event::Failed(number) => self.line(plan, *number, &format!("{RED}failed{RED:#}")),
             Event::Undone(number) => self.line(plan, *number, "taken back"),
-            Event::UndoFailed(number) => self.line(plan, *number, &format!("{RED}could not be taken back{RED:#}")),
+            Event::UndoFailed(number) => {
+                self.line(plan, *number, &format!("{RED}could not be taken back{RED:#}"))
+            }
             Event::Applied | Event::TakenBack => self.bar.finish_and_clear(),
         }
     }
@@ -102,7 +110,12 @@ fn event_name(event: &Event) -> &'static str {
 }
 
 /// Runs a plan to its end. Ctrl-C takes back what was done.
-pub(crate) async fn run(plan: &Plan, host: Host, journal: &mut SqliteJournal, printer: &mut Printer) -> Result<(), Stop> {
+pub(crate) async fn run(
+    plan: &Plan,
+    host: Host,
+    journal: &mut SqliteJournal,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
     let mut steps = Steps::new(printer, plan);
     let mut host = host.on_line(steps.lines());
     let outcome = tokio::select! {
@@ -117,7 +130,13 @@ pub(crate) async fn run(plan: &Plan, host: Host, journal: &mut SqliteJournal, pr
 }
 
 /// Finishes (`forward`) or takes back an operation that was cut off.
-pub(crate) async fn recover(left: &Unfinished, forward: bool, host: Host, journal: &mut SqliteJournal, printer: &mut Printer) -> Result<(), Stop> {
+pub(crate) async fn recover(
+    left: &Unfinished,
+    forward: bool,
+    host: Host,
+    journal: &mut SqliteJournal,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
     let mut steps = Steps::new(printer, &left.plan);
     let mut host = host.on_line(steps.lines());
     let outcome = if forward {
@@ -128,7 +147,11 @@ pub(crate) async fn recover(left: &Unfinished, forward: bool, host: Host, journa
     finish(&outcome, &left.plan, printer)
 }
 
-async fn take_back(host: &mut Host, journal: &mut SqliteJournal, steps: &mut Steps<'_>) -> Result<Outcome, Stop> {
+async fn take_back(
+    host: &mut Host,
+    journal: &mut SqliteJournal,
+    steps: &mut Steps<'_>,
+) -> Result<Outcome, Stop> {
     steps.printer.note("interrupted: taking back what was done");
     match journal.unfinished()? {
         Some(left) => Ok(pw_run::abandon(&left, host, journal, steps).await),
@@ -145,7 +168,8 @@ fn finish(outcome: &Outcome, plan: &Plan, printer: &mut Printer) -> Result<(), S
             Ok(())
         }
         Outcome::Undone { step, error } => {
-            let diagnostic = of_failure(error).because(format!("`{what}` was taken back; everything is as before"));
+            let diagnostic =
+                of_failure(error).because(format!("`{what}` was taken back; everything is as before"));
             printer_stop(printer, diagnostic);
             Err(Stop::Code(code_of(plan, *step)))
         }
@@ -155,7 +179,10 @@ fn finish(outcome: &Outcome, plan: &Plan, printer: &mut Printer) -> Result<(), S
                 diagnostic = diagnostic.because(format!("after: {error}"));
             }
             diagnostic = diagnostic.because(format!("`{what}` is neither done nor taken back"));
-            printer_stop(printer, diagnostic.hint("when the cause is mended, run `partywall resume` or `partywall abandon`"));
+            printer_stop(
+                printer,
+                diagnostic.hint("when the cause is mended, run `partywall resume` or `partywall abandon`"),
+            );
             Err(Stop::Code(2))
         }
         Outcome::Unrecorded { error, host } => {
@@ -166,14 +193,17 @@ fn finish(outcome: &Outcome, plan: &Plan, printer: &mut Printer) -> Result<(), S
             };
             let mut diagnostic = Diagnostic::error(error.to_string()).because(error.source.to_string());
             diagnostic = diagnostic.because(format!("`{what}`: {standing}"));
-            printer_stop(printer, diagnostic.hint("free space on the disk of the state folder, then run the command again"));
+            printer_stop(
+                printer,
+                diagnostic.hint("free space on the disk of the state folder, then run the command again"),
+            );
             Err(Stop::Code(2))
         }
     }
 }
 
 fn printer_stop(printer: &mut Printer, diagnostic: Diagnostic) {
-    drop(printer.stop(&Stop::Complaints(vec![diagnostic])));
+    printer.stop(&Stop::Complaints(vec![diagnostic]));
 }
 
 /// A service that does not become healthy is the application's fault; everything else the host's or ours.

@@ -32,24 +32,41 @@ pub(crate) struct Reading {
 }
 
 /// Reads all environments at the same two moments.
-pub(crate) async fn read(host: &Host, config: &Config, names: &[&EnvironmentName], interval: Duration) -> Result<Vec<Reading>, Stop> {
-    let lists = names.iter().map(|name| async move { host.engine().containers(&config.compose_project(name)).await });
+pub(crate) async fn read(
+    host: &Host,
+    config: &Config,
+    names: &[&EnvironmentName],
+    interval: Duration,
+) -> Result<Vec<Reading>, Stop> {
+    let lists =
+        names.iter().map(|name| async move { host.engine().containers(&config.compose_project(name)).await });
     let lists = futures_util::future::try_join_all(lists).await?;
     let groups: Vec<[String; 2]> = names.iter().map(|name| group_paths(config, name)).collect();
     let usage = |lists: &[Vec<Container>]| -> BTreeMap<String, Usage> {
-        let all = lists.iter().zip(&groups).flat_map(|(list, group)| list.iter().map(move |container| (container, group)));
-        all.filter_map(|(container, group)| Some((container.id.clone(), usage_of(container, group)?))).collect()
+        let all = lists
+            .iter()
+            .zip(&groups)
+            .flat_map(|(list, group)| list.iter().map(move |container| (container, group)));
+        all.filter_map(|(container, group)| Some((container.id.clone(), usage_of(container, group)?)))
+            .collect()
     };
     let (before, begun) = (usage(&lists), Instant::now());
     tokio::time::sleep(interval).await;
     let (after, seconds) = (usage(&lists), begun.elapsed().as_secs_f64());
     let measured = |container: Container| {
         let now = after.get(&container.id);
-        let used = now.zip(before.get(&container.id)).map(|(now, then)| now.cpu.saturating_sub(then.cpu).as_secs_f64() / seconds);
+        let used = now
+            .zip(before.get(&container.id))
+            .map(|(now, then)| now.cpu.saturating_sub(then.cpu).as_secs_f64() / seconds);
         Measured { cpus: used, memory: now.map(|usage| usage.memory), container }
     };
     let readings = names.iter().zip(lists);
-    Ok(readings.map(|(name, list)| Reading { name: (*name).clone(), containers: list.into_iter().map(measured).collect() }).collect())
+    Ok(readings
+        .map(|(name, list)| Reading {
+            name: (*name).clone(),
+            containers: list.into_iter().map(measured).collect(),
+        })
+        .collect())
 }
 
 fn usage_of(container: &Container, groups: &[String; 2]) -> Option<Usage> {
@@ -57,5 +74,6 @@ fn usage_of(container: &Container, groups: &[String; 2]) -> Option<Usage> {
 }
 
 fn group_paths(config: &Config, name: &EnvironmentName) -> [String; 2] {
-    [CgroupDriver::Cgroupfs, CgroupDriver::Systemd].map(|driver| pw_plan::wall::group_path(config, name, driver))
+    [CgroupDriver::Cgroupfs, CgroupDriver::Systemd]
+        .map(|driver| pw_plan::wall::group_path(config, name, driver))
 }

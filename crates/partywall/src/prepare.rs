@@ -8,8 +8,8 @@ use pw_model::diagnostic::Diagnostic;
 use pw_model::host::HostFacts;
 use pw_model::name::EnvironmentName;
 use pw_model::observed::Observed;
-use pw_plan::wall::{self, Ground, Loaded, Rendered};
 use pw_plan::Plan;
+use pw_plan::wall::{self, Ground, Loaded, Rendered};
 use pw_run::Observe;
 
 use crate::load::{self, Load};
@@ -32,11 +32,21 @@ pub(crate) struct Prepared {
 }
 
 /// Renders `wanted` and the environments before it, beside whose walls it must stand; all with `None`.
-pub(crate) async fn walls(session: &Session, host: &Host, wanted: Option<&EnvironmentName>) -> Result<Walls, Stop> {
-    let ordered: Vec<&EnvironmentName> = session.config.environments_in_order().into_iter().map(|(name, _)| name).collect();
-    let until = wanted.and_then(|wanted| ordered.iter().position(|name| *name == wanted)).map_or(ordered.len(), |at| at + 1);
+pub(crate) async fn walls(
+    session: &Session,
+    host: &Host,
+    wanted: Option<&EnvironmentName>,
+) -> Result<Walls, Stop> {
+    let ordered: Vec<&EnvironmentName> =
+        session.config.environments_in_order().into_iter().map(|(name, _)| name).collect();
+    let until = wanted
+        .and_then(|wanted| ordered.iter().position(|name| *name == wanted))
+        .map_or(ordered.len(), |at| at + 1);
     let state = session.layout.root().to_owned();
-    let (facts, load) = tokio::join!(pw_host::facts::facts(host.engine(), Path::new(&state)), load::load(session, &ordered[..until]));
+    let (facts, load) = tokio::join!(
+        pw_host::facts::facts(host.engine(), Path::new(&state)),
+        load::load(session, &ordered[..until])
+    );
     let Load { environments: loaded, warnings } = load?;
     let rendered = wall::render_all(ground(session, &facts)?, &loaded);
     let mut diagnostics = warnings;
@@ -47,15 +57,30 @@ pub(crate) async fn walls(session: &Session, host: &Host, wanted: Option<&Enviro
 
 pub(crate) fn ground<'a>(session: &'a Session, facts: &HostFacts) -> Result<Ground<'a>, Stop> {
     let directory = session.directory.to_str().ok_or_else(|| {
-        Stop::because("the project's folder is not UTF-8", session.directory.display().to_string(), "rename the folder")
+        Stop::because(
+            "the project's folder is not UTF-8",
+            session.directory.display().to_string(),
+            "rename the folder",
+        )
     })?;
-    Ok(Ground { config: &session.config, source: &session.source, layout: &session.layout, cgroup_driver: facts.cgroup_driver, directory })
+    Ok(Ground {
+        config: &session.config,
+        source: &session.source,
+        layout: &session.layout,
+        cgroup_driver: facts.cgroup_driver,
+        directory,
+    })
 }
 
 /// Both sides of a plan for one environment. Errors of its own files stop; warnings are only counted.
-pub(crate) async fn prepare(session: &Session, host: &Host, name: &EnvironmentName) -> Result<Prepared, Stop> {
+pub(crate) async fn prepare(
+    session: &Session,
+    host: &Host,
+    name: &EnvironmentName,
+) -> Result<Prepared, Stop> {
     let walls = walls(session, host, Some(name)).await?;
-    let (errors, warnings): (Vec<_>, Vec<_>) = walls.diagnostics.iter().cloned().partition(Diagnostic::is_error);
+    let (errors, warnings): (Vec<_>, Vec<_>) =
+        walls.diagnostics.iter().cloned().partition(Diagnostic::is_error);
     if !errors.is_empty() {
         return Err(Stop::Complaints(errors));
     }
@@ -64,17 +89,32 @@ pub(crate) async fn prepare(session: &Session, host: &Host, name: &EnvironmentNa
     Ok(Prepared { desired, observed, warnings: warnings.len() })
 }
 
-pub(crate) async fn desired(session: &Session, walls: &Walls, name: &EnvironmentName) -> Result<Desired, Stop> {
+pub(crate) async fn desired(
+    session: &Session,
+    walls: &Walls,
+    name: &EnvironmentName,
+) -> Result<Desired, Stop> {
     let find = |list: &[Loaded]| list.iter().position(|one| one.name == *name);
-    let (Some(at), Some(rendered)) = (find(&walls.loaded), walls.rendered.iter().find(|one| one.name == *name)) else {
-        return Err(Stop::because(format!("environment `{name}` was not loaded"), "it is not described", "see `partywall check`"));
+    let (Some(at), Some(rendered)) =
+        (find(&walls.loaded), walls.rendered.iter().find(|one| one.name == *name))
+    else {
+        return Err(Stop::because(
+            format!("environment `{name}` was not loaded"),
+            "it is not described",
+            "see `partywall check`",
+        ));
     };
     let text = compose_text(session, rendered);
     let hashes = compose::hashes(&text).await?;
     let memory = walls.facts.writes_cgroups.then_some(walls.facts.memory);
     let ground = ground(session, &walls.facts)?;
-    pw_plan::desire::desired(ground, &walls.loaded[at], rendered, (text, hashes), memory)
-        .ok_or_else(|| Stop::because(format!("environment `{name}` is not described"), "it was rendered from elsewhere", "see `partywall check`"))
+    pw_plan::desire::desired(ground, &walls.loaded[at], rendered, (text, hashes), memory).ok_or_else(|| {
+        Stop::because(
+            format!("environment `{name}` is not described"),
+            "it was rendered from elsewhere",
+            "see `partywall check`",
+        )
+    })
 }
 
 /// The rendered file as it is written.
@@ -92,9 +132,15 @@ pub(crate) fn plan(session: &Session, operation: &str, prepared: &Prepared) -> R
     let (desired, observed) = (&prepared.desired, &prepared.observed);
     let plan = match operation {
         "down" => pw_plan::down::plan(desired, observed)?,
-        "destroy" => pw_plan::destroy::plan(desired, observed, &session.layout.environment(&desired.project, &desired.environment))?,
+        "destroy" => pw_plan::destroy::plan(
+            desired,
+            observed,
+            &session.layout.environment(&desired.project, &desired.environment),
+        )?,
         _ => pw_plan::up::plan(desired, observed)?,
     };
-    plan.lint().map_err(|unsafe_order| pw_run::Failure::new("the plan is not safe to carry out").because(unsafe_order))?;
+    plan.lint().map_err(|unsafe_order| {
+        pw_run::Failure::new("the plan is not safe to carry out").because(unsafe_order)
+    })?;
     Ok(plan)
 }

@@ -35,10 +35,6 @@ impl Printer {
         !self.quiet && !self.json && std::io::stderr().is_terminal()
     }
 
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.quiet
-    }
-
     /// Text another program may read. A closed pipe (`| head`) ends quietly.
     pub(crate) fn answer(&mut self, text: impl AsRef<str>) -> Result<(), Stop> {
         ignore_closed_pipe(anstream::stdout().write_all(text.as_ref().as_bytes()))

@@ -87,7 +87,10 @@ impl Session {
     /// The journal for writing, and the lock that makes us the only one who writes.
     pub(crate) fn lock(&self) -> Result<(ProjectLock, SqliteJournal), Stop> {
         let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
-        let lock = ProjectLock::acquire(Path::new(&self.layout.lock(&self.config.project)), &format!("partywall {command}"))?;
+        let lock = ProjectLock::acquire(
+            Path::new(&self.layout.lock(&self.config.project)),
+            &format!("partywall {command}"),
+        )?;
         let journal = SqliteJournal::open(Path::new(&self.layout.journal(&self.config.project)))?;
         Ok((lock, journal))
     }
@@ -95,7 +98,8 @@ impl Session {
 
 /// What is said when an operation was cut off: by the next command of any kind.
 pub(crate) fn left_unfinished(left: &Unfinished) -> String {
-    let begun = jiff::Timestamp::from_second(left.begun).map_or_else(|_| "?".into(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
+    let begun = jiff::Timestamp::from_second(left.begun)
+        .map_or_else(|_| "?".into(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
     Diagnostic::error(format!("`{} {}` was left unfinished", left.plan.operation, left.plan.environment))
         .because(format!("it was begun by {} at {begun} and cut off", left.by))
         .hint("finish it with `partywall resume`, or take it back with `partywall abandon`")
@@ -105,15 +109,28 @@ pub(crate) fn left_unfinished(left: &Unfinished) -> String {
 fn find(given: Option<&Path>) -> Result<PathBuf, Stop> {
     let start = match given {
         Some(folder) => folder.to_owned(),
-        None => std::env::current_dir().map_err(|error| pw_run::Failure::new("could not find out the current folder").because(error))?,
+        None => std::env::current_dir()
+            .map_err(|error| pw_run::Failure::new("could not find out the current folder").because(error))?,
     };
     let start = start.canonicalize().map_err(|_| {
-        Stop::because(format!("there is no folder `{}`", start.display()), "`--project` names it", "name the folder that holds partywall.yaml")
+        Stop::because(
+            format!("there is no folder `{}`", start.display()),
+            "`--project` names it",
+            "name the folder that holds partywall.yaml",
+        )
     })?;
     let mut above = start.ancestors().filter(|folder| folder.join(FILE_NAME).is_file());
-    let found = if given.is_some() { Some(start.as_path()).filter(|folder| folder.join(FILE_NAME).is_file()) } else { above.next() };
+    let found = if given.is_some() {
+        Some(start.as_path()).filter(|folder| folder.join(FILE_NAME).is_file())
+    } else {
+        above.next()
+    };
     found.map(Path::to_owned).ok_or_else(|| {
-        Stop::because(format!("no `{FILE_NAME}` here"), format!("looked in {} and the folders above", start.display()), "run `partywall init` in the folder of your Compose files")
+        Stop::because(
+            format!("no `{FILE_NAME}` here"),
+            format!("looked in {} and the folders above", start.display()),
+            "run `partywall init` in the folder of your Compose files",
+        )
     })
 }
 
@@ -121,7 +138,11 @@ fn find(given: Option<&Path>) -> Result<PathBuf, Stop> {
 pub(crate) fn read(path: &Path) -> Result<String, Stop> {
     let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
     String::from_utf8(bytes).map_err(|error| {
-        Stop::because(format!("`{}` is not UTF-8 text", path.display()), format!("byte {} is not", error.utf8_error().valid_up_to()), "save it as UTF-8")
+        Stop::because(
+            format!("`{}` is not UTF-8 text", path.display()),
+            format!("byte {} is not", error.utf8_error().valid_up_to()),
+            "save it as UTF-8",
+        )
     })
 }
 
@@ -137,17 +158,30 @@ pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Stop {
 /// `$PARTYWALL_STATE`, else `/var/lib/partywall` for root, else the user's own state folder.
 fn layout() -> Result<Layout, Stop> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let root = match (set("PARTYWALL_STATE"), rustix::process::geteuid().is_root(), set("XDG_STATE_HOME"), set("HOME")) {
+    let root = match (
+        set("PARTYWALL_STATE"),
+        rustix::process::geteuid().is_root(),
+        set("XDG_STATE_HOME"),
+        set("HOME"),
+    ) {
         (Some(state), ..) => absolute(&state)?,
         (None, true, ..) => "/var/lib/partywall".to_owned(),
         (None, false, Some(state), _) => format!("{state}/partywall"),
         (None, false, None, Some(home)) => format!("{home}/.local/state/partywall"),
-        _ => return Err(Stop::because("there is no place for state", "neither PARTYWALL_STATE nor HOME is set", "set PARTYWALL_STATE to a folder")),
+        _ => {
+            return Err(Stop::because(
+                "there is no place for state",
+                "neither PARTYWALL_STATE nor HOME is set",
+                "set PARTYWALL_STATE to a folder",
+            ));
+        }
     };
     Ok(Layout::new(root))
 }
 
 fn absolute(folder: &str) -> Result<String, Stop> {
     let path = std::path::absolute(folder).map_err(|error| unreadable(Path::new(folder), &error))?;
-    path.to_str().map(str::to_owned).ok_or_else(|| Stop::because("PARTYWALL_STATE is not UTF-8", folder.to_owned(), "choose another folder"))
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        Stop::because("PARTYWALL_STATE is not UTF-8", folder.to_owned(), "choose another folder")
+    })
 }

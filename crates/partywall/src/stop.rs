@@ -19,7 +19,11 @@ pub(crate) enum Stop {
 
 impl Stop {
     /// One complaint without a place in a file.
-    pub(crate) fn because(message: impl Into<String>, cause: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn because(
+        message: impl Into<String>,
+        cause: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
         Self::Complaints(vec![Diagnostic::error(message).because(cause).hint(hint)])
     }
 

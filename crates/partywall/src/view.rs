@@ -17,11 +17,18 @@ pub(crate) fn verdict(reading: &Reading) -> (&'static str, Style) {
     if states.is_empty() {
         return ("not running", DIM);
     }
-    let well = |container: &&Container| container.is_up() && container.health != Health::Starting || container.ended_well();
+    let well = |container: &&Container| {
+        container.is_up() && container.health != Health::Starting || container.ended_well()
+    };
     if states.iter().all(|container| well(&container)) {
         return ("healthy", GREEN);
     }
-    if states.iter().any(|container| container.health == Health::Unhealthy || container.state == State::Restarting || container.state == State::Dead || container.state == State::Exited && !container.ended_well()) {
+    if states.iter().any(|container| {
+        container.health == Health::Unhealthy
+            || container.state == State::Restarting
+            || container.state == State::Dead
+            || container.state == State::Exited && !container.ended_well()
+    }) {
         return ("needs you", RED);
     }
     ("starting", YELLOW)
@@ -31,7 +38,11 @@ pub(crate) fn verdict(reading: &Reading) -> (&'static str, Style) {
 pub(crate) fn addresses(config: &Config, name: &EnvironmentName) -> Vec<String> {
     let Some(environment) = config.environments.get(name) else { return Vec::new() };
     let proxy = &config.proxy;
-    let (scheme, port, usual) = if proxy.tls == TlsMode::Off { ("http", proxy.http_port, 80) } else { ("https", proxy.https_port, 443) };
+    let (scheme, port, usual) = if proxy.tls == TlsMode::Off {
+        ("http", proxy.http_port, 80)
+    } else {
+        ("https", proxy.https_port, 443)
+    };
     let suffix = if port == usual { String::new() } else { format!(":{port}") };
     let hosts = environment.routes.values().flat_map(|route| route.hosts());
     hosts.map(|host| format!("{scheme}://{host}{suffix}")).collect()
@@ -40,11 +51,17 @@ pub(crate) fn addresses(config: &Config, name: &EnvironmentName) -> Vec<String> 
 /// One environment as a block: headline, then a line per service.
 pub(crate) fn block(config: &Config, reading: &Reading, width: u16) -> String {
     let (word, style) = verdict(reading);
-    let class = config.environments.get(&reading.name).map_or(Class::Development, |environment| environment.class(&reading.name));
+    let class = config
+        .environments
+        .get(&reading.name)
+        .map_or(Class::Development, |environment| environment.class(&reading.name));
     let name_style = if class == Class::Production { RED } else { BOLD };
     let name = reading.name.as_str().to_uppercase();
     let totals = totals(config, reading);
-    let mut text = format!("{name_style}{name}{name_style:#}  {style}{word}{style:#}{totals}  {}\n", addresses(config, &reading.name).join(" "));
+    let mut text = format!(
+        "{name_style}{name}{name_style:#}  {style}{word}{style:#}{totals}  {}\n",
+        addresses(config, &reading.name).join(" ")
+    );
     if !reading.containers.is_empty() {
         text.push_str(&table(reading, width));
         text.push('\n');
@@ -56,19 +73,33 @@ fn totals(config: &Config, reading: &Reading) -> String {
     if reading.containers.is_empty() {
         return String::new();
     }
-    let budget = config.environments.get(&reading.name).map(|environment| environment.budget.clone()).unwrap_or_default();
+    let budget = config
+        .environments
+        .get(&reading.name)
+        .map(|environment| environment.budget.clone())
+        .unwrap_or_default();
     let cpus: f64 = reading.containers.iter().filter_map(|one| one.cpus).sum();
     let memory = Bytes(reading.containers.iter().filter_map(|one| one.memory).map(|memory| memory.0).sum());
     let of = |limit: Option<String>| limit.map_or(String::new(), |limit| format!(" of {limit}"));
-    format!("  {cpus:.2}{} CPUs, {memory}{}", of(budget.cpus.map(|c| c.to_string())), of(budget.memory.map(|m| m.to_string())))
+    format!(
+        "  {cpus:.2}{} CPUs, {memory}{}",
+        of(budget.cpus.map(|c| c.to_string())),
+        of(budget.memory.map(|m| m.to_string()))
+    )
 }
 
 fn table(reading: &Reading, width: u16) -> String {
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width.saturating_sub(1));
+    table
+        .load_style(comfy_table::presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(width.saturating_sub(1));
     // Styled always: the printer takes the colours off where nobody sees them.
     table.enforce_styling();
-    table.set_header(["SERVICE", "STATE", "CPU", "MEMORY", "IMAGE"].map(|title| Cell::new(title).add_attribute(Attribute::Dim)));
+    table.set_header(
+        ["SERVICE", "STATE", "CPU", "MEMORY", "IMAGE"]
+            .map(|title| Cell::new(title).add_attribute(Attribute::Dim)),
+    );
     for one in &reading.containers {
         table.add_row(row(one));
     }
@@ -82,7 +113,11 @@ fn table(reading: &Reading, width: u16) -> String {
 
 fn row(one: &Measured) -> Vec<Cell> {
     let (word, style) = state(&one.container);
-    let name = if one.container.number > 1 { format!("{} {}", one.container.service, one.container.number) } else { one.container.service.clone() };
+    let name = if one.container.number > 1 {
+        format!("{} {}", one.container.service, one.container.number)
+    } else {
+        one.container.service.clone()
+    };
     let number = |text: Option<String>| text.unwrap_or_else(|| "-".into());
     vec![
         Cell::new(name),
@@ -123,16 +158,20 @@ pub(crate) fn state(container: &Container) -> (String, Style) {
 /// Without the registry and with a short digest.
 fn short_image(image: &str) -> String {
     let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
-    let name = name.strip_prefix("docker.io/library/").or_else(|| name.strip_prefix("docker.io/")).unwrap_or(name);
+    let name =
+        name.strip_prefix("docker.io/library/").or_else(|| name.strip_prefix("docker.io/")).unwrap_or(name);
     match digest {
-        Some(digest) => format!("{name}@{}", digest.trim_start_matches("sha256:").chars().take(8).collect::<String>()),
+        Some(digest) => {
+            format!("{name}@{}", digest.trim_start_matches("sha256:").chars().take(8).collect::<String>())
+        }
         None => name.trim_start_matches("sha256:").chars().take(48).collect(),
     }
 }
 
 /// One environment for another program.
 pub(crate) fn to_json(config: &Config, reading: &Reading) -> Value {
-    let class = config.environments.get(&reading.name).map(|environment| environment.class(&reading.name).as_str());
+    let class =
+        config.environments.get(&reading.name).map(|environment| environment.class(&reading.name).as_str());
     let services: Vec<Value> = reading
         .containers
         .iter()

@@ -123,8 +123,9 @@ pub fn configuration(sites: &[Site]) -> Value {
     if proxy.tls == TlsMode::Off {
         server["automatic_https"] = json!({"disable": true});
     }
+    // `https_port` stays Caddy's default: told another one, it would leave the port out of its redirects.
     let mut apps = json!({
-        "http": {"http_port": proxy.http_port, "https_port": proxy.https_port, "grace_period": GRACE_PERIOD, "servers": {"partywall": server}},
+        "http": {"http_port": proxy.http_port, "grace_period": GRACE_PERIOD, "servers": {"partywall": server}},
         "pki": {"certificate_authorities": {"local": {"install_trust": false}}},
     });
     if proxy.tls != TlsMode::Off {

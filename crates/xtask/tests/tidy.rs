@@ -42,10 +42,17 @@ fn all_rust_files() -> Vec<PathBuf> {
 fn arrows_point_down_only() {
     for entry in std::fs::read_dir(crates()).expect("the crates folder").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let (_, allowed) = MAY_USE.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("`{name}` is not in the table of layers"));
+        let (_, allowed) = MAY_USE
+            .iter()
+            .find(|(known, _)| *known == name)
+            .unwrap_or_else(|| panic!("`{name}` is not in the table of layers"));
         let manifest = std::fs::read_to_string(entry.path().join("Cargo.toml")).expect("a manifest");
         let product = manifest.split("[dev-dependencies]").next().unwrap_or_default();
-        for used in product.lines().filter_map(|line| line.split(['=', '.', ' ']).next()).filter(|used| used.starts_with("pw-")) {
+        for used in product
+            .lines()
+            .filter_map(|line| line.split(['=', '.', ' ']).next())
+            .filter(|used| used.starts_with("pw-"))
+        {
             assert!(allowed.contains(&used), "`{name}` must not use `{used}`; see ARCHITECTURE.md, Layers");
         }
     }
@@ -64,15 +71,22 @@ fn lints_are_expected_with_a_reason_never_allowed() {
     let marker = ["#[", "allow("].concat();
     for path in all_rust_files() {
         let text = std::fs::read_to_string(&path).expect("a file of ours");
-        assert!(!text.contains(&marker), "{} allows a lint; write `#[expect(…, reason = …)]`", path.display());
+        assert!(
+            !text.contains(&marker),
+            "{} allows a lint; write `#[expect(…, reason = …)]`",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn pure_crates_ban_the_world() {
     for name in ["pw-model", "pw-plan"] {
-        let text = std::fs::read_to_string(crates().join(name).join("clippy.toml")).expect("its own clippy.toml");
-        for banned in ["SystemTime::now", "Instant::now", "fs::read_to_string", "process::Command::new", "env::var"] {
+        let text =
+            std::fs::read_to_string(crates().join(name).join("clippy.toml")).expect("its own clippy.toml");
+        for banned in
+            ["SystemTime::now", "Instant::now", "fs::read_to_string", "process::Command::new", "env::var"]
+        {
             assert!(text.contains(banned), "{name}/clippy.toml does not ban `{banned}`");
         }
     }

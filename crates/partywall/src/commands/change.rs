@@ -18,7 +18,12 @@ use crate::stop::Stop;
 use crate::view;
 
 /// What would be done.
-pub(crate) async fn plan(session: &Session, name: &str, operation: &str, printer: &mut Printer) -> Result<(), Stop> {
+pub(crate) async fn plan(
+    session: &Session,
+    name: &str,
+    operation: &str,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
     let (name, _) = session.environment(name)?;
     let host = session.host();
     let prepared = prepare::prepare(session, &host, name).await?;
@@ -33,7 +38,12 @@ pub(crate) async fn plan(session: &Session, name: &str, operation: &str, printer
     printer.answer(plan.to_string())
 }
 
-pub(crate) async fn up(session: &Session, name: &str, build: bool, printer: &mut Printer) -> Result<(), Stop> {
+pub(crate) async fn up(
+    session: &Session,
+    name: &str,
+    build: bool,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
     let (name, _) = session.environment(name)?;
     let host = session.host();
     let mut prepared = prepare::prepare(session, &host, name).await?;
@@ -60,21 +70,39 @@ pub(crate) async fn up(session: &Session, name: &str, build: bool, printer: &mut
 fn forget_built_images(prepared: &mut Prepared) {
     for (name, service) in prepared.desired.services.iter().filter(|(_, service)| service.built) {
         prepared.observed.images.remove(&service.image);
-        for container in prepared.observed.containers.iter_mut().filter(|container| container.service == *name) {
+        for container in
+            prepared.observed.containers.iter_mut().filter(|container| container.service == *name)
+        {
             container.config_hash.clear();
         }
     }
 }
 
-pub(crate) async fn down(session: &Session, name: &str, confirm: &Confirm, printer: &mut Printer) -> Result<(), Stop> {
+pub(crate) async fn down(
+    session: &Session,
+    name: &str,
+    confirm: &Confirm,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
     change(session, name, "down", confirm, printer).await
 }
 
-pub(crate) async fn destroy(session: &Session, name: &str, confirm: &Confirm, printer: &mut Printer) -> Result<(), Stop> {
+pub(crate) async fn destroy(
+    session: &Session,
+    name: &str,
+    confirm: &Confirm,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
     change(session, name, "destroy", confirm, printer).await
 }
 
-async fn change(session: &Session, name: &str, operation: &str, confirm: &Confirm, printer: &mut Printer) -> Result<(), Stop> {
+async fn change(
+    session: &Session,
+    name: &str,
+    operation: &str,
+    confirm: &Confirm,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
     let (name, _) = session.environment(name)?;
     let host = session.host();
     let prepared = prepare::prepare(session, &host, name).await?;
@@ -88,7 +116,12 @@ async fn change(session: &Session, name: &str, operation: &str, confirm: &Confir
 }
 
 /// Takes the lock, looks again, and refuses a plan that the host has overtaken.
-async fn carry_out(session: &Session, plan: &Plan, prepared: &Prepared, printer: &mut Printer) -> Result<(), Stop> {
+async fn carry_out(
+    session: &Session,
+    plan: &Plan,
+    prepared: &Prepared,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
     let (_lock, mut journal) = locked(session)?;
     let host = session.host();
     let now = host.observe(&prepared.desired).await?;
@@ -112,7 +145,8 @@ fn locked(session: &Session) -> Result<(pw_host::ProjectLock, pw_journal::Sqlite
 
 fn unfinished(left: &pw_run::Unfinished) -> Stop {
     let text = left_unfinished(left);
-    let because = text.lines().find_map(|line| line.trim().strip_prefix("because: ")).unwrap_or_default().to_owned();
+    let because =
+        text.lines().find_map(|line| line.trim().strip_prefix("because: ")).unwrap_or_default().to_owned();
     Stop::because(
         format!("`{} {}` was left unfinished", left.plan.operation, left.plan.environment),
         because,
@@ -121,8 +155,15 @@ fn unfinished(left: &pw_run::Unfinished) -> Stop {
 }
 
 /// Production wants its name typed; anything else is never asked about, so that being asked keeps its meaning.
-fn confirmed(session: &Session, name: &EnvironmentName, plan: &Plan, confirm: &Confirm, printer: &mut Printer) -> Result<(), Stop> {
-    if session.class(name.as_str())? != Class::Production || confirm.confirm.as_deref() == Some(name.as_str()) {
+fn confirmed(
+    session: &Session,
+    name: &EnvironmentName,
+    plan: &Plan,
+    confirm: &Confirm,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
+    if session.class(name.as_str())? != Class::Production || confirm.confirm.as_deref() == Some(name.as_str())
+    {
         return Ok(());
     }
     if confirm.confirm.is_some() || session.yes || !std::io::stdin().is_terminal() || printer.is_json() {
@@ -152,13 +193,22 @@ fn what_is_lost(plan: &Plan) -> String {
     }
 }
 
-fn done(session: &Session, name: &EnvironmentName, operation: &str, printer: &mut Printer, unchanged: bool) -> Result<(), Stop> {
+fn done(
+    session: &Session,
+    name: &EnvironmentName,
+    operation: &str,
+    printer: &mut Printer,
+    unchanged: bool,
+) -> Result<(), Stop> {
     if printer.is_json() {
-        return printer.json(&json!({"ok": true, "operation": operation, "environment": name, "changed": !unchanged}));
+        return printer
+            .json(&json!({"ok": true, "operation": operation, "environment": name, "changed": !unchanged}));
     }
     let text = match (operation, unchanged) {
         ("up", true) => format!("`{name}` is as described; nothing to do"),
-        ("up", false) => format!("{GREEN}`{name}` is up{GREEN:#}  {}", view::addresses(&session.config, name).join(" ")),
+        ("up", false) => {
+            format!("{GREEN}`{name}` is up{GREEN:#}  {}", view::addresses(&session.config, name).join(" "))
+        }
         (_, true) => format!("`{name}` does not run; nothing to do"),
         ("destroy", false) => format!("`{name}` is gone, with its volumes"),
         _ => format!("`{name}` is down; its volumes are kept"),

@@ -24,7 +24,10 @@ pub(crate) async fn run(session: &Session, printer: &mut Printer) -> Result<(), 
     let warnings = found.len() - errors;
     match errors {
         0 => {
-            printer.note(format!("{GREEN}sound{GREEN:#}: {} environments, {warnings} warnings", session.config.environments.len()));
+            printer.note(format!(
+                "{GREEN}sound{GREEN:#}: {} environments, {warnings} warnings",
+                session.config.environments.len()
+            ));
             Ok(())
         }
         _ => {

@@ -20,7 +20,12 @@ pub(crate) struct Logs {
     pub(crate) tail: String,
 }
 
-pub(crate) async fn logs(session: &Session, name: &str, wanted: &Logs, printer: &mut Printer) -> Result<(), Stop> {
+pub(crate) async fn logs(
+    session: &Session,
+    name: &str,
+    wanted: &Logs,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
     let containers = containers(session, name).await?;
     if let Some(service) = &wanted.service {
         of_service(&containers, name, service)?;
@@ -55,7 +60,11 @@ pub(crate) async fn exec(session: &Session, name: &str, service: &str, words: &[
     let containers = containers(session, name).await?;
     let container = of_service(&containers, name, service)?;
     if container.state != State::Running {
-        return Err(Stop::because(format!("`{service}` of environment `{name}` does not run"), format!("container `{}` is {:?}", container.name, container.state).to_lowercase(), format!("start it with `partywall up {name}`")));
+        return Err(Stop::because(
+            format!("`{service}` of environment `{name}` does not run"),
+            format!("container `{}` is {:?}", container.name, container.state).to_lowercase(),
+            format!("start it with `partywall up {name}`"),
+        ));
     }
     let mut command = Command::new("docker");
     command.args(["exec", "-i"]);
@@ -77,22 +86,32 @@ async fn containers(session: &Session, name: &str) -> Result<Vec<Container>, Sto
             "its labels disagree; containers whose labels disagree are never touched",
             format!("look at it with `docker inspect {}`", foreign.name),
         )),
-        None if containers.is_empty() => Err(Stop::because(format!("environment `{name}` does not run"), "it has no container", format!("start it with `partywall up {name}`"))),
+        None if containers.is_empty() => Err(Stop::because(
+            format!("environment `{name}` does not run"),
+            "it has no container",
+            format!("start it with `partywall up {name}`"),
+        )),
         None => Ok(containers),
     }
 }
 
 fn of_service<'c>(containers: &'c [Container], name: &str, service: &str) -> Result<&'c Container, Stop> {
     let running = containers.iter().filter(|container| container.service == service);
-    running.clone().find(|container| container.state == State::Running).or_else(|| running.clone().next()).ok_or_else(|| {
-        let mut known: Vec<&str> = containers.iter().map(|container| container.service.as_str()).collect();
-        known.dedup();
-        let diagnostic = Diagnostic::error(format!("environment `{name}` has no service `{service}`")).because(format!("services are {}", known.join(", ")));
-        match nearest(service, known.iter().copied()) {
-            Some(near) => diagnostic.hint(format!("did you mean `{near}`?")).into(),
-            None => diagnostic.hint(format!("see `partywall status {name}`")).into(),
-        }
-    })
+    running
+        .clone()
+        .find(|container| container.state == State::Running)
+        .or_else(|| running.clone().next())
+        .ok_or_else(|| {
+            let mut known: Vec<&str> =
+                containers.iter().map(|container| container.service.as_str()).collect();
+            known.dedup();
+            let diagnostic = Diagnostic::error(format!("environment `{name}` has no service `{service}`"))
+                .because(format!("services are {}", known.join(", ")));
+            match nearest(service, known.iter().copied()) {
+                Some(near) => diagnostic.hint(format!("did you mean `{near}`?")).into(),
+                None => diagnostic.hint(format!("see `partywall status {name}`")).into(),
+            }
+        })
 }
 
 /// `docker compose` for an environment, from its rendered file.
@@ -100,7 +119,11 @@ fn compose(session: &Session, name: &str) -> Result<Command, Stop> {
     let (name, _) = session.environment(name)?;
     let file = session.layout.compose_file(&session.config.project, name);
     if !Path::new(&file).is_file() {
-        return Err(Stop::because(format!("environment `{name}` was never started"), format!("there is no {file}"), format!("run `partywall up {name}`")));
+        return Err(Stop::because(
+            format!("environment `{name}` was never started"),
+            format!("there is no {file}"),
+            format!("run `partywall up {name}`"),
+        ));
     }
     let mut command = Command::new("docker");
     command.args(["compose", "-p", &session.config.compose_project(name), "-f", &file]);
@@ -108,7 +131,11 @@ fn compose(session: &Session, name: &str) -> Result<Command, Stop> {
 }
 
 fn not_run(error: std::io::Error) -> Stop {
-    Stop::Failure(pw_run::Failure::new("could not run `docker`").because(error).hint("install Docker Engine and its command line"))
+    Stop::Failure(
+        pw_run::Failure::new("could not run `docker`")
+            .because(error)
+            .hint("install Docker Engine and its command line"),
+    )
 }
 
 /// The inner command's exit code is ours.

@@ -30,16 +30,26 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Stop> {
     }
     let session = session.checked(printer)?;
     match cli.command {
-        Command::Plan { environment, operation } => change::plan(&session, &environment, &operation, printer).await,
+        Command::Plan { environment, operation } => {
+            change::plan(&session, &environment, &operation, printer).await
+        }
         Command::Up { environment, build } => change::up(&session, &environment, build, printer).await,
-        Command::Down { environment, confirm } => change::down(&session, &environment, &confirm, printer).await,
-        Command::Destroy { environment, confirm } => change::destroy(&session, &environment, &confirm, printer).await,
+        Command::Down { environment, confirm } => {
+            change::down(&session, &environment, &confirm, printer).await
+        }
+        Command::Destroy { environment, confirm } => {
+            change::destroy(&session, &environment, &confirm, printer).await
+        }
         Command::Status { environment } => status::run(&session, environment.as_deref(), printer).await,
-        Command::Top { environment, once } => status::top(&session, environment.as_deref(), once, printer).await,
+        Command::Top { environment, once } => {
+            status::top(&session, environment.as_deref(), once, printer).await
+        }
         Command::Logs { environment, service, follow, tail } => {
             enter::logs(&session, &environment, &enter::Logs { service, follow, tail }, printer).await
         }
-        Command::Exec { environment, service, command } => enter::exec(&session, &environment, &service, &command).await,
+        Command::Exec { environment, service, command } => {
+            enter::exec(&session, &environment, &service, &command).await
+        }
         Command::Shell { environment } => shell::run(&session, &environment, printer).await,
         Command::Render { environment, explain, output } => match explain {
             Some(path) => render::explain(&session, &environment, &path, printer).await,

@@ -24,10 +24,14 @@ pub(crate) async fn run(session: &Session, forward: bool, printer: &mut Printer)
     let path = session.layout.lock(&session.config.project);
     let word = if forward { "resume" } else { "abandon" };
     let waiting = |holder: Option<&lock::Holder>| {
-        let who = holder.map_or_else(|| "somebody".into(), |holder| format!("`{}` (process {}) or what it started", holder.command, holder.pid));
+        let who = holder.map_or_else(
+            || "somebody".into(),
+            |holder| format!("`{}` (process {}) or what it started", holder.command, holder.pid),
+        );
         printer.note(format!("waiting for {who} to end"));
     };
-    let _lock = lock::acquire_waiting(Path::new(&path), &format!("partywall {word}"), PATIENCE, waiting).await?;
+    let _lock =
+        lock::acquire_waiting(Path::new(&path), &format!("partywall {word}"), PATIENCE, waiting).await?;
     let mut journal = SqliteJournal::open(Path::new(&session.layout.journal(&session.config.project)))?;
     // Whoever held the lock may have finished it meanwhile.
     let Some(left) = journal.unfinished()? else {
@@ -36,6 +40,14 @@ pub(crate) async fn run(session: &Session, forward: bool, printer: &mut Printer)
     };
     let what = format!("{} {}", left.plan.operation, left.plan.environment);
     apply::recover(&left, forward, session.host(), &mut journal, printer).await?;
-    printer.note(if forward { format!("`{what}` is finished") } else { format!("`{what}` is taken back; everything is as before") });
-    if printer.is_json() { printer.json(&json!({"ok": true, "changed": true, "operation": left.plan.operation, "environment": left.plan.environment})) } else { Ok(()) }
+    printer.note(if forward {
+        format!("`{what}` is finished")
+    } else {
+        format!("`{what}` is taken back; everything is as before")
+    });
+    if printer.is_json() {
+        printer.json(&json!({"ok": true, "changed": true, "operation": left.plan.operation, "environment": left.plan.environment}))
+    } else {
+        Ok(())
+    }
 }

@@ -15,7 +15,12 @@ use crate::printer::{DIM, Printer};
 use crate::session::{self, Session};
 use crate::stop::Stop;
 
-pub(crate) async fn run(session: &Session, name: &str, output: Option<&Path>, printer: &mut Printer) -> Result<(), Stop> {
+pub(crate) async fn run(
+    session: &Session,
+    name: &str,
+    output: Option<&Path>,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
     let (name, _) = session.environment(name)?;
     let walls = prepare::walls(session, &session.host(), Some(name)).await?;
     printer.diagnostics(&softened(&walls.diagnostics));
@@ -47,7 +52,13 @@ fn write(path: &Path, text: &str, printer: &mut Printer) -> Result<(), Stop> {
     let mut options = std::fs::OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| Stop::because(format!("could not write `{}`", path.display()), error.to_string(), "choose another file"))?;
+    written.map_err(|error| {
+        Stop::because(
+            format!("could not write `{}`", path.display()),
+            error.to_string(),
+            "choose another file",
+        )
+    })?;
     printer.note(format!("written to {}", path.display()));
     Ok(())
 }
@@ -70,20 +81,34 @@ fn hide_secrets(model: &mut Value) -> usize {
 
 fn is_secret(key: &str, value: &str) -> bool {
     let key = key.to_uppercase();
-    let named = ["PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "SALT", "DSN", "PRIVATE"].iter().any(|word| key.contains(word));
-    let in_address = value.split_once("://").is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|host| host.contains('@')));
+    let named = ["PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "SALT", "DSN", "PRIVATE"]
+        .iter()
+        .any(|word| key.contains(word));
+    let in_address = value
+        .split_once("://")
+        .is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|host| host.contains('@')));
     named && !key.ends_with("_FILE") || in_address
 }
 
-pub(crate) async fn explain(session: &Session, name: &str, path: &str, printer: &mut Printer) -> Result<(), Stop> {
+pub(crate) async fn explain(
+    session: &Session,
+    name: &str,
+    path: &str,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
     let (name, environment) = session.environment(name)?;
     let walls = prepare::walls(session, &session.host(), Some(name)).await?;
-    let (Some(rendered), Some(loaded)) = (walls.rendered.iter().find(|one| one.name == *name), walls.loaded.iter().find(|one| one.name == *name)) else {
+    let (Some(rendered), Some(loaded)) = (
+        walls.rendered.iter().find(|one| one.name == *name),
+        walls.loaded.iter().find(|one| one.name == *name),
+    ) else {
         return Ok(());
     };
     let variables: Vec<SourceFile> = load::variable_files(session, environment)
         .into_iter()
-        .filter_map(|file| Some(SourceFile::new(file.clone(), session::read(&session.directory.join(file)).ok()?)))
+        .filter_map(|file| {
+            Some(SourceFile::new(file.clone(), session::read(&session.directory.join(file)).ok()?))
+        })
         .collect();
     let Some((value, origin)) = wall::explain(rendered, loaded, &variables, path) else {
         return Err(nothing_there(path, &rendered.model));
@@ -100,17 +125,28 @@ fn nothing_there(path: &str, model: &Value) -> Stop {
         match at.get(part) {
             Some(next) => at = next,
             None => {
-                let known: Vec<&str> = at.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
-                return Stop::because(format!("nothing is set at `{path}`"), format!("there is no `{part}`"), format!("here are {}", known.join(", ")));
+                let known: Vec<&str> =
+                    at.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+                return Stop::because(
+                    format!("nothing is set at `{path}`"),
+                    format!("there is no `{part}`"),
+                    format!("here are {}", known.join(", ")),
+                );
             }
         }
     }
-    Stop::because(format!("nothing is set at `{path}`"), "no file and no rule sets it", "name a path such as `services.web.image`")
+    Stop::because(
+        format!("nothing is set at `{path}`"),
+        "no file and no rule sets it",
+        "name a path such as `services.web.image`",
+    )
 }
 
 fn as_text(path: &str, value: Option<&Value>, origin: &Origin) -> String {
     let shown = match value {
-        Some(Value::String(text)) if is_secret(path.rsplit('.').next().unwrap_or(path), text) => "***".to_owned(),
+        Some(Value::String(text)) if is_secret(path.rsplit('.').next().unwrap_or(path), text) => {
+            "***".to_owned()
+        }
         Some(Value::String(text)) => text.clone(),
         Some(value @ (Value::Object(_) | Value::Array(_))) => format!("\n{}", wall::yaml(value)),
         Some(value) => value.to_string(),

@@ -15,13 +15,23 @@ pub(crate) async fn run(session: &Session, name: &str, printer: &mut Printer) ->
     let (name, _) = session.environment(name)?;
     let file = session.layout.compose_file(&session.config.project, name);
     if !Path::new(&file).is_file() {
-        return Err(Stop::because(format!("environment `{name}` was never started"), format!("there is no {file}"), format!("run `partywall up {name}`")));
+        return Err(Stop::because(
+            format!("environment `{name}` was never started"),
+            format!("there is no {file}"),
+            format!("run `partywall up {name}`"),
+        ));
     }
-    let shell = std::env::var("SHELL").ok().filter(|shell| Path::new(shell).is_file()).unwrap_or_else(|| "/bin/sh".into());
+    let shell = std::env::var("SHELL")
+        .ok()
+        .filter(|shell| Path::new(shell).is_file())
+        .unwrap_or_else(|| "/bin/sh".into());
     let project = session.config.compose_project(name);
     let start = start_file(&shell, &project, class)?;
     let mut command = Command::new(&shell);
-    command.env("COMPOSE_PROJECT_NAME", &project).env("COMPOSE_FILE", &file).env("PARTYWALL_ENVIRONMENT", name.as_str());
+    command
+        .env("COMPOSE_PROJECT_NAME", &project)
+        .env("COMPOSE_FILE", &file)
+        .env("PARTYWALL_ENVIRONMENT", name.as_str());
     command.env_remove("COMPOSE_PROFILES").env("PS1", plain_prompt(&project, class));
     start.prepare(&mut command);
     printer.note(format!("`docker compose` here speaks to `{project}`; `exit` leaves"));
@@ -88,7 +98,9 @@ fn bash(project: &str, class: Class) -> String {
 
 fn zsh(project: &str, class: Class) -> String {
     let (back, front) = if class == Class::Production { ("red", "white") } else { ("green", "black") };
-    format!("[ -f ~/.zshrc ] && . ~/.zshrc\nprecmd() {{ print -Pn '\\e]0;{project}\\a' }}\nPROMPT='%K{{{back}}}%F{{{front}}} {project} %f%k %~ %# '\n")
+    format!(
+        "[ -f ~/.zshrc ] && . ~/.zshrc\nprecmd() {{ print -Pn '\\e]0;{project}\\a' }}\nPROMPT='%K{{{back}}}%F{{{front}}} {project} %f%k %~ %# '\n"
+    )
 }
 
 fn plain_prompt(project: &str, class: Class) -> String {

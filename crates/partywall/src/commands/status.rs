@@ -16,13 +16,19 @@ pub(crate) async fn run(session: &Session, wanted: Option<&str>, printer: &mut P
     let names = names(session, wanted)?;
     let readings = measure::read(&session.host(), &session.config, &names, measure::INTERVAL).await?;
     if printer.is_json() {
-        let environments: Vec<_> = readings.iter().map(|reading| view::to_json(&session.config, reading)).collect();
+        let environments: Vec<_> =
+            readings.iter().map(|reading| view::to_json(&session.config, reading)).collect();
         return printer.json(&json!({"project": session.config.project, "environments": environments}));
     }
     printer.answer(page(session, &readings))
 }
 
-pub(crate) async fn top(session: &Session, wanted: Option<&str>, once: bool, printer: &mut Printer) -> Result<(), Stop> {
+pub(crate) async fn top(
+    session: &Session,
+    wanted: Option<&str>,
+    once: bool,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
     let names = names(session, wanted)?;
     let live = !once && !printer.is_json() && std::io::stdout().is_terminal();
     let host = session.host();
@@ -33,7 +39,8 @@ pub(crate) async fn top(session: &Session, wanted: Option<&str>, once: bool, pri
             _ = tokio::signal::ctrl_c() => return Ok(()),
         };
         if printer.is_json() {
-            let environments: Vec<_> = readings.iter().map(|reading| view::to_json(&session.config, reading)).collect();
+            let environments: Vec<_> =
+                readings.iter().map(|reading| view::to_json(&session.config, reading)).collect();
             printer.json(&json!({"project": session.config.project, "environments": environments}))?;
         } else {
             // Clear and home: the same place each second.

@@ -11,15 +11,88 @@ use crate::stop::Stop;
 
 /// Keys of a service, for suggestions (Compose specification, 2024).
 const SERVICE_KEYS: &[&str] = &[
-    "annotations", "attach", "blkio_config", "build", "cap_add", "cap_drop", "cgroup", "cgroup_parent", "command", "configs",
-    "container_name", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_shares", "cpus", "cpuset", "credential_spec",
-    "depends_on", "deploy", "develop", "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname", "entrypoint",
-    "env_file", "environment", "expose", "extends", "external_links", "extra_hosts", "group_add", "healthcheck", "hostname", "image",
-    "init", "ipc", "isolation", "labels", "links", "logging", "mac_address", "mem_limit", "mem_reservation", "mem_swappiness",
-    "memswap_limit", "network_mode", "networks", "oom_kill_disable", "oom_score_adj", "pid", "pids_limit", "platform", "ports",
-    "privileged", "profiles", "pull_policy", "read_only", "restart", "runtime", "scale", "secrets", "security_opt", "shm_size",
-    "stdin_open", "stop_grace_period", "stop_signal", "storage_opt", "sysctls", "tmpfs", "tty", "ulimits", "user", "userns_mode",
-    "uts", "volumes", "volumes_from", "working_dir",
+    "annotations",
+    "attach",
+    "blkio_config",
+    "build",
+    "cap_add",
+    "cap_drop",
+    "cgroup",
+    "cgroup_parent",
+    "command",
+    "configs",
+    "container_name",
+    "cpu_count",
+    "cpu_percent",
+    "cpu_period",
+    "cpu_quota",
+    "cpu_shares",
+    "cpus",
+    "cpuset",
+    "credential_spec",
+    "depends_on",
+    "deploy",
+    "develop",
+    "device_cgroup_rules",
+    "devices",
+    "dns",
+    "dns_opt",
+    "dns_search",
+    "domainname",
+    "entrypoint",
+    "env_file",
+    "environment",
+    "expose",
+    "extends",
+    "external_links",
+    "extra_hosts",
+    "group_add",
+    "healthcheck",
+    "hostname",
+    "image",
+    "init",
+    "ipc",
+    "isolation",
+    "labels",
+    "links",
+    "logging",
+    "mac_address",
+    "mem_limit",
+    "mem_reservation",
+    "mem_swappiness",
+    "memswap_limit",
+    "network_mode",
+    "networks",
+    "oom_kill_disable",
+    "oom_score_adj",
+    "pid",
+    "pids_limit",
+    "platform",
+    "ports",
+    "privileged",
+    "profiles",
+    "pull_policy",
+    "read_only",
+    "restart",
+    "runtime",
+    "scale",
+    "secrets",
+    "security_opt",
+    "shm_size",
+    "stdin_open",
+    "stop_grace_period",
+    "stop_signal",
+    "storage_opt",
+    "sysctls",
+    "tmpfs",
+    "tty",
+    "ulimits",
+    "user",
+    "userns_mode",
+    "uts",
+    "volumes",
+    "volumes_from",
+    "working_dir",
 ];
 
 /// A file that is no YAML, at the line where it breaks; Compose counts such lines wrongly.
@@ -35,13 +108,19 @@ pub(crate) fn broken_yaml(source: &SourceFile) -> Option<Diagnostic> {
 }
 
 /// Compose's complaint with the place of what it complains about, as far as it can be found.
-pub(crate) fn error(failure: ComposeFailure, sources: &[SourceFile], session: &Session, name: &EnvironmentName) -> Stop {
+pub(crate) fn error(
+    failure: ComposeFailure,
+    sources: &[SourceFile],
+    session: &Session,
+    name: &EnvironmentName,
+) -> Stop {
     let message = match failure {
         ComposeFailure::NotRun(failure) => return Stop::Failure(failure),
         ComposeFailure::Refused { lines, .. } => lines.join("\n"),
     };
     let about = about(&message, sources, session, name);
-    let diagnostic = Diagnostic::error(about.what).at(about.place).because(format!("docker compose: {message}"));
+    let diagnostic =
+        Diagnostic::error(about.what).at(about.place).because(format!("docker compose: {message}"));
     diagnostic.hint(about.hint).into()
 }
 
@@ -63,9 +142,18 @@ fn about(message: &str, sources: &[SourceFile], session: &Session, name: &Enviro
 }
 
 /// `required variable X is missing a value: …`
-fn unset_variable(message: &str, sources: &[SourceFile], session: &Session, name: &EnvironmentName) -> Option<About> {
+fn unset_variable(
+    message: &str,
+    sources: &[SourceFile],
+    session: &Session,
+    name: &EnvironmentName,
+) -> Option<About> {
     let variable = between(message, "required variable ", " is missing a value")?;
-    let file = session.config.environments.get(name).and_then(|environment| environment.env_file.iter().last().map(str::to_owned));
+    let file = session
+        .config
+        .environments
+        .get(name)
+        .and_then(|environment| environment.env_file.iter().last().map(str::to_owned));
     Some(About {
         what: format!("the variable `{variable}` of environment `{name}` is not set"),
         place: variable_place(variable, sources),
@@ -75,12 +163,23 @@ fn unset_variable(message: &str, sources: &[SourceFile], session: &Session, name
 
 /// `services.web Additional property imagee is not allowed`, also with `validating FILE:` before it.
 fn unknown_key(message: &str, sources: &[SourceFile]) -> Option<About> {
-    let (before, after) = message.split_once(" Additional property ").or_else(|| message.split_once(" additional properties "))?;
+    let (before, after) = message
+        .split_once(" Additional property ")
+        .or_else(|| message.split_once(" additional properties "))?;
     let key = after.split([' ', ',']).next()?.trim_matches(['\'', '"']);
     let path = before.rsplit([' ', '\n']).next()?.trim_matches(['(', ')', ':']);
-    let parts: Vec<&str> = path.split('.').filter(|part| !part.is_empty() && *part != "root").chain([key]).collect();
-    let place = sources.iter().rev().find_map(|source| source.find(&parts)).or_else(|| sources.iter().rev().find_map(|source| source.find_text(&format!("{key}:"))));
-    let known: &[&str] = if parts.len() > 2 { SERVICE_KEYS } else { &["services", "networks", "volumes", "secrets", "configs", "include", "name"] };
+    let parts: Vec<&str> =
+        path.split('.').filter(|part| !part.is_empty() && *part != "root").chain([key]).collect();
+    let place = sources
+        .iter()
+        .rev()
+        .find_map(|source| source.find(&parts))
+        .or_else(|| sources.iter().rev().find_map(|source| source.find_text(&format!("{key}:"))));
+    let known: &[&str] = if parts.len() > 2 {
+        SERVICE_KEYS
+    } else {
+        &["services", "networks", "volumes", "secrets", "configs", "include", "name"]
+    };
     let hint = match nearest(key, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "remove the key; names of your own begin with `x-`".into(),
@@ -90,14 +189,26 @@ fn unknown_key(message: &str, sources: &[SourceFile]) -> Option<About> {
 
 /// `env file /srv/shop/web.env not found: stat …`, named by a service.
 fn missing_service_file(message: &str, sources: &[SourceFile]) -> Option<About> {
-    let path = between(message, "env file ", " not found").or_else(|| between(message, "couldn't find env file: ", "\n").or_else(|| message.split_once("couldn't find env file: ").map(|(_, rest)| rest)))?;
+    let path = between(message, "env file ", " not found").or_else(|| {
+        between(message, "couldn't find env file: ", "\n")
+            .or_else(|| message.split_once("couldn't find env file: ").map(|(_, rest)| rest))
+    })?;
     let file = path.rsplit('/').next().unwrap_or(path);
     let place = sources.iter().rev().find_map(|source| source.find_text(file));
-    Some(About { what: format!("the env file `{file}` is missing"), place, hint: format!("write `{file}`, or mark it `required: false`") })
+    Some(About {
+        what: format!("the env file `{file}` is missing"),
+        place,
+        hint: format!("write `{file}`, or mark it `required: false`"),
+    })
 }
 
 /// Variables that are used without a value: Compose takes them as empty, and only whispers.
-pub(crate) fn warnings(lines: &[String], sources: &[SourceFile], name: &EnvironmentName, variable_files: &[String]) -> Vec<Diagnostic> {
+pub(crate) fn warnings(
+    lines: &[String],
+    sources: &[SourceFile],
+    name: &EnvironmentName,
+    variable_files: &[String],
+) -> Vec<Diagnostic> {
     let file = variable_files.last().map_or(".env", String::as_str);
     let unset = lines.iter().filter_map(|line| {
         let variable = between(line, "The \"", "\" variable is not set")?;
@@ -105,7 +216,9 @@ pub(crate) fn warnings(lines: &[String], sources: &[SourceFile], name: &Environm
             Diagnostic::error(format!("the variable `{variable}` of environment `{name}` is not set"))
                 .at(variable_place(variable, sources))
                 .because("Compose would put an empty text in its place")
-                .hint(format!("add `{variable}=…` to `{file}`, or write `${{{variable}:-}}` where empty is meant")),
+                .hint(format!(
+                    "add `{variable}=…` to `{file}`, or write `${{{variable}:-}}` where empty is meant"
+                )),
         )
     });
     let mut found: Vec<Diagnostic> = unset.collect();
@@ -120,7 +233,8 @@ fn variable_place(variable: &str, sources: &[SourceFile]) -> Option<Place> {
 
 /// The place of the longest word of the message that is a path or name in the files.
 fn quoted_place(message: &str, sources: &[SourceFile]) -> Option<Place> {
-    let words = message.split(|c: char| c.is_whitespace() || "\"'`:,()".contains(c)).filter(|word| word.len() > 2);
+    let words =
+        message.split(|c: char| c.is_whitespace() || "\"'`:,()".contains(c)).filter(|word| word.len() > 2);
     let by_path = words.clone().filter(|word| word.contains('.')).find_map(|word| {
         let parts: Vec<&str> = word.split('.').collect();
         sources.iter().rev().find_map(|source| source.find_nearest(&parts))

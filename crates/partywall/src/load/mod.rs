@@ -31,12 +31,18 @@ pub(crate) async fn load(session: &Session, names: &[&EnvironmentName]) -> Resul
     for result in join_all(loads).await {
         let (loaded, warnings) = result?;
         all.environments.push(loaded);
-        all.warnings.extend(warnings.into_iter().filter(|new| !all.warnings.contains(new)).collect::<Vec<_>>());
+        all.warnings
+            .extend(warnings.into_iter().filter(|new| !all.warnings.contains(new)).collect::<Vec<_>>());
     }
     Ok(all)
 }
 
-async fn one(session: &Session, name: &EnvironmentName, environment: &Environment, tracked: &paths::Tracked) -> Result<(Loaded, Vec<Diagnostic>), Stop> {
+async fn one(
+    session: &Session,
+    name: &EnvironmentName,
+    environment: &Environment,
+    tracked: &paths::Tracked,
+) -> Result<(Loaded, Vec<Diagnostic>), Stop> {
     let files = session.config.compose_files(environment);
     let sources = sources(session, name, environment, &files)?;
     let inputs = inputs(session, name, environment, files)?;
@@ -45,7 +51,10 @@ async fn one(session: &Session, name: &EnvironmentName, environment: &Environmen
         Ok(read) => {
             let warnings = complain::warnings(&read.warnings, &sources, name, &variable_files);
             let paths = paths::facts(&read.model, tracked);
-            let env_files = variable_files.iter().map(|file| session.directory.join(file).to_string_lossy().into_owned()).collect();
+            let env_files = variable_files
+                .iter()
+                .map(|file| session.directory.join(file).to_string_lossy().into_owned())
+                .collect();
             Ok((Loaded { name: name.clone(), model: read.model, sources, env_files, paths }, warnings))
         }
         Err(failure) => Err(complain::error(failure, &sources, session, name)),
@@ -53,7 +62,12 @@ async fn one(session: &Session, name: &EnvironmentName, environment: &Environmen
 }
 
 /// Compose files as the user wrote them; one that is missing or broken is told before Compose tells it worse.
-fn sources(session: &Session, name: &EnvironmentName, environment: &Environment, files: &[String]) -> Result<Vec<SourceFile>, Stop> {
+fn sources(
+    session: &Session,
+    name: &EnvironmentName,
+    environment: &Environment,
+    files: &[String],
+) -> Result<Vec<SourceFile>, Stop> {
     let mut sources = Vec::new();
     for file in files {
         let path = session.directory.join(file);
@@ -69,7 +83,12 @@ fn sources(session: &Session, name: &EnvironmentName, environment: &Environment,
     Ok(sources)
 }
 
-fn inputs(session: &Session, name: &EnvironmentName, environment: &Environment, files: Vec<String>) -> Result<ComposeInputs, Stop> {
+fn inputs(
+    session: &Session,
+    name: &EnvironmentName,
+    environment: &Environment,
+    files: Vec<String>,
+) -> Result<ComposeInputs, Stop> {
     for file in environment.env_file.iter() {
         if !session.directory.join(file).is_file() {
             return Err(missing(session, name, environment, file, "env file"));
@@ -87,10 +106,20 @@ fn inputs(session: &Session, name: &EnvironmentName, environment: &Environment, 
 /// The files that hold the environment's variables: as configured, else Compose's own `.env`.
 pub(crate) fn variable_files(session: &Session, environment: &Environment) -> Vec<String> {
     let configured: Vec<String> = environment.env_file.iter().map(str::to_owned).collect();
-    if configured.is_empty() && session.directory.join(".env").is_file() { vec![".env".to_owned()] } else { configured }
+    if configured.is_empty() && session.directory.join(".env").is_file() {
+        vec![".env".to_owned()]
+    } else {
+        configured
+    }
 }
 
-fn missing(session: &Session, name: &EnvironmentName, environment: &Environment, file: &str, what: &str) -> Stop {
+fn missing(
+    session: &Session,
+    name: &EnvironmentName,
+    environment: &Environment,
+    file: &str,
+    what: &str,
+) -> Stop {
     let key = if what == "env file" {
         vec!["environments", name.as_str(), "env_file"]
     } else if environment.overlays.iter().any(|overlay| overlay == file) {
@@ -102,10 +131,17 @@ fn missing(session: &Session, name: &EnvironmentName, environment: &Environment,
     };
     let place = session.source.find_text(file).or_else(|| session.source.find_nearest(&key));
     let path = session.directory.join(file);
-    let example = [".example", ".sample", ".dist", ".template"].iter().map(|end| format!("{file}{end}")).find(|name| Path::new(&session.directory).join(name).is_file());
+    let example = [".example", ".sample", ".dist", ".template"]
+        .iter()
+        .map(|end| format!("{file}{end}"))
+        .find(|name| Path::new(&session.directory).join(name).is_file());
     let hint = match example {
         Some(example) => format!("copy `{example}` to `{file}` and fill it in"),
         None => format!("write `{file}`, or correct the line above"),
     };
-    Diagnostic::error(format!("the {what} `{file}` of environment `{name}` is missing")).at(place).because(format!("there is no {}", path.display())).hint(hint).into()
+    Diagnostic::error(format!("the {what} `{file}` of environment `{name}` is missing"))
+        .at(place)
+        .because(format!("there is no {}", path.display()))
+        .hint(hint)
+        .into()
 }
