@@ -1,5 +1,6 @@
 //! Running `docker compose`, and reading what it says.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::process::{Output, Stdio};
 
@@ -123,10 +124,9 @@ pub(super) fn messages(stderr: &[u8]) -> (Vec<String>, Vec<String>) {
     let text = String::from_utf8_lossy(stderr);
     let lines = text.lines().map(message).filter(|(_, text)| !text.trim().is_empty());
     let (warnings, rest): (Vec<_>, Vec<_>) = lines.partition(|(level, _)| *level == Level::Warning);
-    let mut warnings: Vec<String> = warnings.into_iter().map(|(_, text)| text).collect();
-    let mut seen = std::collections::BTreeSet::new();
-    warnings.retain(|text| seen.insert(text.clone()));
-    (warnings, rest.into_iter().map(|(_, text)| text).collect())
+    // Sorted, for Compose writes them in another order each time, and some of them twice.
+    let warnings: BTreeSet<String> = warnings.into_iter().map(|(_, text)| text).collect();
+    (warnings.into_iter().collect(), rest.into_iter().map(|(_, text)| text).collect())
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ async fn variables_come_from_the_env_file_alone_and_missing_ones_are_told() {
     let answer = compose::config(&inputs).await.expect("a model");
     // Cargo sets it in this process; Compose must not see it.
     assert_eq!(answer.warnings.len(), 2, "{:?}", answer.warnings);
-    assert!(answer.warnings[1].contains("\"CARGO_PKG_NAME\" variable is not set"), "{:?}", answer.warnings);
+    assert!(answer.warnings[0].contains("\"CARGO_PKG_NAME\" variable is not set"), "{:?}", answer.warnings);
     std::fs::write(project.path("my.env"), "CARGO_PKG_NAME=from-file\nUSER_ID_OF_NOBODY=1\n")
         .expect("a file");
     inputs.env_files = strings(&["my.env"]);
