@@ -128,15 +128,11 @@ pub(crate) fn compose_text(session: &Session, rendered: &Rendered) -> String {
 }
 
 /// The plan of an operation.
-pub(crate) fn plan(session: &Session, operation: &str, prepared: &Prepared) -> Result<Plan, Stop> {
+pub(crate) fn plan(operation: &str, prepared: &Prepared) -> Result<Plan, Stop> {
     let (desired, observed) = (&prepared.desired, &prepared.observed);
     let plan = match operation {
         "down" => pw_plan::down::plan(desired, observed)?,
-        "destroy" => pw_plan::destroy::plan(
-            desired,
-            observed,
-            &session.layout.environment(&desired.project, &desired.environment),
-        )?,
+        "destroy" => pw_plan::destroy::plan(desired, observed)?,
         _ => pw_plan::up::plan(desired, observed)?,
     };
     plan.lint().map_err(|unsafe_order| {

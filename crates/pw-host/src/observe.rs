@@ -59,7 +59,9 @@ fn files(desired: &Desired) -> Result<BTreeMap<String, String>, Failure> {
 }
 
 fn folders(desired: &Desired) -> BTreeSet<String> {
-    desired.folders.iter().filter(|path| Path::new(path).is_dir()).cloned().collect()
+    let proxy = desired.proxy.iter().flat_map(|proxy| &proxy.folders);
+    let wanted = desired.folders.iter().chain([&desired.state_folder]).chain(proxy);
+    wanted.filter(|path| Path::new(path).is_dir()).cloned().collect()
 }
 
 /// Every switch in the environment's folder, also of a service that has lost its route.

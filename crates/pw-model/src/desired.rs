@@ -24,6 +24,8 @@ pub struct Desired {
     /// Engine names of networks and volumes that belong to this environment alone.
     pub networks: Vec<String>,
     pub volumes: Vec<String>,
+    /// The environment's own folder in the state of the host; `destroy` removes it.
+    pub state_folder: String,
     /// Folders of the host that must exist before containers mount them.
     pub folders: Vec<String>,
     /// Files of the host that are filled with a fresh random value when they do not exist.
@@ -78,8 +80,9 @@ pub struct DesiredProxy {
     /// Compose project and container name of the proxy.
     pub name: String,
     pub container: String,
-    /// The proxy's folder in the state of the host.
+    /// The proxy's folder in the state of the host, and those below it that must exist before it starts.
     pub folder: String,
+    pub folders: Vec<String>,
     pub compose_file: FileText,
     /// Routes of all environments of this project, one file per project.
     pub site_file: FileText,

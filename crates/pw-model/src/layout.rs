@@ -62,6 +62,11 @@ impl Layout {
         format!("{}/proxy/{name}", self.root)
     }
 
+    /// Folders that the proxy mounts, and that of the site files.
+    pub fn proxy_folders(&self, name: &str) -> Vec<String> {
+        ["config", "switch", "run", "sites"].iter().map(|part| format!("{}/{part}", self.proxy(name))).collect()
+    }
+
     pub fn proxy_compose_file(&self, name: &str) -> String {
         format!("{}/compose.yaml", self.proxy(name))
     }

@@ -37,6 +37,7 @@ pub fn desired(
         class: rendered.class,
         compose_project: rendered.compose_project.clone(),
         compose_file: FileText { path: layout.compose_file(&config.project, &rendered.name), text },
+        state_folder: layout.environment(&config.project, &rendered.name),
         services: services(rendered, &hashes),
         networks: own(rendered, "networks"),
         volumes: own(rendered, "volumes"),

@@ -8,13 +8,11 @@ use crate::parts::Draft;
 use crate::step::{Action, Plan, Undo};
 
 /// Steps of `down`, then control group, files and volumes.
-///
-/// `folder` is the environment's own in the state of the host.
-pub fn plan(desired: &Desired, observed: &Observed, folder: &str) -> Result<Plan, Box<Diagnostic>> {
+pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnostic>> {
     let mut draft = Draft::new(desired, observed)?;
     draft.take_down();
     draft.remove_group();
-    draft.remove_data(folder);
+    draft.remove_data();
     Ok(draft.finish("destroy"))
 }
 
@@ -26,7 +24,7 @@ impl Draft<'_> {
         }
     }
 
-    fn remove_data(&mut self, folder: &str) {
+    fn remove_data(&mut self) {
         let lost = || Undo::Impossible { saved_as: None };
         let names: Vec<String> = self
             .desired
@@ -39,8 +37,9 @@ impl Draft<'_> {
             let project = self.desired.compose_project.clone();
             self.step(Action::RemoveVolumes { project, names }, lost(), "asked for by `destroy`");
         }
-        if self.observed.folders.contains(folder) {
-            self.step(Action::RemoveTree { path: folder.to_owned() }, lost(), "asked for by `destroy`");
+        let folder = self.desired.state_folder.clone();
+        if self.observed.folders.contains(&folder) {
+            self.step(Action::RemoveTree { path: folder }, lost(), "asked for by `destroy`");
         }
     }
 }

@@ -16,8 +16,8 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnost
 
 impl Draft<'_> {
     pub(crate) fn take_down(&mut self) {
-        for route in &self.desired.routes {
-            self.close(route, "nothing may reach what is about to stop");
+        for switch in self.observed.open_switches.keys() {
+            self.close(switch, "nothing may reach what is about to stop");
         }
         self.remove_services();
         self.leave_edge();

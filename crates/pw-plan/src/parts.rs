@@ -86,12 +86,22 @@ impl<'a> Draft<'a> {
         self.observed.containers.iter().filter(move |container| container.service == name)
     }
 
-    pub(crate) fn close(&mut self, route: &pw_model::desired::DesiredRoute, because: &str) {
-        if let Some(address) = self.observed.open_switches.get(&route.switch) {
-            let (path, service) = (route.switch.clone(), route.service.clone());
-            let back =
-                Action::OpenSwitch { path: path.clone(), service: service.clone(), address: address.clone() };
+    /// Closes a route if it is open; on the way back it is opened as it was.
+    pub(crate) fn close(&mut self, switch: &str, because: &str) {
+        if let Some(address) = self.observed.open_switches.get(switch) {
+            let path = switch.to_owned();
+            let service = switch.rsplit('/').next().unwrap_or(switch).to_owned();
+            let back = Action::OpenSwitch { path: path.clone(), service: service.clone(), address: address.clone() };
             self.step(Action::CloseSwitch { path, service }, Undo::by(back), because);
+        }
+    }
+
+    /// Switches of services that are not routed any more.
+    pub(crate) fn close_lost_routes(&mut self) {
+        let routed = |switch: &String| self.desired.routes.iter().any(|route| route.switch == *switch);
+        let lost: Vec<String> = self.observed.open_switches.keys().filter(|switch| !routed(switch)).cloned().collect();
+        for switch in lost {
+            self.close(&switch, "no longer routed");
         }
     }
 }

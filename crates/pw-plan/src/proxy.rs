@@ -67,6 +67,7 @@ pub fn desired(
         name: name.clone(),
         container: name.clone(),
         folder: layout.proxy(name),
+        folders: if config.proxy.admin.is_none() { layout.proxy_folders(name) } else { Vec::new() },
         compose_file: FileText {
             path: layout.proxy_compose_file(name),
             text: compose_text(&config.proxy, layout),

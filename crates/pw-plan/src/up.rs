@@ -24,6 +24,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnost
         draft.proxy(proxy);
     }
     draft.open_routes(&changed);
+    draft.close_lost_routes();
     Ok(draft.finish("up"))
 }
 
@@ -108,7 +109,7 @@ impl Draft<'_> {
     /// No route may point at a container that is about to stop.
     fn hold_routes(&mut self, changed: &[String]) {
         for route in self.desired.routes.iter().filter(|route| changed.contains(&route.service)) {
-            self.close(route, "it is about to be replaced");
+            self.close(&route.switch, "it is about to be replaced");
         }
     }
 
@@ -122,8 +123,11 @@ impl Draft<'_> {
             let because = self.reasons(&services);
             let (compose, project) = (self.compose(), self.desired.compose_project.clone());
             self.step(Action::StartServices { compose, services: services.clone() }, undo, because);
-            let await_them = Action::AwaitServices { project, services, timeout_seconds: AWAIT_SECONDS };
-            self.step(await_them, Undo::Nothing, "what follows needs them");
+            let services: Vec<String> = services.into_iter().filter(|name| self.desired.services[name].scale > 0).collect();
+            if !services.is_empty() {
+                let await_them = Action::AwaitServices { project, services, timeout_seconds: AWAIT_SECONDS };
+                self.step(await_them, Undo::Nothing, "what follows needs them");
+            }
         }
     }
 
@@ -196,8 +200,8 @@ impl Draft<'_> {
     fn proxy(&mut self, proxy: &DesiredProxy) {
         let ours = proxy.external_admin.is_none();
         if ours {
-            for part in ["config", "switch", "run", "sites"] {
-                self.folder(&format!("{}/{part}", proxy.folder), "the proxy's");
+            for folder in &proxy.folders {
+                self.folder(folder, "the proxy's");
             }
         }
         let compose_changed = ours

@@ -27,7 +27,7 @@ pub(crate) async fn plan(
     let (name, _) = session.environment(name)?;
     let host = session.host();
     let prepared = prepare::prepare(session, &host, name).await?;
-    let plan = prepare::plan(session, operation, &prepared)?;
+    let plan = prepare::plan(operation, &prepared)?;
     if printer.is_json() {
         return printer.json(&json!({"operation": plan.operation, "environment": name, "basis": plan.basis, "steps": plan.steps}));
     }
@@ -50,7 +50,7 @@ pub(crate) async fn up(
     if build {
         forget_built_images(&mut prepared);
     }
-    let plan = prepare::plan(session, "up", &prepared)?;
+    let plan = prepare::plan("up", &prepared)?;
     if prepared.warnings > 0 {
         printer.note(format!("{} warnings; `partywall check` shows them", prepared.warnings));
     }
@@ -106,7 +106,7 @@ async fn change(
     let (name, _) = session.environment(name)?;
     let host = session.host();
     let prepared = prepare::prepare(session, &host, name).await?;
-    let plan = prepare::plan(session, operation, &prepared)?;
+    let plan = prepare::plan(operation, &prepared)?;
     if plan.is_empty() {
         return done(session, name, operation, printer, true);
     }
