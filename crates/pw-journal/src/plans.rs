@@ -212,3 +212,34 @@ fn tagged(name: String, step: Option<i64>) -> Value {
         None => json!({"event": name}),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pw_plan::{Action, Step, Undo};
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_writes_nothing_by_halves_and_leaves_a_gap() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut journal = SqliteJournal::open(&folder.path().join("journal.db")).expect("opens");
+        let step = Step::new(Action::MakeFolder { path: "/f".into() }, Undo::Nothing, "needed");
+        let plan = Plan {
+            operation: "up".into(),
+            project: "shop".into(),
+            environment: "development".into(),
+            basis: String::new(),
+            steps: vec![step],
+            texts: std::collections::BTreeMap::new(),
+        };
+        let id = journal.begin(&plan).expect("begins");
+        journal.record(id, &Event::Started(0), None).expect("writes");
+        journal.connection.pragma_update(None, "max_page_count", 1).expect("no page more than there are");
+
+        let failure = journal.record(id, &Event::Failed(0), Some(&"x".repeat(9000))).expect_err("full");
+        assert!(failure.hint.as_deref().is_some_and(|hint| hint.contains("the disk is full")), "{failure:?}");
+        let left = journal.unfinished().expect("reads").expect("is unfinished");
+        assert_eq!((left.gap, left.events), (true, vec![Event::Started(0)]));
+        assert_eq!(journal.verify().expect("reads").broken_at, None);
+    }
+}

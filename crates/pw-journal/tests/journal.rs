@@ -1,5 +1,7 @@
 //! The journal keeps what it was told, tells what was tampered with, and fails without leaving halves.
 
+#![expect(clippy::expect_used, reason = "helpers of tests, which fail by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

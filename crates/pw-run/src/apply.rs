@@ -186,10 +186,10 @@ impl<W: Perform, J: Journal, P: Progress> Run<'_, W, J, P> {
         failed: Option<(usize, Failure)>,
         unwritten: Unwritten,
     ) -> Outcome {
-        for number in (0..self.plan.steps.len()).rev() {
-            if matches!(states[number], StepState::Waiting | StepState::Undone) {
-                continue;
-            }
+        let over = |state: &StepState| matches!(state, StepState::Waiting | StepState::Undone);
+        let end = states.iter().rposition(|state| !over(state)).map_or(0, |last| last + 1);
+        // A step below `end` that is undone already means that an event was lost: order matters, so it is undone again.
+        for number in (0..end).rev().filter(|number| states[*number] != StepState::Waiting) {
             match self.take_back(number, unwritten).await {
                 Ok(()) => {}
                 Err(Halt::World(undo_error)) => {

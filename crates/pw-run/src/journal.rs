@@ -85,9 +85,9 @@ impl StepState {
             (_, Event::Started(_)) => Ok(S::Started),
             (S::Started, Event::Done(_)) => Ok(S::Done),
             (S::Started, Event::Failed(_)) => Ok(S::Failed),
-            (S::Done | S::Failed | S::Started | S::Undoing | S::Stuck, Event::UndoStarted(_)) => {
-                Ok(S::Undoing)
-            }
+            // Also of an undone step: again, when an event of a later step was lost.
+            (S::Started | S::Done | S::Failed, Event::UndoStarted(_)) => Ok(S::Undoing),
+            (S::Undoing | S::Undone | S::Stuck, Event::UndoStarted(_)) => Ok(S::Undoing),
             (S::Undoing, Event::Undone(_)) => Ok(S::Undone),
             (S::Undoing, Event::UndoFailed(_)) => Ok(S::Stuck),
             (state, event) => Err(Illegal { state, event: event.clone() }),

@@ -1,5 +1,7 @@
 //! Whatever breaks, and whenever: the host is as before or as wanted, never between.
 
+#![expect(clippy::expect_used, reason = "helpers of tests, which fail by panicking")]
+
 mod scene;
 
 use std::path::PathBuf;

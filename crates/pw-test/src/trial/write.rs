@@ -25,9 +25,8 @@ pub fn fail_every_write(plan: &Plan, before: &FakeHost) {
             mended(&course, &place, host, &journal, how);
         }
     }
-    for call in plan.texts.len()..course.calls {
-        fail_while_recovering(&course, call);
-    }
+    while_recovering(&course);
+    cut_off_with_a_gap(&course);
 }
 
 fn mended(course: &Course<'_>, place: &str, host: FakeHost, journal: &MemoryJournal, how: How) {
@@ -51,26 +50,56 @@ fn nothing_without_room(course: &Course<'_>, place: &str, host: &FakeHost, journ
     }
 }
 
-/// Cut at the call; then every write of the recovery fails in turn.
-fn fail_while_recovering(course: &Course<'_>, call: usize) {
-    for moment in [Moment::Before, Moment::After] {
-        for (first, second) in BOTH.into_iter().flat_map(|first| BOTH.map(|second| (first, second))) {
-            for write in 0..=2 * course.plan.steps.len() {
-                for fails in [Fails::Once(write), Fails::From(write)] {
-                    let place = format!(
-                        "cut at call {call} {moment:?} `{}`, {first:?} with a journal that fails {fails:?}, {second:?}",
-                        course.log[call]
-                    );
-                    let (host, journal, _) = course.start(course.before.clone().calm().hang_at(call, moment));
-                    journal.fail(fails);
-                    let mut host = host.calm();
-                    let outcome = course.recover(&mut host, &mut journal.clone(), first);
-                    match outcome.unwrap_or_else(|| panic!("{place}: hangs")) {
-                        Outcome::Unrecorded { host: Standing::Between, .. } => {}
-                        outcome => course.stands_as_said(&place, &host, &journal, &outcome),
-                    }
-                    mended(course, &place, host, &journal, second);
+/// Cut at every call, and before the end was noted; then every write of the recovery fails in turn.
+fn while_recovering(course: &Course<'_>) {
+    for call in course.plan.texts.len()..course.calls {
+        for moment in [Moment::Before, Moment::After] {
+            let place = format!("cut at call {call} {moment:?} `{}`", course.log[call]);
+            let broken = course.before.clone().calm().hang_at(call, moment);
+            each_write_of_recovery(course, &place, || {
+                let (host, journal, _) = course.start(broken.clone());
+                (host, journal)
+            });
+        }
+    }
+    each_write_of_recovery(course, "cut before the end was noted", || {
+        let (host, journal, _) = course.start(course.before.clone().calm());
+        journal.forget_last();
+        (host, journal)
+    });
+}
+
+fn each_write_of_recovery(course: &Course<'_>, place: &str, cut: impl Fn() -> (FakeHost, MemoryJournal)) {
+    for write in 0..=2 * course.plan.steps.len() {
+        for fails in [Fails::Once(write), Fails::From(write)] {
+            for (first, second) in BOTH.into_iter().flat_map(|first| BOTH.map(|second| (first, second))) {
+                let place = format!("{place}, {first:?} with a journal that fails {fails:?}, {second:?}");
+                let (host, journal) = cut();
+                journal.fail(fails);
+                let mut host = host.calm();
+                let outcome = course.recover(&mut host, &mut journal.clone(), first);
+                match outcome.unwrap_or_else(|| panic!("{place}: hangs")) {
+                    Outcome::Unrecorded { host: Standing::Between, .. } => {}
+                    outcome => course.stands_as_said(&place, &host, &journal, &outcome),
                 }
+                mended(course, &place, host, &journal, second);
+            }
+        }
+    }
+}
+
+/// A call fails, one write is lost, and then the run is cut off: what is written must still make sense.
+fn cut_off_with_a_gap(course: &Course<'_>) {
+    for call in 0..course.calls {
+        let broken = course.before.clone().calm().fail_at(call, Moment::After);
+        let (whole, ..) = course.start(broken.clone());
+        for cut in call + 1..whole.calls() {
+            for write in 1..2 * course.writes {
+                let place = format!("failed at call {call}, write {write} lost, cut at call {cut}");
+                let journal = MemoryJournal::failing(Fails::Once(write));
+                let broken = broken.clone().hang_at(cut, Moment::After);
+                let (host, journal, _) = course.start_with(broken, journal);
+                mended(course, &place, host, &journal, How::Resume);
             }
         }
     }
