@@ -36,20 +36,34 @@ pub fn explain(
         return Some((value, Origin::Rule { rule }));
     }
     value.as_ref()?;
-    let exact = loaded.sources.iter().rev().find_map(|source| source.find(&keys));
-    let variable =
-        || variables.iter().rev().find_map(|source| source.find_text(&format!("{}=", keys.last()?)));
-    let is_variable = keys.get(2) == Some(&"environment");
-    let origin = match exact {
-        Some(place) => Origin::Written { place },
-        None => match is_variable.then(variable).flatten() {
-            Some(place) => Origin::Variable { place },
-            None => place_in(&loaded.sources, &keys)
-                .filter(|place| keys.iter().skip(2).any(|key| place.text.contains(key)))
-                .map_or(Origin::Compose, |place| Origin::Written { place }),
-        },
+    Some((value, written(loaded, variables, &keys)))
+}
+
+/// Where the files say it: the exact line, the variable of an `env_file`, or the nearest line that speaks of it.
+fn written(loaded: &Loaded, variables: &[SourceFile], keys: &[&str]) -> Origin {
+    if let Some(place) = loaded.sources.iter().rev().find_map(|source| source.find(keys)) {
+        return Origin::Written { place };
+    }
+    let variable = keys.last().filter(|_| keys.get(2) == Some(&"environment"));
+    let variable = variable.and_then(|name| variables.iter().rev().find_map(|file| assignment(file, name)));
+    if let Some(place) = variable {
+        return Origin::Variable { place };
+    }
+    place_in(&loaded.sources, keys)
+        .filter(|place| keys.iter().skip(2).any(|key| place.text.contains(key)))
+        .map_or(Origin::Compose, |place| Origin::Written { place })
+}
+
+/// The last line `NAME=…` of a variable file, as the last one wins there.
+fn assignment(file: &SourceFile, name: &str) -> Option<Place> {
+    let assigns = |line: &str| {
+        let line = line.trim_start();
+        let rest = line.strip_prefix("export ").unwrap_or(line).trim_start().strip_prefix(name);
+        rest.is_some_and(|rest| rest.trim_start().starts_with(['=', ':']))
     };
-    Some((value, origin))
+    let (number, line) = file.text.lines().enumerate().filter(|(_, line)| assigns(line)).last()?;
+    let column = line.split(name).next().map_or(0, |before| before.chars().count()) + 1;
+    Some(file.place(number + 1, column, name.chars().count()))
 }
 
 /// The rule with the longest path that is the asked one or leads to it.

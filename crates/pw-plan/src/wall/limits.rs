@@ -18,7 +18,7 @@ const OOM_STAGING: i64 = 300;
 const OOM_DEVELOPMENT: i64 = 600;
 
 /// The parent control group of an environment, as Docker's `cgroup_parent` wants it written.
-pub(super) fn group_path(config: &Config, environment: &EnvironmentName, driver: CgroupDriver) -> String {
+pub fn group_path(config: &Config, environment: &EnvironmentName, driver: CgroupDriver) -> String {
     match driver {
         CgroupDriver::Cgroupfs => format!("/partywall/{}/{environment}", config.project),
         // systemd reads `a-b.slice` as a child of `a.slice`, so dashes of names are written as underscores.
@@ -96,32 +96,54 @@ impl Wall<'_> {
 
     /// The environment's ceiling on every service too: it still holds when the parent group is gone, as after a reboot.
     fn ceilings(&mut self, name: &str) {
+        let because = format!("`budget` of environment `{}` in partywall.yaml", self.out.name);
         let budget = self.environment.budget.clone();
-        let because = || format!("`budget` of environment `{}` in partywall.yaml", self.out.name);
-        let (memory_because, cpu_because) = (because(), because());
-        if let Some(memory) = budget.memory.filter(|_| {
-            !self.has(name, &["mem_limit"]) && !self.has(name, &["deploy", "resources", "limits", "memory"])
-        }) {
-            self.set(name, "mem_limit", json!(memory.0.to_string()), ("budget", memory_because));
+        if let Some(memory) = budget.memory
+            && !self.has(name, &["mem_limit"])
+            && !self.has(name, &["deploy", "resources", "limits", "memory"])
+        {
+            // The engine refuses a reservation above the limit, and swap below it.
+            let asked = ["mem_reservation", "memswap_limit"].map(|key| self.bytes(name, &[key]));
+            let reserved = self.bytes(name, &["deploy", "resources", "reservations", "memory"]);
+            let floor = asked[0].or(reserved).unwrap_or(0);
+            let limit = asked[1].filter(|swap| *swap > 0).map_or(memory.0, |swap| memory.0.min(swap));
+            self.set(name, "mem_limit", json!(limit.max(floor).to_string()), ("budget", because.clone()));
         }
-        if let Some(cpus) = budget.cpus.filter(|_| {
-            !self.has(name, &["cpus"]) && !self.has(name, &["deploy", "resources", "limits", "cpus"])
-        }) {
-            self.set(name, "cpus", json!(cpus.count()), ("budget", cpu_because));
+        let quota = ["cpus", "cpu_quota", "cpu_period"].iter().any(|key| self.has(name, &[key]));
+        if let Some(cpus) = budget.cpus
+            && !quota
+            && !self.has(name, &["deploy", "resources", "limits", "cpus"])
+        {
+            self.set(name, "cpus", json!(cpus.count()), ("budget", because));
         }
     }
 
+    /// An amount of memory that Compose has already brought to bytes.
+    fn bytes(&self, name: &str, path: &[&str]) -> Option<u64> {
+        let service = self.loaded.model.service(name)?;
+        let value = path.iter().skip(1).try_fold(service.get(path[0])?, |value, key| value.get(key))?;
+        value.as_u64().or_else(|| value.as_str()?.parse().ok())
+    }
+
     fn processes(&mut self, name: &str) {
-        if self.has(name, &["pids_limit"]) || self.has(name, &["deploy", "resources", "limits", "pids"]) {
+        let limit = if self.is_production() { PROCESSES_PRODUCTION } else { PROCESSES_BESIDE };
+        let because = "a runaway fork must not fill the host's process table".into();
+        self.limit(name, ("pids_limit", "pids"), json!(limit), ("processes", because));
+    }
+
+    /// Sets a limit that is not written yet, in the form that the file uses: Compose refuses a service that uses both.
+    fn limit(&mut self, name: &str, (plain, deployed): (&str, &str), value: Value, rule: (&'static str, String)) {
+        if self.has(name, &[plain]) || self.has(name, &["deploy", "resources", "limits", deployed]) {
             return;
         }
-        let limit = if self.is_production() { PROCESSES_PRODUCTION } else { PROCESSES_BESIDE };
-        self.set(
-            name,
-            "pids_limit",
-            json!(limit),
-            ("processes", "a runaway fork must not fill the host's process table".into()),
-        );
+        if !self.has(name, &["deploy", "resources", "limits"]) {
+            return self.set(name, plain, value, rule);
+        }
+        let limits = self.service(name).and_then(|service| service.get_mut("deploy")?.get_mut("resources")?.get_mut("limits"));
+        if let Some(limits) = limits {
+            limits[deployed] = value;
+            self.note(&["services", name, "deploy", "resources", "limits", deployed], rule.0, rule.1);
+        }
     }
 
     fn order_of_death(&mut self, name: &str) {
@@ -147,29 +169,22 @@ impl Wall<'_> {
     }
 
     fn logs(&mut self, name: &str) {
-        let logging = self
-            .loaded
-            .model
-            .service(name)
-            .and_then(|service| service.get("logging").cloned())
-            .unwrap_or(json!({}));
-        let driver = logging.get("driver").and_then(Value::as_str).unwrap_or("json-file");
-        let capped = logging.get("options").is_some_and(|options| options.get("max-size").is_some());
-        if capped || !matches!(driver, "json-file" | "local") {
+        let service = self.loaded.model.service(name);
+        let logging = service.and_then(|service| service.get("logging").cloned()).unwrap_or(json!({}));
+        let mut options = logging.get("options").cloned().filter(Value::is_object).unwrap_or(json!({}));
+        // Only `json-file`, the engine's default, grows without end; `local` and the rest have a cap or no file.
+        let grows = matches!(logging.get("driver").and_then(Value::as_str), None | Some("json-file" | ""));
+        if !grows || options.get("max-size").is_some() {
             return;
         }
         let size = if self.is_production() { "50m" } else { "10m" };
-        let mut options = logging.get("options").cloned().filter(Value::is_object).unwrap_or(json!({}));
         options["max-size"] = json!(size);
         if options.get("max-file").is_none() {
             options["max-file"] = json!("3");
         }
-        self.set(
-            name,
-            "logging",
-            json!({"driver": driver, "options": options}),
-            ("log-cap", "logs without a cap fill the disk that production needs".into()),
-        );
+        let because = "logs without a cap fill the disk that production needs".to_owned();
+        let capped = json!({"driver": "json-file", "options": options});
+        self.set(name, "logging", capped, ("log-cap", because));
     }
 
     /// Production comes back after a crash or reboot; a one-shot job must not.

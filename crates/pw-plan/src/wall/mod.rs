@@ -8,13 +8,19 @@
 //! **Invariant:** no rule here changes how an application behaves in production beyond names, limits
 //! and published ports. What would is a diagnostic with a ready fix.
 
+mod active;
+mod addresses;
+mod binds;
 mod claims;
+mod code;
+mod edge;
 mod explain;
 mod holes;
 mod images;
 mod limits;
 mod networks;
 mod ports;
+mod publish;
 mod secrets;
 mod volumes;
 mod write;
@@ -33,7 +39,7 @@ use serde_json::{Map, Value, json};
 
 pub use claims::{Claims, conflicts};
 pub use explain::{Origin, explain};
-pub use limits::group_limits;
+pub use limits::{group_limits, group_path};
 pub use networks::edge_alias;
 pub use write::yaml;
 
@@ -54,7 +60,7 @@ pub struct Loaded {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PathFacts {
     pub is_file: bool,
-    /// Version control knows files in it: configuration or source, not data.
+    /// Version control knows files in it, beyond placeholders such as `.gitkeep`: configuration or source, not data.
     pub is_tracked: bool,
 }
 
@@ -139,8 +145,8 @@ impl<'a> Wall<'a> {
             diagnostics: Vec::new(),
             folders: BTreeSet::new(),
             generated_secrets: BTreeSet::new(),
-            edge: format!("{compose_project}_{}", networks::EDGE),
-            group: limits::group_path(ground.config, &loaded.name, ground.cgroup_driver),
+            edge: format!("{compose_project}_{}", edge::EDGE),
+            group: group_path(ground.config, &loaded.name, ground.cgroup_driver),
             claims: Claims::default(),
             compose_project,
         };
@@ -149,8 +155,11 @@ impl<'a> Wall<'a> {
 
     fn render(mut self) -> Rendered {
         self.out.model["name"] = json!(self.out.compose_project);
+        self.active();
         self.networks();
         self.volumes();
+        self.binds();
+        self.code_mounts();
         self.secrets();
         self.images();
         self.ports();
@@ -197,29 +206,44 @@ impl<'a> Wall<'a> {
     }
 
     fn labels(&mut self) {
-        let common = [
+        let own = [
             ("partywall.project", self.ground.config.project.to_string()),
             ("partywall.environment", self.out.name.to_string()),
             ("partywall.class", self.out.class.as_str().to_owned()),
         ];
         for name in self.service_names() {
             let role = self.out.roles.get(&name).copied().unwrap_or(Role::Worker);
-            let Some(service) = self.service(&name) else { continue };
-            let labels = object(service, "labels");
-            labels.extend(common.iter().map(|(key, value)| ((*key).to_owned(), json!(value))));
-            labels.insert("partywall.role".into(), json!(role.as_str()));
-            self.note(&["services", &name, "labels"], "labels", "so that a container says whose it is");
+            let role = [("partywall.role", role.as_str().to_owned())];
+            self.label("services", &name, own.iter().chain(&role));
         }
         for section in ["networks", "volumes"] {
-            let Some(entries) = self.out.model.get_mut(section).and_then(Value::as_object_mut) else {
-                continue;
-            };
-            for entry in entries.values_mut().filter_map(Value::as_object_mut) {
-                if entry.get("external") != Some(&Value::Bool(true)) {
-                    object(entry, "labels")
-                        .extend(common.iter().map(|(key, value)| ((*key).to_owned(), json!(value))));
-                }
+            let entries = self.out.model.get(section).and_then(Value::as_object);
+            let keys: Vec<String> = entries.map(|map| map.keys().cloned().collect()).unwrap_or_default();
+            for key in keys {
+                self.label(section, &key, own.iter());
             }
+        }
+    }
+
+    fn label<'l>(
+        &mut self,
+        section: &str,
+        key: &str,
+        labels: impl Iterator<Item = &'l (&'static str, String)>,
+    ) {
+        let entry = self.out.model.get_mut(section).and_then(|entries| entries.get_mut(key));
+        let Some(entry) = entry.and_then(Value::as_object_mut) else { return };
+        if entry.get("external") == Some(&Value::Bool(true)) {
+            return;
+        }
+        let slot = object(entry, "labels");
+        let mut set = Vec::new();
+        for (label, value) in labels {
+            slot.insert((*label).to_owned(), json!(value));
+            set.push(*label);
+        }
+        for label in set {
+            self.note(&[section, key, "labels", label], "labels", "so that everybody can see whose it is");
         }
     }
 }
@@ -245,7 +269,7 @@ pub fn roles(config: &Config, model: &ComposeModel) -> BTreeMap<String, Role> {
 
 /// The mapping at `key`, made when it is missing or null.
 fn object<'m>(map: &'m mut Map<String, Value>, key: &str) -> &'m mut Map<String, Value> {
-    let slot = map.entry(key.to_owned()).or_insert_with(|| json!({}));
+    let slot = map.entry(key.to_owned()).or_insert(Value::Null);
     if !slot.is_object() {
         *slot = json!({});
     }

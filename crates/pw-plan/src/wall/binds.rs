@@ -1,0 +1,366 @@
+//! Bind mounts that cannot reach another environment's data, variables or secrets.
+
+use std::collections::BTreeMap;
+
+use pw_model::compose::BindMount;
+use pw_model::diagnostic::Diagnostic;
+use pw_model::role::Role;
+use serde_json::{Value, json};
+
+use super::volumes::host_folder;
+use super::{Loaded, PathFacts, Rendered, Wall};
+
+/// What another environment does with a path that it mounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Use {
+    /// Configuration or source: may be looked at, not changed.
+    Reads,
+    /// Data: neither looked at nor changed.
+    Owns,
+    /// Variables and secrets.
+    Secret,
+}
+
+/// A mount of the service, and where it stands in its `volumes`.
+struct Slot<'s> {
+    service: &'s str,
+    index: usize,
+    mount: BindMount,
+}
+
+impl Wall<'_> {
+    pub(super) fn binds(&mut self) {
+        let theirs = self.paths_of_others();
+        for name in self.service_names() {
+            for (index, mount) in self.out.model["services"].get(&name).map(binds_of).unwrap_or_default() {
+                self.separate(&Slot { service: &name, index, mount }, &theirs);
+            }
+        }
+    }
+
+    /// Every path that an environment before this one mounts or keeps secrets in.
+    fn paths_of_others(&self) -> BTreeMap<String, Use> {
+        let mut paths = BTreeMap::new();
+        let ours = &self.loaded.env_files;
+        for (loaded, rendered) in self.before {
+            let files = self.files_that_decide(loaded).into_iter().map(|path| (path, Use::Reads));
+            for (path, usage) in paths_of(loaded, rendered).into_iter().chain(files) {
+                // The same variable file for both is the user's wish, and no secret between them.
+                if usage != Use::Secret || !ours.contains(&path) {
+                    let known = paths.entry(path).or_insert(usage);
+                    *known = (*known).max(usage);
+                }
+            }
+        }
+        paths
+    }
+
+    /// Who may write these decides what the other environment runs next.
+    fn files_that_decide(&self, other: &Loaded) -> Vec<String> {
+        let names = other.sources.iter().chain([self.ground.source]).map(|source| source.name.as_str());
+        let inside = names.filter(|name| !name.starts_with("..") && !name.starts_with('/'));
+        inside.map(|name| format!("{}/{}", self.ground.directory, name.trim_start_matches("./"))).collect()
+    }
+
+    fn separate(&mut self, slot: &Slot<'_>, theirs: &BTreeMap<String, Use>) {
+        let source = slot.mount.source.as_str();
+        if is_system(source) || super::holes::is_host_folder(source) {
+            return;
+        }
+        let around = theirs.iter().filter(|(path, _)| is_within(source, path)).map(|(_, usage)| *usage).max();
+        let inside: Vec<(&String, Use)> = theirs
+            .iter()
+            .filter(|(path, _)| is_within(path, source) && *path != source)
+            .map(|(path, usage)| (path, *usage))
+            .collect();
+        // A folder of data that holds another's data; one with source is shared with its holes covered.
+        let holds_data = !self.is_source_tree(slot) && inside.iter().any(|(_, usage)| *usage == Use::Owns);
+        match around {
+            Some(Use::Secret) => self.hide_secret(slot),
+            Some(Use::Owns) => self.own_folder(slot),
+            _ if holds_data => self.own_folder(slot),
+            Some(Use::Reads) if !slot.mount.read_only && self.usage(slot) == Use::Owns => {
+                self.own_folder(slot);
+            }
+            Some(Use::Reads) => self.share_read_only(slot, &inside),
+            None => self.cover_all(slot, &inside),
+        }
+    }
+
+    fn is_source_tree(&self, slot: &Slot<'_>) -> bool {
+        let source = slot.mount.source.as_str();
+        let service = self.loaded.model.service(slot.service);
+        let context = service.and_then(|service| service.build_context());
+        self.facts(source).is_tracked
+            || is_within(self.ground.directory, source)
+            || context.is_some_and(|context| is_within(context, source))
+    }
+
+    fn facts(&self, path: &str) -> PathFacts {
+        self.loaded.paths.get(path).copied().unwrap_or_default()
+    }
+
+    fn usage(&self, slot: &Slot<'_>) -> Use {
+        let role = self.out.roles.get(slot.service).copied();
+        usage_of(&slot.mount, self.facts(&slot.mount.source), role)
+    }
+
+    /// Data is replaced by a folder of our own.
+    fn own_folder(&mut self, slot: &Slot<'_>) {
+        if self.facts(&slot.mount.source).is_file {
+            return self.refuse_data_file(slot);
+        }
+        let own = self.folder_for(&slot.mount.source);
+        self.out.folders.insert(own.clone());
+        self.change(slot, "source", json!(own));
+        let source = &slot.mount.source;
+        self.note_mount(slot, "own-folder", format!("`{source}` holds another environment's data"));
+        let message = format!(
+            "`{}` of environment `{}` gets a folder of its own in place of `{source}`",
+            slot.service, self.out.name
+        );
+        self.complain(
+            Diagnostic::warning(message)
+                .at(self.mount_place(slot.service, &slot.mount))
+                .because("another environment keeps data there")
+                .hint(format!("it starts empty, at {own}")),
+        );
+    }
+
+    fn refuse_data_file(&mut self, slot: &Slot<'_>) {
+        let source = &slot.mount.source;
+        let message = format!(
+            "`{}` of environment `{}` mounts another environment's data `{source}`",
+            slot.service, self.out.name
+        );
+        self.complain(
+            Diagnostic::error(message)
+                .at(self.mount_place(slot.service, &slot.mount))
+                .because("a single file cannot be replaced by an empty folder")
+                .hint(format!("in an overlay of `{}` mount a file of its own at `{}`, or a named volume at its folder", self.out.name, slot.mount.target)),
+        );
+    }
+
+    /// Where data stands that is another's at `source`; one place for all services that mount it.
+    fn folder_for(&self, source: &str) -> String {
+        let binds = self.ground.layout.binds(&self.ground.config.project, &self.out.name);
+        match source.strip_prefix(self.ground.directory).filter(|_| is_within(source, self.ground.directory)) {
+            Some("" | "/") => format!("{binds}/_project"),
+            Some(relative) => format!("{binds}/{}", relative.trim_start_matches('/')),
+            None => format!("{binds}/_host{source}"),
+        }
+    }
+
+    /// A secret or variable file of another environment, mounted by its path.
+    fn hide_secret(&mut self, slot: &Slot<'_>) {
+        let source = &slot.mount.source;
+        self.change(slot, "source", json!("/dev/null"));
+        self.change(slot, "read_only", json!(true));
+        self.note_mount(slot, "cover", format!("`{source}` holds another environment's secrets"));
+        let message = format!(
+            "`{}` of environment `{}` finds an empty file in place of `{source}`",
+            slot.service, self.out.name
+        );
+        self.complain(
+            Diagnostic::warning(message)
+                .at(self.mount_place(slot.service, &slot.mount))
+                .because("another environment keeps its secrets or variables there")
+                .hint(format!("mount a file of its own in an overlay of `{}`", self.out.name)),
+        );
+    }
+
+    /// Configuration is shared, and only the first environment may change it.
+    fn share_read_only(&mut self, slot: &Slot<'_>, inside: &[(&String, Use)]) {
+        let source = &slot.mount.source;
+        if !slot.mount.read_only {
+            self.change(slot, "read_only", json!(true));
+            let because = format!("`{source}` is another environment's too; this one must not change it");
+            self.note_mount(slot, "shared-read-only", because);
+        }
+        if looks_secret(source) {
+            let message = format!(
+                "`{}` of environment `{}` reads `{source}`, which another environment uses too",
+                slot.service, self.out.name
+            );
+            self.complain(
+                Diagnostic::warning(message)
+                    .at(self.mount_place(slot.service, &slot.mount))
+                    .because("by its name it holds keys or passwords")
+                    .hint(format!("mount others in an overlay of `{}`", self.out.name)),
+            );
+        }
+        self.cover_all(slot, inside);
+    }
+
+    fn cover_all(&mut self, slot: &Slot<'_>, inside: &[(&String, Use)]) {
+        for (path, usage) in inside {
+            self.cover(slot, path, *usage);
+        }
+    }
+
+    fn cover(&mut self, slot: &Slot<'_>, path: &str, usage: Use) {
+        let cover = cover_of(&slot.mount, path, usage);
+        let Some(service) = self.service(slot.service) else { return };
+        let list = service.get_mut("volumes").and_then(Value::as_array_mut);
+        // What the user mounts there already hides it.
+        let Some(list) = list.filter(|list| list.iter().all(|mount| mount.get("target") != cover.get("target")))
+        else {
+            return;
+        };
+        list.push(cover);
+        let index = (list.len() - 1).to_string();
+        let because = format!("`{path}` is another environment's and lies inside a mounted folder");
+        self.note(&["services", slot.service, "volumes", &index], "cover", because);
+        if usage == Use::Secret {
+            self.warn_of_covered_secret(slot, path);
+        }
+    }
+
+    fn warn_of_covered_secret(&mut self, slot: &Slot<'_>, path: &str) {
+        let message = format!(
+            "`{}` of environment `{}` mounts a folder in which another environment keeps `{path}`",
+            slot.service, self.out.name
+        );
+        self.complain(
+            Diagnostic::warning(message)
+                .at(self.mount_place(slot.service, &slot.mount))
+                .because("the file is covered in the container, until somebody replaces it by renaming another one over it")
+                .hint(format!("move `{path}` out of the mounted folder")),
+        );
+    }
+
+    fn change(&mut self, slot: &Slot<'_>, key: &str, value: Value) {
+        let volumes = self.service(slot.service).and_then(|service| service.get_mut("volumes"));
+        if let Some(entry) = volumes.and_then(|volumes| volumes.get_mut(slot.index)) {
+            entry[key] = value;
+        }
+    }
+
+    fn note_mount(&mut self, slot: &Slot<'_>, rule: &'static str, because: String) {
+        self.note(&["services", slot.service, "volumes", &slot.index.to_string()], rule, because);
+    }
+}
+
+fn paths_of(loaded: &Loaded, rendered: &Rendered) -> Vec<(String, Use)> {
+    let mut paths = Vec::new();
+    for (service, mount) in mounts_of(&rendered.model) {
+        if !is_system(&mount.source) {
+            let facts = loaded.paths.get(&mount.source).copied().unwrap_or_default();
+            let usage = usage_of(&mount, facts, rendered.roles.get(&service).copied());
+            paths.push((mount.source, usage));
+        }
+    }
+    let files = loaded.model.section("secrets").filter_map(|(_, secret)| secret.get("file")?.as_str());
+    let files = files.chain(loaded.env_files.iter().map(String::as_str));
+    paths.extend(files.map(|path| (path.to_owned(), Use::Secret)));
+    paths
+}
+
+fn usage_of(mount: &BindMount, facts: PathFacts, role: Option<Role>) -> Use {
+    let stateful = role.is_some_and(Role::is_stateful) && !looks_like_configuration(&mount.target);
+    let data = match (facts.is_file, facts.is_tracked) {
+        (true, tracked) => !tracked && looks_like_data_file(&mount.source),
+        // A database's folder with a placeholder in version control is still a database's folder.
+        (false, true) => stateful,
+        (false, false) => true,
+    };
+    if data && !mount.read_only { Use::Owns } else { Use::Reads }
+}
+
+fn looks_like_configuration(target: &str) -> bool {
+    ["conf", "/etc", "init", "cert", "script", "sql", "plugin"].iter().any(|word| target.contains(word))
+}
+
+fn looks_like_data_file(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name == "acme.json"
+        || [".db", ".sqlite", ".sqlite3", ".rdb", ".mdb", ".log"].iter().any(|end| name.ends_with(end))
+}
+
+fn looks_secret(path: &str) -> bool {
+    let lower = path.to_lowercase();
+    let name = lower.rsplit('/').next().unwrap_or(&lower);
+    [".key", ".p12", ".pfx", ".jks", ".pem", ".env"].iter().any(|end| name.ends_with(end))
+        || ["secret", "credential", "password", "htpasswd", "id_rsa", "id_ed25519", "private", "letsencrypt"]
+            .iter()
+            .any(|word| name.contains(word))
+}
+
+/// A mount that hides or protects `path` where it shows inside `mount`.
+fn cover_of(mount: &BindMount, path: &str, usage: Use) -> Value {
+    let inner = &path[mount.source.trim_end_matches('/').len()..];
+    let target = format!("{}{inner}", mount.target.trim_end_matches('/'));
+    match usage {
+        Use::Reads => json!({"type": "bind", "source": path, "target": target, "read_only": true}),
+        Use::Owns => json!({"type": "tmpfs", "target": target}),
+        Use::Secret => json!({"type": "bind", "source": "/dev/null", "target": target, "read_only": true}),
+    }
+}
+
+/// Every folder of the host that services mount, plainly or behind a named volume.
+pub(super) fn mounts_of(model: &Value) -> Vec<(String, BindMount)> {
+    let services = model.get("services").and_then(Value::as_object);
+    let mut mounts = Vec::new();
+    for (name, service) in services.into_iter().flatten() {
+        let binds = binds_of(service).into_iter().map(|(_, mount)| mount);
+        let all = binds.chain(folders_behind_volumes(model, service));
+        mounts.extend(all.map(|mount| (name.clone(), mount)));
+    }
+    mounts
+}
+
+/// Bind mounts with their position in `volumes`.
+pub(super) fn binds_of(service: &Value) -> Vec<(usize, BindMount)> {
+    let list = service.get("volumes").and_then(Value::as_array);
+    let entries = list.into_iter().flatten().enumerate();
+    entries
+        .filter(|(_, entry)| entry.get("type").and_then(Value::as_str) == Some("bind"))
+        .filter_map(|(index, entry)| Some((index, mount(entry, entry.get("source")?.as_str()?)?)))
+        .collect()
+}
+
+/// Named volumes that are a folder of the host in truth.
+pub(super) fn folders_behind_volumes(model: &Value, service: &Value) -> Vec<BindMount> {
+    let list = service.get("volumes").and_then(Value::as_array);
+    let named = list.into_iter().flatten().filter_map(|entry| {
+        let volume = model.get("volumes")?.get(entry.get("source")?.as_str()?)?;
+        mount(entry, host_folder(volume)?)
+    });
+    named.collect()
+}
+
+fn mount(entry: &Value, source: &str) -> Option<BindMount> {
+    Some(BindMount {
+        source: source.to_owned(),
+        target: entry.get("target")?.as_str()?.to_owned(),
+        read_only: entry.get("read_only").and_then(Value::as_bool).unwrap_or(false),
+    })
+}
+
+/// True when `path` is `folder` or lies below it.
+pub(super) fn is_within(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder.trim_end_matches('/'))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// True when one of the two lies in the other, or both are the same.
+pub(super) fn share_a_path(one: &str, other: &str) -> bool {
+    is_within(one, other) || is_within(other, one)
+}
+
+/// Paths of the system that many containers use, such as the time zone; `holes` judges them.
+pub(super) fn is_system(path: &str) -> bool {
+    let folders = ["/dev", "/proc", "/sys", "/run", "/var/run", "/lib", "/usr/share", "/usr/lib", "/etc/ssl/certs"];
+    let files = [
+        "/etc/localtime",
+        "/etc/timezone",
+        "/etc/machine-id",
+        "/etc/os-release",
+        "/etc/hosts",
+        "/etc/hostname",
+        "/etc/resolv.conf",
+        "/etc/passwd",
+        "/etc/group",
+    ];
+    folders.iter().any(|root| is_within(path, root)) || files.contains(&path)
+}
