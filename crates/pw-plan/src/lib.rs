@@ -2,12 +2,15 @@
 //!
 //! Route: [`wall`] renders one isolated Compose file per environment; [`proxy`] writes Caddy's
 //! configuration; [`up`], [`down`] and [`destroy`] compare Desired with Observed and answer a [`Plan`].
+//! [`init`] proposes the configuration and [`fit`] holds it against the host.
 //!
 //! Pure: no clock, no file, no process, no random number. The same input gives the same plan, on any machine.
 
 pub mod desire;
 pub mod destroy;
 pub mod down;
+pub mod fit;
+pub mod init;
 mod parts;
 pub mod proxy;
 pub mod step;
