@@ -164,15 +164,18 @@ fn least<T: PartialOrd>(budget: Option<T>, host: T, name: &str) -> (T, String) {
 
 /// The service's own limit; `None` where the budget put it there.
 fn written_memory(rendered: &Rendered, service: &Service<'_>) -> Option<Bytes> {
-    written::memory(service).filter(|_| !is_ours(rendered, service.name(), "mem_limit"))
+    written::memory(service).filter(|_| !is_ours(rendered, service.name(), &["mem_limit", "memory"]))
 }
 
 fn written_cpus(rendered: &Rendered, service: &Service<'_>) -> Option<Cpus> {
-    written::cpus(service).filter(|_| !is_ours(rendered, service.name(), "cpus"))
+    written::cpus(service).filter(|_| !is_ours(rendered, service.name(), &["cpus"]))
 }
 
-fn is_ours(rendered: &Rendered, service: &str, key: &str) -> bool {
-    rendered.rules.iter().any(|rule| rule.path == ["services", service, key])
+/// True when a rule of ours set one of the keys, in whichever place Compose knows for it.
+fn is_ours(rendered: &Rendered, service: &str, keys: &[&str]) -> bool {
+    let of_service = |path: &[String]| path.get(1).is_some_and(|name| name == service);
+    let sets = |path: &[String]| path.last().is_some_and(|key| keys.contains(&key.as_str()));
+    rendered.rules.iter().any(|rule| of_service(&rule.path) && sets(&rule.path))
 }
 
 /// Production's limits and the others' budgets, when all of it is used at once.
