@@ -33,7 +33,9 @@ impl SourceFile {
 
     /// The place at a line and column, both from 1.
     pub fn place(&self, line: usize, column: usize, length: usize) -> Place {
-        let text = self.text.lines().nth(line.saturating_sub(1)).unwrap_or("").to_owned();
+        // YAML ends lines at a lone carriage return too; an editor does not.
+        let line = line.clamp(1, self.text.lines().count().max(1));
+        let text = self.text.lines().nth(line - 1).unwrap_or("").to_owned();
         let rest = text.chars().count().saturating_sub(column.saturating_sub(1));
         Place { file: self.name.clone(), line, column, length: length.min(rest.max(1)), text }
     }
