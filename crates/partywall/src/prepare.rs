@@ -72,21 +72,34 @@ pub(crate) fn ground<'a>(session: &'a Session, facts: &HostFacts) -> Result<Grou
     })
 }
 
-/// Both sides of a plan for one environment. Errors of its own files stop; warnings are only counted.
+/// Both sides of a plan for one environment.
+///
+/// Before `up`, errors of its own files and what does not fit the host stop; a way down is never barred.
 pub(crate) async fn prepare(
     session: &Session,
     host: &Host,
     name: &EnvironmentName,
+    operation: &str,
 ) -> Result<Prepared, Stop> {
-    let walls = walls(session, host, Some(name)).await?;
-    let (errors, warnings): (Vec<_>, Vec<_>) =
-        walls.diagnostics.iter().cloned().partition(Diagnostic::is_error);
-    if !errors.is_empty() {
-        return Err(Stop::Complaints(errors));
+    let mut walls = walls(session, host, Some(name)).await?;
+    if operation == "up" {
+        walls.diagnostics.extend(fit(session, host, &walls).await?);
+        let errors: Vec<Diagnostic> =
+            walls.diagnostics.iter().filter(|one| one.is_error()).cloned().collect();
+        if !errors.is_empty() {
+            return Err(Stop::Complaints(errors));
+        }
     }
     let desired = desired(session, &walls, name).await?;
     let observed = host.observe(&desired).await?;
-    Ok(Prepared { desired, observed, warnings: warnings.len() })
+    Ok(Prepared { desired, observed, warnings: walls.diagnostics.len() })
+}
+
+/// What does not fit the host.
+pub(crate) async fn fit(session: &Session, host: &Host, walls: &Walls) -> Result<Vec<Diagnostic>, Stop> {
+    let (config, source) = (&session.config, &session.source);
+    let ours = host.engine().own_ports(config.project.as_str(), &config.proxy.name).await?;
+    Ok(pw_plan::fit::check(config, source, &walls.facts, &walls.rendered, &ours))
 }
 
 pub(crate) async fn desired(

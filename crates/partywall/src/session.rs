@@ -156,7 +156,7 @@ pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Stop {
 }
 
 /// `$PARTYWALL_STATE`, else `/var/lib/partywall` for root, else the user's own state folder.
-fn layout() -> Result<Layout, Stop> {
+pub(crate) fn layout() -> Result<Layout, Stop> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let root = match (
         set("PARTYWALL_STATE"),

@@ -65,6 +65,12 @@ impl Diagnostic {
         self
     }
 
+    /// The same complaint, as one that refuses nothing.
+    #[must_use]
+    pub fn softened(self) -> Self {
+        Self { severity: Severity::Warning, ..self }
+    }
+
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }

@@ -64,7 +64,10 @@ impl Layout {
 
     /// Folders that the proxy mounts, and that of the site files.
     pub fn proxy_folders(&self, name: &str) -> Vec<String> {
-        ["config", "switch", "run", "sites"].iter().map(|part| format!("{}/{part}", self.proxy(name))).collect()
+        ["config", "switch", "run", "sites"]
+            .iter()
+            .map(|part| format!("{}/{part}", self.proxy(name)))
+            .collect()
     }
 
     pub fn proxy_compose_file(&self, name: &str) -> String {

@@ -1,12 +1,19 @@
-//! What a service is, guessed from its image, ports, command and healthcheck.
+//! What a service is, guessed from its image, command, name, and how the others speak of it.
 //!
-//! The guess only decides defaults (restart policy, which service gets a route, which is never
+//! Route: [`guess_in`] asks in this order: does another wait for its end; the image ([`images`]); does it
+//! run once; what its command starts; the last telling word of its name ([`words`]); does anything
+//! show that it is asked by others. The guess only decides defaults (restart policy, which service gets a route, which is never
 //! flipped) and can be overridden with `roles:` in `partywall.yaml`.
+
+mod images;
+mod words;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::compose::Service;
+use crate::compose::{ComposeModel, Service};
+use words::Words;
 
 /// What a service is for the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -46,454 +53,112 @@ impl Role {
     }
 }
 
-/// Image name words that settle the role, most specific first.
-const IMAGES: &[(Role, &[&str])] = &[
-    (
-        Role::Job,
-        &[
-            "minio/mc",
-            "flyway",
-            "liquibase",
-            "dbmate",
-            "golang-migrate",
-            "migrate/migrate",
-            "cp-kafka-init",
-            "wait-for-it",
-            "dockerize",
-        ],
-    ),
-    (
-        Role::Worker,
-        &[
-            "exporter",
-            "cadvisor",
-            "watchtower",
-            "autoheal",
-            "ofelia",
-            "backup",
-            "promtail",
-            "fluent-bit",
-            "fluentd",
-            "filebeat",
-            "metricbeat",
-            "telegraf",
-            "vector:",
-            "timberio/vector",
-            "cloudflared",
-            "runner",
-            "certbot",
-            "diun",
-            "ddclient",
-            "machine-learning",
-            "logspout",
-        ],
-    ),
-    (
-        Role::Web,
-        &[
-            "pgadmin",
-            "phpmyadmin",
-            "adminer",
-            "redis-commander",
-            "redisinsight",
-            "mongo-express",
-            "kibana",
-            "kafka-ui",
-            "akhq",
-            "postgrest",
-            "postgres-meta",
-            "opensearch-dashboards",
-            "chronograf",
-            "hasura",
-            "pgweb",
-            "kafdrop",
-            "cloudbeaver",
-        ],
-    ),
-    (Role::Worker, &["pgbackup", "postgres-backup", "mysql-backup", "pg_dump"]),
-    (
-        Role::Database,
-        &[
-            "postgres",
-            "postgis",
-            "pgvector",
-            "vectorchord",
-            "timescale",
-            "mysql",
-            "mariadb",
-            "percona",
-            "mongo",
-            "cockroach",
-            "clickhouse",
-            "influxdb",
-            "elasticsearch",
-            "opensearch",
-            "meilisearch",
-            "typesense",
-            "solr",
-            "couchdb",
-            "couchbase",
-            "cassandra",
-            "scylla",
-            "neo4j",
-            "arangodb",
-            "minio",
-            "qdrant",
-            "weaviate",
-            "milvus",
-            "chroma",
-            "victoria-metrics",
-            "mssql",
-            "oracle/database",
-            "ferretdb",
-            "surrealdb",
-            "rethinkdb",
-            "questdb",
-            "seaweedfs",
-            "garage",
-            "etcd",
-            "openldap",
-            "manticore",
-            "sonic",
-            "immudb",
-            "tidb",
-            "yugabyte",
-            "prometheus",
-            "loki",
-            "zinc",
-            "foundationdb",
-            "dgraph",
-            "edgedb",
-            "gel",
-        ],
-    ),
-    (Role::Cache, &["redis", "valkey", "keydb", "dragonfly", "memcached", "garnet", "varnish"]),
-    (
-        Role::Broker,
-        &[
-            "mosquitto",
-            "rabbitmq",
-            "kafka",
-            "zookeeper",
-            "nats",
-            "emqx",
-            "activemq",
-            "artemis",
-            "pulsar",
-            "redpanda",
-            "hivemq",
-            "vernemq",
-            "nsq",
-            "beanstalk",
-            "rocketmq",
-            "elasticmq",
-            "nanomq",
-        ],
-    ),
-    (
-        Role::Proxy,
-        &[
-            "caddy",
-            "traefik",
-            "haproxy",
-            "nginx-proxy",
-            "nginx-proxy-manager",
-            "envoyproxy",
-            "envoy",
-            "kong",
-            "swag",
-            "oauth2-proxy",
-            "apisix",
-            "openresty",
-            "ingress",
-            "jwilder/nginx",
-            "tyk",
-        ],
-    ),
-];
+/// The role of a service of `model`: by itself, and by what its neighbours say of it.
+pub fn guess_in(service: &Service<'_>, model: &ComposeModel) -> Role {
+    let neighbours =
+        || model.services().any(|other| other.name() != service.name() && speaks_of(&other, service.name()));
+    settled(service, model.is_awaited(service.name()))
+        .unwrap_or_else(|| if is_asked(service) || neighbours() { Role::Web } else { Role::Worker })
+}
 
-/// Words of a service's name that make it a job when something waits for its end or it looks so.
-const JOB_NAMES: &[&str] = &[
-    "migrate",
-    "migration",
-    "migrations",
-    "init",
-    "initdb",
-    "setup",
-    "seed",
-    "bootstrap",
-    "createbuckets",
-    "provision",
-    "installer",
-    "install",
-    "cleanup",
-    "prepare",
-    "upgrade",
-    "createbucket",
-];
-const WORKER_NAMES: &[&str] = &[
-    "worker",
-    "workers",
-    "sidekiq",
-    "celery",
-    "cron",
-    "scheduler",
-    "queue",
-    "consumer",
-    "consumers",
-    "beat",
-    "jobs",
-    "background",
-    "resque",
-    "horizon",
-    "runner",
-    "daemon",
-    "processor",
-    "ingest",
-    "forwarder",
-    "exporter",
-    "backup",
-    "mailer",
-    "watcher",
-    "delayed",
-];
-const WORKER_COMMANDS: &[&str] = &[
-    "sidekiq",
-    "celery",
-    "worker",
-    "queue:work",
-    "horizon",
-    "schedule:run",
-    "schedule:work",
-    "consumer",
-    "consume",
-    "cron",
-    "crond",
-    "beat",
-    "rqworker",
-    "resque",
-    "run-consumer",
-    "jobs:work",
-    "good_job",
-    "dramatiq",
-    "scheduler",
-    "subscribe",
-];
-const JOB_COMMANDS: &[&str] = &[
-    "migrate",
-    "db:migrate",
-    "db:prepare",
-    "db:setup",
-    "migration:run",
-    "upgrade head",
-    "migrate deploy",
-    "collectstatic",
-    "bootstrap",
-    "mc alias",
-    "mc mb",
-    "createbuckets",
-    "cleanup",
-    "init.sh",
-];
-const PROXY_NAMES: &[&str] = &[
-    "proxy",
-    "gateway",
-    "ingress",
-    "edge",
-    "loadbalancer",
-    "lb",
-    "reverse-proxy",
-    "traefik",
-    "caddy",
-    "kong",
-];
-const DATABASE_NAMES: &[&str] = &[
-    "db",
-    "database",
-    "postgres",
-    "postgresql",
-    "mysql",
-    "mariadb",
-    "mongo",
-    "mongodb",
-    "elasticsearch",
-    "clickhouse",
-    "minio",
-];
-const CACHE_NAMES: &[&str] = &["redis", "cache", "memcached", "valkey", "keydb"];
-const BROKER_NAMES: &[&str] =
-    &["mqtt", "broker", "rabbitmq", "kafka", "mosquitto", "nats", "zookeeper", "rabbit"];
-
-/// The role of a service. `awaited` is true when another service waits for it to complete.
+/// The role of a service seen alone. `awaited` is true when another service waits for it to complete.
 pub fn guess(service: &Service<'_>, awaited: bool) -> Role {
+    settled(service, awaited).unwrap_or_else(|| if is_asked(service) { Role::Web } else { Role::Worker })
+}
+
+/// What image, command or name settle.
+fn settled(service: &Service<'_>, awaited: bool) -> Option<Role> {
     if awaited {
-        return Role::Job;
+        return Some(Role::Job);
     }
-    let words = words(service.name());
-    let image = service.image().map(image_name).unwrap_or_default();
-    let command = service.command_text();
-    if let Some(role) = by_image(&image, service, &command) {
-        return role;
-    }
-    if runs_once(service, &words, &command) {
-        return Role::Job;
-    }
-    by_name(service, &words, &command)
-}
-
-fn by_image(image: &str, service: &Service<'_>, command: &str) -> Option<Role> {
-    let padded = format!("{image}:");
-    let (role, _) = IMAGES.iter().find(|(_, names)| names.iter().any(|name| has_word(&padded, name)))?;
-    // A database's image is also what its one-shot clients and backup loops run.
-    let once = runs_once(service, &words(service.name()), command);
-    match role {
-        Role::Database | Role::Cache | Role::Broker if once => Some(Role::Job),
-        // nginx-like images before an application are proxies only when they are not its web server.
-        other => Some(*other),
+    let words = Words::of(service);
+    let once = runs_once(service, &words);
+    match images::role(service) {
+        // A client of a database, or a loop around it, runs from the database's own image.
+        Some(role) if role.is_stateful() && once => Some(Role::Job),
+        Some(Role::Job) if restarts(service) => Some(Role::Worker),
+        Some(role) => Some(role),
+        None if once => Some(Role::Job),
+        None => by_words(service, &words),
     }
 }
 
-/// True when `name` stands in `image` as whole words: `kong` is in `kong/kong-gateway:`, not in `kongregate:`.
-fn has_word(image: &str, name: &str) -> bool {
-    image.match_indices(name).any(|(at, _)| {
-        let before = image[..at].chars().next_back();
-        let after = image[at + name.len()..].chars().next();
-        let edge = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphabetic());
-        edge(before) && (name.ends_with(':') || edge(after) || after == Some('d') && name == "kafka")
+/// What the command starts, else what the service is called.
+fn by_words(service: &Service<'_>, words: &Words) -> Option<Role> {
+    if words.command_serves() {
+        return Some(Role::Web);
+    }
+    if words.command_works() {
+        return Some(Role::Worker);
+    }
+    let named = words.named()?;
+    let modest = named == Role::Worker && !words.named_worker_for_sure();
+    // A runner or agent that publishes a port is there for the port.
+    if modest && service.publishes() { None } else { Some(named) }
+}
+
+/// Never started again by itself, offers nothing, and is called or does what jobs are called or do.
+fn runs_once(service: &Service<'_>, words: &Words) -> bool {
+    let offers = !service.container_ports().is_empty() || service.has_healthcheck();
+    !restarts(service) && !offers && (words.named_job() || words.command_is_job())
+}
+
+fn restarts(service: &Service<'_>) -> bool {
+    let policy = service.get("deploy").and_then(|deploy| deploy.get("restart_policy"));
+    let condition = policy.and_then(|policy| policy.get("condition")).and_then(Value::as_str);
+    let deployed = policy.is_some() && !matches!(condition, Some("none" | "on-failure"));
+    deployed || matches!(service.restart(), Some("always" | "unless-stopped"))
+}
+
+/// True when it shows that somebody sends requests to it, from outside or the host's network.
+fn is_asked(service: &Service<'_>) -> bool {
+    let hidden = service.network_mode().is_some_and(|mode| mode == "host" || mode.starts_with("service:"));
+    hidden
+        || !service.container_ports().is_empty()
+        || service.publishes()
+        || is_checked_over_network(service)
+        || is_routed(service)
+}
+
+/// A healthcheck asks a port, unless it looks for a process or a file.
+fn is_checked_over_network(service: &Service<'_>) -> bool {
+    let test = service.get("healthcheck").and_then(|check| check.get("test")).map(Value::to_string);
+    let local =
+        ["pgrep", "pidof", "ps ", "ps\",", "celery", "sidekiq", "test -", "ls ", "/health.txt", "/proc/"];
+    service.has_healthcheck() && test.is_some_and(|test| !local.iter().any(|word| test.contains(word)))
+}
+
+/// A reverse proxy is told of it by label or variable.
+fn is_routed(service: &Service<'_>) -> bool {
+    let labels = service.get("labels").and_then(Value::as_object);
+    let mut labels = labels.into_iter().flatten().map(|(label, _)| label.as_str());
+    let variables = ["VIRTUAL_HOST", "VIRTUAL_PORT", "LETSENCRYPT_HOST", "SERVICE_FQDN"];
+    labels.any(|label| {
+        label.starts_with("traefik.http.") || label.starts_with("traefik.enable") || label == "caddy"
+    }) || service.environment().any(|(name, _)| variables.contains(&name))
+}
+
+/// `other` has an address of `name` in its variables or command, or starts only after it.
+fn speaks_of(other: &Service<'_>, name: &str) -> bool {
+    let needs = other.dependencies().any(|(on, _)| on == name);
+    let command = other.command_text();
+    let lower = name.to_lowercase();
+    needs
+        || has_address(&command, &lower)
+        || other.environment().any(|(_, value)| has_address(&value.to_lowercase(), &lower))
+}
+
+/// `scheme://name`, `name:port` or `@name` stands in the text.
+fn has_address(text: &str, name: &str) -> bool {
+    text.match_indices(name).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + name.len()..]);
+        let port = after.strip_prefix(':').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let ends = after.is_empty() || after.starts_with(['/', ':', '?', ',', ' ']);
+        (before.ends_with("://") || before.ends_with('@')) && ends
+            || port && (before.is_empty() || before.ends_with([' ', ',', '=', ';']))
     })
 }
 
-fn runs_once(service: &Service<'_>, words: &[String], command: &str) -> bool {
-    let never_restarts = matches!(service.restart(), None | Some("no" | "on-failure"))
-        || service.restart().is_some_and(|r| r.starts_with("on-failure"));
-    let named = words.iter().any(|word| JOB_NAMES.contains(&word.as_str()));
-    let commanded = JOB_COMMANDS.iter().any(|text| command.contains(text));
-    let serves = !service.container_ports().is_empty() || service.has_healthcheck();
-    // A web service often migrates before it serves: `migrate && serve` is no job.
-    never_restarts
-        && !serves
-        && (named || commanded && !command.contains("&&") && !command.contains("runserver"))
-}
-
-fn by_name(service: &Service<'_>, words: &[String], command: &str) -> Role {
-    let named = |names: &[&str]| words.iter().any(|word| names.contains(&word.as_str()));
-    let ports = service.container_ports();
-    let has_ports = !ports.is_empty();
-    let image = service.image().map(image_name).unwrap_or_default();
-    if WORKER_COMMANDS.iter().any(|text| command.contains(text)) && !has_ports {
-        return Role::Worker;
-    }
-    if named(WORKER_NAMES) && !service.publishes() {
-        return Role::Worker;
-    }
-    if named(DATABASE_NAMES) && service.has_volumes() {
-        return Role::Database;
-    }
-    if named(CACHE_NAMES) {
-        return Role::Cache;
-    }
-    if named(BROKER_NAMES) && !command.contains("http") {
-        return Role::Broker;
-    }
-    if named(PROXY_NAMES) || has_word(&format!("{image}:"), "nginx") && takes_the_front(&ports) {
-        return Role::Proxy;
-    }
-    if has_ports
-        || service.has_healthcheck()
-        || named(&["web", "app", "api", "server", "frontend", "backend", "site", "ui"])
-    {
-        return Role::Web;
-    }
-    if service.publishes() { Role::Web } else { by_absence(words) }
-}
-
-/// Nothing listens and nothing is checked: a worker, unless its name says that it serves.
-fn by_absence(words: &[String]) -> Role {
-    let serving = [
-        "www",
-        "http",
-        "wiki",
-        "cms",
-        "blog",
-        "admin",
-        "dashboard",
-        "portal",
-        "grafana",
-        "streaming",
-        "rest",
-        "auth",
-        "studio",
-        "storage",
-        "realtime",
-        "functions",
-        "client",
-        "gotenberg",
-        "tika",
-        "synapse",
-        "element",
-        "nodered",
-    ];
-    if words.iter().any(|word| serving.contains(&word.as_str())) { Role::Web } else { Role::Worker }
-}
-
-fn takes_the_front(ports: &[u16]) -> bool {
-    ports.iter().any(|port| matches!(port, 80 | 443 | 8080 | 8443))
-}
-
-fn image_name(image: &str) -> String {
-    let without_digest = image.split('@').next().unwrap_or(image);
-    let slash = without_digest.rfind('/').map_or(0, |at| at + 1);
-    match without_digest[slash..].find(':') {
-        Some(colon) => without_digest[..slash + colon].to_lowercase(),
-        None => without_digest.to_lowercase(),
-    }
-}
-
-fn words(name: &str) -> Vec<String> {
-    let lower = name.to_lowercase();
-    let mut words: Vec<String> = lower
-        .split(['-', '_', '.'])
-        .map(|word| word.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned())
-        .collect();
-    words.push(lower);
-    words
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn role_of(name: &str, service: &str) -> Role {
-        let value: serde_json::Value = serde_json::from_str(service).expect("a service of the test");
-        guess(&Service::new(name, &value), false)
-    }
-
-    #[test]
-    fn images_settle_the_role() {
-        for (image, role) in [
-            ("postgres:16", Role::Database),
-            ("docker.io/library/redis:7-alpine", Role::Cache),
-            ("registry:5000/bitnami/kafka@sha256:aa", Role::Broker),
-            ("caddy:2", Role::Proxy),
-            ("prom/node-exporter", Role::Worker),
-            ("dpage/pgadmin4", Role::Web),
-            ("ghcr.io/immich-app/postgres:14-vectorchord0.3", Role::Database),
-        ] {
-            assert_eq!(role_of("x", &format!(r#"{{"image":"{image}"}}"#)), role, "{image}");
-        }
-    }
-
-    #[test]
-    fn commands_and_names_settle_the_rest() {
-        assert_eq!(role_of("api", r#"{"image":"app","ports":[{"target":8000}]}"#), Role::Web);
-        assert_eq!(
-            role_of("tasks", r#"{"image":"app","command":["celery","-A","x","worker"]}"#),
-            Role::Worker
-        );
-        assert_eq!(role_of("migrate", r#"{"image":"app","command":["./manage.py","migrate"]}"#), Role::Job);
-        assert_eq!(
-            role_of("web", r#"{"image":"nginx","ports":[{"target":80,"published":"80"}]}"#),
-            Role::Proxy
-        );
-    }
-}
+#[path = "role/tests.rs"]
+mod tests;

@@ -26,7 +26,7 @@ pub(crate) async fn plan(
 ) -> Result<(), Stop> {
     let (name, _) = session.environment(name)?;
     let host = session.host();
-    let prepared = prepare::prepare(session, &host, name).await?;
+    let prepared = prepare::prepare(session, &host, name, operation).await?;
     let plan = prepare::plan(operation, &prepared)?;
     if printer.is_json() {
         return printer.json(&json!({"operation": plan.operation, "environment": name, "basis": plan.basis, "steps": plan.steps}));
@@ -46,7 +46,7 @@ pub(crate) async fn up(
 ) -> Result<(), Stop> {
     let (name, _) = session.environment(name)?;
     let host = session.host();
-    let mut prepared = prepare::prepare(session, &host, name).await?;
+    let mut prepared = prepare::prepare(session, &host, name, "up").await?;
     if build {
         forget_built_images(&mut prepared);
     }
@@ -105,7 +105,7 @@ async fn change(
 ) -> Result<(), Stop> {
     let (name, _) = session.environment(name)?;
     let host = session.host();
-    let prepared = prepare::prepare(session, &host, name).await?;
+    let prepared = prepare::prepare(session, &host, name, operation).await?;
     let plan = prepare::plan(operation, &prepared)?;
     if plan.is_empty() {
         return done(session, name, operation, printer, true);

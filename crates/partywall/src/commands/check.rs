@@ -12,8 +12,10 @@ use crate::stop::Stop;
 pub(crate) async fn run(session: &Session, printer: &mut Printer) -> Result<(), Stop> {
     let mut found = config::check(&session.config, &session.source);
     if !found.iter().any(Diagnostic::is_error) {
-        let walls = prepare::walls(session, &session.host(), None).await?;
+        let host = session.host();
+        let walls = prepare::walls(session, &host, None).await?;
         found.extend(walls.diagnostics.iter().cloned());
+        found.extend(prepare::fit(session, &host, &walls).await?);
     }
     let errors = found.iter().filter(|diagnostic| diagnostic.is_error()).count();
     if printer.is_json() {

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use pw_model::diagnostic::{Diagnostic, Severity};
+use pw_model::diagnostic::Diagnostic;
 use pw_model::source::{Place, SourceFile};
 use pw_plan::wall::{self, Origin};
 use serde_json::{Value, json};
@@ -23,7 +23,8 @@ pub(crate) async fn run(
 ) -> Result<(), Stop> {
     let (name, _) = session.environment(name)?;
     let walls = prepare::walls(session, &session.host(), Some(name)).await?;
-    printer.diagnostics(&softened(&walls.diagnostics));
+    // What would stop `up` does not stop looking.
+    printer.diagnostics(&walls.diagnostics.iter().cloned().map(Diagnostic::softened).collect::<Vec<_>>());
     let Some(rendered) = walls.rendered.iter().find(|one| one.name == *name) else { return Ok(()) };
     if let Some(path) = output {
         return write(path, &prepare::compose_text(session, rendered), printer);
@@ -41,11 +42,6 @@ pub(crate) async fn run(
         printer.note(format!("{DIM}{hidden} values are hidden on the terminal; `--output FILE` writes them, readable by you only{DIM:#}"));
     }
     Ok(())
-}
-
-/// What would stop `up` does not stop looking.
-fn softened(list: &[Diagnostic]) -> Vec<Diagnostic> {
-    list.iter().cloned().map(|diagnostic| Diagnostic { severity: Severity::Warning, ..diagnostic }).collect()
 }
 
 fn write(path: &Path, text: &str, printer: &mut Printer) -> Result<(), Stop> {

@@ -34,6 +34,16 @@ impl Engine {
         Ok(names.into_iter().collect())
     }
 
+    /// Host ports, with `tcp` or `udp`, that containers of this project and of the proxy publish.
+    pub async fn own_ports(&self, project: &str, proxy: &str) -> Result<BTreeSet<(u16, String)>, Failure> {
+        let labels = [format!("{}={project}", label::OUR_PROJECT), format!("{}={proxy}", label::OUR_PROXY)];
+        let [ours, proxies] = labels.each_ref().map(|label| self.summaries(label));
+        let (ours, proxies) = tokio::try_join!(ours, proxies)?;
+        let ports = ours.iter().chain(&proxies).flat_map(|summary| summary.ports.iter().flatten());
+        let published = ports.filter_map(|port| Some((port.public_port?, port.typ?.to_string())));
+        Ok(published.collect())
+    }
+
     pub(super) async fn summaries(&self, label: &str) -> Result<Vec<ContainerSummary>, Failure> {
         let filters = HashMap::from([("label", vec![label])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();

@@ -264,6 +264,28 @@ pub struct Replaced {
 }
 
 impl Config {
+    /// What is known before there is a file: which Compose files make which environment.
+    pub fn provisional(
+        project: ProjectName,
+        compose: Vec<String>,
+        environments: BTreeMap<EnvironmentName, Environment>,
+    ) -> Self {
+        Self {
+            project,
+            compose,
+            environments,
+            objective: None,
+            roles: BTreeMap::new(),
+            proxy: Proxy::default(),
+            databases: BTreeMap::new(),
+            seed: None,
+            promote: None,
+            backup: None,
+            alerts: None,
+            cost: None,
+        }
+    }
+
     /// Environments with production first, then staging, then development, each by name.
     pub fn environments_in_order(&self) -> Vec<(&EnvironmentName, &Environment)> {
         let mut all: Vec<_> = self.environments.iter().collect();
