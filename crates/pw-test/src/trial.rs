@@ -26,7 +26,7 @@ pub fn fail_every_step(plan: &Plan, before: &FakeHost) {
     for call in 0..course.calls {
         for moment in MOMENTS {
             let place = format!("failed at call {call} {moment:?} `{}`", course.log[call]);
-            let broken = before.clone().fail_at(call, moment);
+            let broken = course.before.clone().fail_at(call, moment);
             let (host, journal, outcome) = course.start(broken.clone());
             course.ended_well(&place, &host, &journal, outcome);
             for second in call + 1..host.calls() {

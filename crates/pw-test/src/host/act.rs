@@ -221,14 +221,11 @@ impl FakeHost {
         Ok(())
     }
 
-    /// Ours may be loaded before it runs: the configuration is then what it starts with.
+    /// Ours may be loaded before it runs, for that is what it starts with; and when nothing of it is there,
+    /// for going back may meet a host that is as before already.
     fn load(&mut self, folder: &str, admin: Option<&String>) -> Refusal {
-        match admin {
-            Some(admin) => {
-                need(self.world.external_proxies.contains(admin), || format!("no proxy answers at {admin}"))?
-            }
-            None => need(!self.world.below(folder).is_empty(), || format!("nothing is in {folder}"))?,
-        }
+        let there = admin.is_none_or(|admin| self.world.external_proxies.contains(admin));
+        need(there, || format!("no proxy answers at {admin:?}"))?;
         let sites: std::collections::BTreeMap<_, _> = self
             .world
             .files

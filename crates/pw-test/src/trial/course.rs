@@ -29,7 +29,7 @@ pub fn run<F: Future>(future: F) -> Option<F::Output> {
 /// A plan, the host before it, and the host after it.
 pub(super) struct Course<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) before: &'a FakeHost,
+    pub(super) before: FakeHost,
     pub(super) wanted: World,
     pub(super) calls: usize,
     pub(super) writes: usize,
@@ -37,9 +37,10 @@ pub(super) struct Course<'a> {
 }
 
 impl<'a> Course<'a> {
-    pub(super) fn of(plan: &'a Plan, before: &'a FakeHost) -> Self {
+    pub(super) fn of(plan: &'a Plan, before: &FakeHost) -> Self {
         assert_eq!(plan.lint(), Ok(()), "the plan must not be carried out:\n{plan}");
-        let (mut host, mut journal) = (before.clone().calm(), MemoryJournal::default());
+        let before = before.clone().calm();
+        let (mut host, mut journal) = (before.clone(), MemoryJournal::default());
         let outcome = run(apply(plan, &mut host, &mut journal, &mut ()));
         assert!(matches!(outcome, Some(Outcome::Applied)), "without faults: {outcome:#?}\n{plan}");
         Self {

@@ -47,7 +47,7 @@ fn each_call<S: Reopen>(course: &Course<'_>, fresh: &mut impl FnMut() -> S) {
 }
 
 fn cut<S: Reopen>(course: &Course<'_>, place: &str, call: usize, moment: Moment, shelf: &S) -> FakeHost {
-    let mut host = course.before.clone().calm().hang_at(call, moment);
+    let mut host = course.before.clone().hang_at(call, moment);
     let outcome = run(apply(course.plan, &mut host, &mut shelf.open(), &mut ()));
     assert!(outcome.is_none(), "{place}: was not cut off: {outcome:#?}");
     host.calm()
@@ -83,7 +83,7 @@ fn before_each_write(course: &Course<'_>) {
         }
     }
     for how in [How::Resume, How::Abandon] {
-        let (host, journal, _) = course.start(course.before.clone().calm());
+        let (host, journal, _) = course.start(course.before.clone());
         journal.forget_last();
         recover(course, &format!("cut before the end was noted, {how:?}"), host.calm(), &journal, how);
     }
@@ -92,7 +92,7 @@ fn before_each_write(course: &Course<'_>) {
 /// A call fails, and then the way back is cut off: both ways of recovering lead back.
 fn on_the_way_back(course: &Course<'_>) {
     for call in 0..course.calls {
-        let broken = course.before.clone().calm().fail_at(call, Moment::After);
+        let broken = course.before.clone().fail_at(call, Moment::After);
         let (whole, ..) = course.start(broken.clone());
         for again in call + 1..whole.calls() {
             for (moment, how) in MOMENTS.into_iter().flat_map(|m| [(m, How::Resume), (m, How::Abandon)]) {

@@ -33,13 +33,13 @@ impl Perform for Twice {
 /// Does every action twice: the whole way forward, and the way back from every step.
 pub fn apply_twice(plan: &Plan, before: &FakeHost) {
     let course = Course::of(plan, before);
-    let mut host = Twice(before.clone().calm());
+    let mut host = Twice(course.before.clone());
     let outcome = run(apply(plan, &mut host, &mut MemoryJournal::default(), &mut ()));
     assert!(matches!(outcome, Some(Outcome::Applied)), "everything twice: {outcome:#?}");
     course.is_as_wanted("everything twice", &host.0);
     for call in (0..course.calls).map(|call| 2 * call + 1) {
         let place = format!("everything twice, failed at call {call}");
-        let mut host = Twice(before.clone().calm().fail_at(call, Moment::After));
+        let mut host = Twice(course.before.clone().fail_at(call, Moment::After));
         let mut journal = MemoryJournal::default();
         let outcome = run(apply(plan, &mut host, &mut journal, &mut ()));
         course.ended_well(&place, &host.0, &journal, outcome);

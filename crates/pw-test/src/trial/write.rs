@@ -18,7 +18,7 @@ pub fn fail_every_write(plan: &Plan, before: &FakeHost) {
         for how in BOTH {
             let place = format!("journal fails {fails:?}, {how:?}");
             let journal = MemoryJournal::failing(fails);
-            let (host, journal, outcome) = course.start_with(before.clone().calm(), journal);
+            let (host, journal, outcome) = course.start_with(course.before.clone(), journal);
             let outcome = outcome.unwrap_or_else(|| panic!("{place}: hangs"));
             course.stands_as_said(&place, &host, &journal, &outcome);
             nothing_without_room(&course, &place, &host, &journal);
@@ -55,7 +55,7 @@ fn while_recovering(course: &Course<'_>) {
     for call in course.plan.texts.len()..course.calls {
         for moment in [Moment::Before, Moment::After] {
             let place = format!("cut at call {call} {moment:?} `{}`", course.log[call]);
-            let broken = course.before.clone().calm().hang_at(call, moment);
+            let broken = course.before.clone().hang_at(call, moment);
             each_write_of_recovery(course, &place, || {
                 let (host, journal, _) = course.start(broken.clone());
                 (host, journal)
@@ -63,7 +63,7 @@ fn while_recovering(course: &Course<'_>) {
         }
     }
     each_write_of_recovery(course, "cut before the end was noted", || {
-        let (host, journal, _) = course.start(course.before.clone().calm());
+        let (host, journal, _) = course.start(course.before.clone());
         journal.forget_last();
         (host, journal)
     });
@@ -90,11 +90,14 @@ fn each_write_of_recovery(course: &Course<'_>, place: &str, cut: impl Fn() -> (F
 
 /// A call fails, one write is lost, and then the run is cut off: what is written must still make sense.
 fn cut_off_with_a_gap(course: &Course<'_>) {
-    for call in 0..course.calls {
-        let broken = course.before.clone().calm().fail_at(call, Moment::After);
+    for step in 0..course.plan.steps.len() {
+        let call = course.plan.texts.len() + step;
+        let broken = course.before.clone().fail_at(call, Moment::After);
         let (whole, ..) = course.start(broken.clone());
+        // One write at the beginning and two for each step that was done; then those of the way back.
+        let failed = 2 + 2 * step;
         for cut in call + 1..whole.calls() {
-            for write in 1..2 * course.writes {
+            for write in failed..=failed + 2 * (step + 1) {
                 let place = format!("failed at call {call}, write {write} lost, cut at call {cut}");
                 let journal = MemoryJournal::failing(Fails::Once(write));
                 let broken = broken.clone().hang_at(cut, Moment::After);
