@@ -77,6 +77,10 @@ fn settled(service: &Service<'_>, awaited: bool) -> Option<Role> {
         // A client of a database, or a loop around it, runs from the database's own image.
         Some(role) if role.is_stateful() && once => Some(Role::Job),
         Some(Role::Job) if restarts(service) => Some(Role::Worker),
+        // The same product's image, started for its background work.
+        Some(Role::Web) if words.command_works() || words.named_worker_for_sure() => {
+            by_words(service, &words)
+        }
         Some(role) => Some(role),
         None if once => Some(Role::Job),
         None => by_words(service, &words),
