@@ -61,8 +61,9 @@ impl Wall<'_> {
             self.release_address(&name, key);
             self.release_resolvers(&name, lost);
         }
-        let because = "a fixed subnet exists only once on a host";
-        self.note(&["networks", key, "ipam"], "own-network", because);
+        for part in ["ipam", "enable_ipv6"] {
+            self.note(&["networks", key, part], "own-network", "a fixed subnet exists only once on a host");
+        }
         let place = self.place(&["networks", key, "ipam"]);
         let name = self.out.name.to_string();
         self.complain(

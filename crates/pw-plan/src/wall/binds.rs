@@ -137,14 +137,18 @@ impl Wall<'_> {
             Diagnostic::error(message)
                 .at(self.mount_place(slot.service, &slot.mount))
                 .because("a single file cannot be replaced by an empty folder")
-                .hint(format!("in an overlay of `{}` mount a file of its own at `{}`, or a named volume at its folder", self.out.name, slot.mount.target)),
+                .hint(format!(
+                    "in an overlay of `{}` mount a file of its own at `{}`, or a named volume at its folder",
+                    self.out.name, slot.mount.target
+                )),
         );
     }
 
     /// Where data stands that is another's at `source`; one place for all services that mount it.
     fn folder_for(&self, source: &str) -> String {
         let binds = self.ground.layout.binds(&self.ground.config.project, &self.out.name);
-        match source.strip_prefix(self.ground.directory).filter(|_| is_within(source, self.ground.directory)) {
+        match source.strip_prefix(self.ground.directory).filter(|_| is_within(source, self.ground.directory))
+        {
             Some("" | "/") => format!("{binds}/_project"),
             Some(relative) => format!("{binds}/{}", relative.trim_start_matches('/')),
             None => format!("{binds}/_host{source}"),
@@ -203,7 +207,8 @@ impl Wall<'_> {
         let Some(service) = self.service(slot.service) else { return };
         let list = service.get_mut("volumes").and_then(Value::as_array_mut);
         // What the user mounts there already hides it.
-        let Some(list) = list.filter(|list| list.iter().all(|mount| mount.get("target") != cover.get("target")))
+        let Some(list) =
+            list.filter(|list| list.iter().all(|mount| mount.get("target") != cover.get("target")))
         else {
             return;
         };
@@ -350,7 +355,8 @@ pub(super) fn share_a_path(one: &str, other: &str) -> bool {
 
 /// Paths of the system that many containers use, such as the time zone; `holes` judges them.
 pub(super) fn is_system(path: &str) -> bool {
-    let folders = ["/dev", "/proc", "/sys", "/run", "/var/run", "/lib", "/usr/share", "/usr/lib", "/etc/ssl/certs"];
+    let folders =
+        ["/dev", "/proc", "/sys", "/run", "/var/run", "/lib", "/usr/share", "/usr/lib", "/etc/ssl/certs"];
     let files = [
         "/etc/localtime",
         "/etc/timezone",

@@ -44,8 +44,8 @@ impl Wall<'_> {
             return false;
         }
         // Above the project: a monorepo's root is code, a folder that merely holds projects is not.
-        let whole_project = source == self.ground.directory
-            || facts.is_tracked && is_within(self.ground.directory, source);
+        let whole_project =
+            source == self.ground.directory || facts.is_tracked && is_within(self.ground.directory, source);
         let whole_context = context.is_some_and(|context| context == source)
             || facts.is_tracked && context.is_some_and(|context| is_within(context, source));
         let part_of_context = facts.is_tracked
@@ -76,8 +76,25 @@ impl Wall<'_> {
 fn holds_settings(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
     [
-        "conf", "init", "cert", "ssl", "data", "upload", "media", "storage", "log", "template", "plugin", "theme",
-        "provision", "locale", "system", "backup", "cache", "secret", "keys",
+        "conf",
+        "init",
+        "cert",
+        "ssl",
+        "data",
+        "upload",
+        "media",
+        "storage",
+        "log",
+        "template",
+        "plugin",
+        "theme",
+        "provision",
+        "locale",
+        "system",
+        "backup",
+        "cache",
+        "secret",
+        "keys",
     ]
     .iter()
     .any(|word| name.contains(word))

@@ -30,8 +30,25 @@ const CAPABILITIES: &[&str] = &[
 ];
 /// Folders of the host that hold every environment's belongings.
 const HOST_FOLDERS: &[&str] = &[
-    "/", "/etc", "/root", "/home", "/var", "/var/lib", "/var/log", "/var/run", "/run", "/proc", "/sys", "/dev",
-    "/boot", "/usr", "/opt", "/srv", "/mnt", "/media", "/sys/fs/cgroup",
+    "/",
+    "/etc",
+    "/root",
+    "/home",
+    "/var",
+    "/var/lib",
+    "/var/log",
+    "/var/run",
+    "/run",
+    "/proc",
+    "/sys",
+    "/dev",
+    "/boot",
+    "/usr",
+    "/opt",
+    "/srv",
+    "/mnt",
+    "/media",
+    "/sys/fs/cgroup",
 ];
 /// Folders of which every part belongs to all: the engine's own, and the processes of the host.
 const HOST_TREES: &[&str] = &[
@@ -46,8 +63,9 @@ const HOST_TREES: &[&str] = &[
 ];
 const SOCKETS: &[&str] = &["docker.sock", "containerd.sock", "podman.sock", "crio.sock"];
 /// Disks and memory of the host.
-const DEVICES: &[&str] =
-    &["sd", "hd", "vd", "nvme", "xvd", "mmcblk", "md", "mapper", "dm-", "mem", "kmem", "port", "loop", "disk"];
+const DEVICES: &[&str] = &[
+    "sd", "hd", "vd", "nvme", "xvd", "mmcblk", "md", "mapper", "dm-", "mem", "kmem", "port", "loop", "disk",
+];
 
 impl Wall<'_> {
     pub(super) fn holes(&mut self) {
@@ -71,7 +89,8 @@ impl Wall<'_> {
         let written = service.bind_mounts();
         let ours = |mount: &BindMount| written.iter().any(|other| other.source == mount.source);
         let binds = binds.into_iter().map(|(_, mount)| mount).filter(ours);
-        let behind = self.out.model["services"].get(name).map(|all| folders_behind_volumes(&self.out.model, all));
+        let behind =
+            self.out.model["services"].get(name).map(|all| folders_behind_volumes(&self.out.model, all));
         holes.extend(binds.chain(behind.into_iter().flatten()).filter_map(|mount| of_mount(mount, state)));
         holes
     }
@@ -79,7 +98,9 @@ impl Wall<'_> {
     fn breach(&self, name: &str, hole: &Hole) -> Diagnostic {
         let message = format!("`{name}` of environment `{}` {}", self.out.name, hole.what);
         let fix = match hole.key {
-            "volumes" => format!("leave that mount out in an overlay (`volumes: !override […]` under `{name}`)"),
+            "volumes" => {
+                format!("leave that mount out in an overlay (`volumes: !override […]` under `{name}`)")
+            }
             key => format!("take it away in an overlay (`{key}: !reset null` under `{name}`)"),
         };
         let hint = format!("{fix}, or accept it with `allow: [{name}/{}]` in partywall.yaml", hole.kind);

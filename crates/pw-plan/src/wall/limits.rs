@@ -132,14 +132,22 @@ impl Wall<'_> {
     }
 
     /// Sets a limit that is not written yet, in the form that the file uses: Compose refuses a service that uses both.
-    fn limit(&mut self, name: &str, (plain, deployed): (&str, &str), value: Value, rule: (&'static str, String)) {
+    fn limit(
+        &mut self,
+        name: &str,
+        (plain, deployed): (&str, &str),
+        value: Value,
+        rule: (&'static str, String),
+    ) {
         if self.has(name, &[plain]) || self.has(name, &["deploy", "resources", "limits", deployed]) {
             return;
         }
         if !self.has(name, &["deploy", "resources", "limits"]) {
             return self.set(name, plain, value, rule);
         }
-        let limits = self.service(name).and_then(|service| service.get_mut("deploy")?.get_mut("resources")?.get_mut("limits"));
+        let limits = self
+            .service(name)
+            .and_then(|service| service.get_mut("deploy")?.get_mut("resources")?.get_mut("limits"));
         if let Some(limits) = limits {
             limits[deployed] = value;
             self.note(&["services", name, "deploy", "resources", "limits", deployed], rule.0, rule.1);

@@ -262,7 +262,7 @@ pub fn roles(config: &Config, model: &ComposeModel) -> BTreeMap<String, Role> {
         .services()
         .map(|service| {
             let name = service.name();
-            (name.to_owned(), said(name).unwrap_or_else(|| role::guess(&service, model.is_awaited(name))))
+            (name.to_owned(), said(name).unwrap_or_else(|| role::guess_in(&service, model)))
         })
         .collect()
 }

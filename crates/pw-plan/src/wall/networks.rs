@@ -114,9 +114,18 @@ impl Wall<'_> {
         let because = "a fixed name exists only once on a host; it stays as an alias";
         self.note(&["services", name, "container_name"], "own-names", because);
         self.follow_renamed(alias, name);
+        if alias != name {
+            self.alias_everywhere(name, alias);
+        }
+    }
+
+    fn alias_everywhere(&mut self, name: &str, alias: &str) {
         let networks = self.service(name).and_then(|service| service.get_mut("networks"));
-        for joined in networks.and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
-            add_alias(joined, alias);
+        let Some(networks) = networks.and_then(Value::as_object_mut) else { return };
+        networks.values_mut().for_each(|joined| add_alias(joined, alias));
+        for key in networks.keys().cloned().collect::<Vec<_>>() {
+            let because = format!("`{alias}` was its container's name");
+            self.note(&["services", name, "networks", &key, "aliases"], "own-names", because);
         }
     }
 
@@ -143,8 +152,7 @@ impl Wall<'_> {
         let place = self.place(&["services", name, "external_links"]);
         let because = "a link to a container elsewhere leads out of the environment";
         self.note(&["services", name, "external_links"], "own-network", because);
-        let message =
-            format!("`external_links` of `{name}` are left out in environment `{}`", self.out.name);
+        let message = format!("`external_links` of `{name}` are left out in environment `{}`", self.out.name);
         self.complain(Diagnostic::warning(message).at(place).because(because));
     }
 }

@@ -30,7 +30,8 @@ impl Wall<'_> {
 
     /// What environments before this one and the proxy have, and what the files say for production.
     fn taken(&self) -> Taken {
-        let mut taken: Taken = self.before.iter().flat_map(|(_, other)| other.claims.port_numbers()).collect();
+        let mut taken: Taken =
+            self.before.iter().flat_map(|(_, other)| other.claims.port_numbers()).collect();
         let proxy = &self.ground.config.proxy;
         taken.extend([
             (proxy.http_port, "tcp".into()),
@@ -57,14 +58,17 @@ impl Wall<'_> {
             map.remove("ports");
             map.insert("expose".into(), json!(exposed));
         }
-        let because = "production is reached through the proxy only; `publish` in partywall.yaml makes exceptions";
+        let because =
+            "production is reached through the proxy only; `publish` in partywall.yaml makes exceptions";
         self.note(&["services", name, "ports"], "no-published-ports", because);
         self.note(&["services", name, "expose"], "no-published-ports", because);
     }
 
     fn shift(&mut self, name: &str, taken: &mut Taken) {
         let service = self.loaded.model.service(name);
-        let Some(ports) = service.and_then(|service| service.get("ports")?.as_array().cloned()) else { return };
+        let Some(ports) = service.and_then(|service| service.get("ports")?.as_array().cloned()) else {
+            return;
+        };
         let mut seen = BTreeSet::new();
         let mut shifted = Vec::new();
         for mut port in ports {

@@ -77,8 +77,7 @@ impl Wall<'_> {
     fn complain_of_route(&mut self, name: &str) {
         let path = ["environments", self.out.name.as_str(), "routes", name];
         let place = self.ground.source.find_nearest(&path);
-        let message =
-            format!("the port of `{name}` in environment `{}` is not known", self.out.name);
+        let message = format!("the port of `{name}` in environment `{}` is not known", self.out.name);
         self.complain(
             Diagnostic::error(message)
                 .at(place)
@@ -157,7 +156,10 @@ pub(super) fn external_ports(config: &Config) -> BTreeSet<(u16, String)> {
     environments
         .flat_map(|(name, environment)| {
             let project = config.compose_project(name);
-            environment.routes.keys().map(move |service| (external_port(&project, service.as_str()), "tcp".into()))
+            environment
+                .routes
+                .keys()
+                .map(move |service| (external_port(&project, service.as_str()), "tcp".into()))
         })
         .collect()
 }
