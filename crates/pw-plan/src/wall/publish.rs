@@ -105,15 +105,22 @@ fn claimed(port: &Value) -> Option<(u16, String)> {
     Some((number, port.get("protocol")?.as_str()?.to_owned()))
 }
 
-/// The port of a routed service: as written in the route, else the first that it publishes or exposes.
+/// The port of a routed service: as written in the route, else one that it publishes, exposes or names in `PORT`.
 pub(crate) fn route_port(environment: &Environment, model: &ComposeModel, name: &str) -> Option<u16> {
     let (_, route) = environment.routes.iter().find(|(service, _)| service.as_str() == name)?;
     route.port().or_else(|| {
         let ports = ports_seen(model, name)?;
         // Of several, the one that looks like HTTP.
         let web = ports.iter().find(|port| matches!(port, 80 | 3000 | 5000 | 8000 | 8080 | 9000));
-        web.or(ports.first()).copied()
+        web.or(ports.first()).copied().or_else(|| port_variable(model, name))
     })
+}
+
+/// Most frameworks and hosting platforms read the port to listen on from `PORT`.
+fn port_variable(model: &ComposeModel, name: &str) -> Option<u16> {
+    let names = ["PORT", "HTTP_PORT", "APP_PORT", "SERVER_PORT", "LISTEN_PORT"];
+    let variables: Vec<(&str, &str)> = model.service(name)?.environment().collect();
+    names.iter().find_map(|wanted| variables.iter().find(|(key, _)| key == wanted)?.1.parse().ok())
 }
 
 /// The service's ports; one that lives in another's network publishes there.
