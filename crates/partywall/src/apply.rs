@@ -195,7 +195,12 @@ fn finish(outcome: &Outcome, plan: &Plan, printer: &mut Printer) -> Result<(), S
             diagnostic = diagnostic.because(format!("`{what}`: {standing}"));
             printer_stop(
                 printer,
-                diagnostic.hint("free space on the disk of the state folder, then run the command again"),
+                diagnostic.hint(
+                    error
+                        .hint
+                        .as_deref()
+                        .unwrap_or("look at the disk of the state folder, then run the command again"),
+                ),
             );
             Err(Stop::Code(2))
         }

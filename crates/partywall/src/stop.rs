@@ -82,7 +82,11 @@ impl From<Box<Diagnostic>> for Stop {
 
 impl From<JournalFailure> for Stop {
     fn from(failure: JournalFailure) -> Self {
-        Self::Failure(Failure::new(failure.to_string()).because(failure.source))
+        let told = Failure::new(failure.to_string()).because(failure.source);
+        Self::Failure(match failure.hint {
+            Some(hint) => told.hint(hint),
+            None => told,
+        })
     }
 }
 

@@ -91,7 +91,8 @@ impl<'a> Draft<'a> {
         if let Some(address) = self.observed.open_switches.get(switch) {
             let path = switch.to_owned();
             let service = switch.rsplit('/').next().unwrap_or(switch).to_owned();
-            let back = Action::OpenSwitch { path: path.clone(), service: service.clone(), address: address.clone() };
+            let back =
+                Action::OpenSwitch { path: path.clone(), service: service.clone(), address: address.clone() };
             self.step(Action::CloseSwitch { path, service }, Undo::by(back), because);
         }
     }
@@ -99,7 +100,8 @@ impl<'a> Draft<'a> {
     /// Switches of services that are not routed any more.
     pub(crate) fn close_lost_routes(&mut self) {
         let routed = |switch: &String| self.desired.routes.iter().any(|route| route.switch == *switch);
-        let lost: Vec<String> = self.observed.open_switches.keys().filter(|switch| !routed(switch)).cloned().collect();
+        let lost: Vec<String> =
+            self.observed.open_switches.keys().filter(|switch| !routed(switch)).cloned().collect();
         for switch in lost {
             self.close(&switch, "no longer routed");
         }

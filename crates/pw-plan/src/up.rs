@@ -123,7 +123,8 @@ impl Draft<'_> {
             let because = self.reasons(&services);
             let (compose, project) = (self.compose(), self.desired.compose_project.clone());
             self.step(Action::StartServices { compose, services: services.clone() }, undo, because);
-            let services: Vec<String> = services.into_iter().filter(|name| self.desired.services[name].scale > 0).collect();
+            let services: Vec<String> =
+                services.into_iter().filter(|name| self.desired.services[name].scale > 0).collect();
             if !services.is_empty() {
                 let await_them = Action::AwaitServices { project, services, timeout_seconds: AWAIT_SECONDS };
                 self.step(await_them, Undo::Nothing, "what follows needs them");
