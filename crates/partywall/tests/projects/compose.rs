@@ -28,7 +28,7 @@ fn answer(command: &mut Command) -> Result<String, String> {
 }
 
 /// Reads one environment as the program does.
-pub fn load(case: &Case, name: &str) -> Loaded {
+pub(crate) fn load(case: &Case, name: &str) -> Loaded {
     let environment = &case.expected.environments[name];
     let files = case.files(name);
     let mut command = docker_compose();
@@ -76,12 +76,12 @@ fn tracked(directory: &Path) -> BTreeSet<PathBuf> {
 }
 
 /// A rendered file in a folder of its own.
-pub struct Compose {
+pub(crate) struct Compose {
     folder: tempfile::TempDir,
 }
 
 impl Compose {
-    pub fn written(text: &str) -> Self {
+    pub(crate) fn written(text: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("compose.yaml"), text).expect("a file");
         Self { folder }
@@ -92,13 +92,13 @@ impl Compose {
         answer(docker_compose().arg("-f").arg(file).args(arguments))
     }
 
-    pub fn config(&self) -> Result<Value, String> {
+    pub(crate) fn config(&self) -> Result<Value, String> {
         let text = self.ask(&["config", "--format", "json"])?;
         serde_json::from_str(&text).map_err(|e| e.to_string())
     }
 
     /// Compose accepts the file and has nothing to say about it.
-    pub fn is_quiet(&self) -> Result<(), String> {
+    pub(crate) fn is_quiet(&self) -> Result<(), String> {
         let file = self.folder.path().join("compose.yaml");
         let output =
             docker_compose().arg("-f").arg(file).args(["config", "-q"]).output().expect("docker compose");
@@ -106,13 +106,13 @@ impl Compose {
         if output.status.success() && said.is_empty() { Ok(()) } else { Err(said) }
     }
 
-    pub fn hashes(&self) -> BTreeMap<String, String> {
+    pub(crate) fn hashes(&self) -> BTreeMap<String, String> {
         hash_lines(&self.ask(&["config", "--hash", "*"]).unwrap_or_default())
     }
 }
 
 /// Hashes of a text that comes in over standard input, as the program asks for them.
-pub fn hashes_of_text(text: &str) -> BTreeMap<String, String> {
+pub(crate) fn hashes_of_text(text: &str) -> BTreeMap<String, String> {
     let mut command = docker_compose();
     command
         .args(["-f", "-", "config", "--hash", "*"])
@@ -131,7 +131,7 @@ fn hash_lines(text: &str) -> BTreeMap<String, String> {
 }
 
 /// What differs between two models, one line each: `- path` is missing in the second, `+ path` new, `~ path` other.
-pub fn differences(one: &Value, other: &Value) -> Vec<String> {
+pub(crate) fn differences(one: &Value, other: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     compare("", one, other, &mut lines);
     // An empty mapping says nothing; Compose writes some and leaves out others.

@@ -7,25 +7,25 @@ use pw_plan::wall::Loaded;
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
-pub struct Expected {
+pub(crate) struct Expected {
     #[serde(default)]
-    pub compose: Vec<String>,
-    pub environments: BTreeMap<String, Environment>,
-    pub services: BTreeMap<String, Service>,
+    pub(crate) compose: Vec<String>,
+    pub(crate) environments: BTreeMap<String, Environment>,
+    pub(crate) services: BTreeMap<String, Service>,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct Environment {
-    pub compose: Option<Vec<String>>,
+pub(crate) struct Environment {
+    pub(crate) compose: Option<Vec<String>>,
     #[serde(default)]
-    pub overlays: Vec<String>,
-    pub env_file: Option<String>,
+    pub(crate) overlays: Vec<String>,
+    pub(crate) env_file: Option<String>,
     #[serde(default)]
-    pub profiles: Vec<String>,
+    pub(crate) profiles: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct Service {
+pub(crate) struct Service {
     role: OneOrMany,
     #[serde(default)]
     profiles: Vec<String>,
@@ -40,30 +40,30 @@ enum OneOrMany {
 }
 
 /// A fixture project and what is expected of it.
-pub struct Case {
-    pub directory: PathBuf,
-    pub expected: Expected,
+pub(crate) struct Case {
+    pub(crate) directory: PathBuf,
+    pub(crate) expected: Expected,
 }
 
 impl Case {
-    pub fn read(directory: &Path) -> Self {
+    pub(crate) fn read(directory: &Path) -> Self {
         let text = std::fs::read_to_string(directory.join("expect.yaml")).expect("expect.yaml");
         let expected =
             serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", directory.display()));
         Self { directory: directory.to_owned(), expected }
     }
 
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.directory.file_name().and_then(|name| name.to_str()).expect("a name")
     }
 
-    pub fn files(&self, environment: &str) -> Vec<String> {
+    pub(crate) fn files(&self, environment: &str) -> Vec<String> {
         let environment = &self.expected.environments[environment];
         let base = environment.compose.as_ref().unwrap_or(&self.expected.compose);
         base.iter().chain(&environment.overlays).cloned().collect()
     }
 
-    pub fn roles_of(&self, service: &str) -> Vec<String> {
+    pub(crate) fn roles_of(&self, service: &str) -> Vec<String> {
         match self.expected.services.get(service).map(|service| &service.role) {
             Some(OneOrMany::One(role)) => vec![role.clone()],
             Some(OneOrMany::Many(roles)) => roles.clone(),
@@ -72,7 +72,7 @@ impl Case {
     }
 
     /// Names of the services that are on in an environment, sorted.
-    pub fn services_in(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn services_in(&self, name: &str) -> Vec<&str> {
         let on = &self.expected.environments[name].profiles;
         let services = self.expected.services.iter().filter(|(_, service)| {
             let profile =
@@ -84,7 +84,7 @@ impl Case {
 }
 
 /// A `partywall.yaml` that routes one web service and leaves the rest to the rules.
-pub fn configuration(case: &Case, loaded: &[Loaded]) -> String {
+pub(crate) fn configuration(case: &Case, loaded: &[Loaded]) -> String {
     let mut text = format!("project: {}\nenvironments:\n", case.name());
     for environment in loaded {
         let name = &environment.name;

@@ -52,7 +52,22 @@ impl Wall<'_> {
                 }
             }
         }
+        self.inherit(&mut paths);
         paths
+    }
+
+    /// What lies in a folder of data is data, even where it is mounted once more to be read; unless it came with the code.
+    fn inherit(&self, paths: &mut BTreeMap<String, Use>) {
+        let owned: Vec<String> =
+            paths.iter().filter(|(_, usage)| **usage == Use::Owns).map(|(path, _)| path.clone()).collect();
+        let tracked = |path: &String| {
+            self.before.iter().any(|(other, _)| other.paths.get(path).is_some_and(|facts| facts.is_tracked))
+        };
+        for (path, usage) in paths.iter_mut().filter(|(_, usage)| **usage == Use::Reads) {
+            if !tracked(path) && owned.iter().any(|folder| is_within(path, folder)) {
+                *usage = Use::Owns;
+            }
+        }
     }
 
     /// Who may write these decides what the other environment runs next.
@@ -67,7 +82,7 @@ impl Wall<'_> {
         if is_system(source) || super::holes::is_host_folder(source) {
             return;
         }
-        let around = theirs.iter().filter(|(path, _)| is_within(source, path)).map(|(_, usage)| *usage).max();
+        let around = self.usage_around(source, theirs);
         let inside: Vec<(&String, Use)> = theirs
             .iter()
             .filter(|(path, _)| is_within(path, source) && *path != source)
@@ -85,6 +100,15 @@ impl Wall<'_> {
             Some(Use::Reads) => self.share_read_only(slot, &inside),
             None => self.cover_all(slot, &inside),
         }
+    }
+
+    /// What the nearest path of another environment that holds `source` is to it.
+    fn usage_around(&self, source: &str, theirs: &BTreeMap<String, Use>) -> Option<Use> {
+        let around = theirs.iter().filter(|(path, _)| is_within(source, path));
+        let (nearest, usage) = around.max_by_key(|(path, _)| path.len())?;
+        // A file of the code's that lies in a folder of data.
+        let from_code = nearest != source && self.facts(source).is_tracked;
+        Some(if from_code { Use::Reads } else { *usage })
     }
 
     fn is_source_tree(&self, slot: &Slot<'_>) -> bool {

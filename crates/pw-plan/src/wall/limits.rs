@@ -97,25 +97,25 @@ impl Wall<'_> {
     /// The environment's ceiling on every service too: it still holds when the parent group is gone, as after a reboot.
     fn ceilings(&mut self, name: &str) {
         let because = format!("`budget` of environment `{}` in partywall.yaml", self.out.name);
-        let budget = self.environment.budget.clone();
-        if let Some(memory) = budget.memory
-            && !self.has(name, &["mem_limit"])
-            && !self.has(name, &["deploy", "resources", "limits", "memory"])
-        {
-            // The engine refuses a reservation above the limit, and swap below it.
-            let asked = ["mem_reservation", "memswap_limit"].map(|key| self.bytes(name, &[key]));
-            let reserved = self.bytes(name, &["deploy", "resources", "reservations", "memory"]);
-            let floor = asked[0].or(reserved).unwrap_or(0);
-            let limit = asked[1].filter(|swap| *swap > 0).map_or(memory.0, |swap| memory.0.min(swap));
-            self.set(name, "mem_limit", json!(limit.max(floor).to_string()), ("budget", because.clone()));
+        let budget = &self.environment.budget;
+        if let Some(memory) = budget.memory {
+            let limit = json!(self.memory_limit(name, memory.0).to_string());
+            self.limit(name, ("mem_limit", "memory"), limit, ("budget", because.clone()));
         }
-        let quota = ["cpus", "cpu_quota", "cpu_period"].iter().any(|key| self.has(name, &[key]));
-        if let Some(cpus) = budget.cpus
-            && !quota
-            && !self.has(name, &["deploy", "resources", "limits", "cpus"])
-        {
-            self.set(name, "cpus", json!(cpus.count()), ("budget", because));
+        // The engine refuses both a number of CPUs and a quota.
+        let quota = ["cpu_quota", "cpu_period"].iter().any(|key| self.has(name, &[key]));
+        if let Some(cpus) = budget.cpus.filter(|_| !quota) {
+            self.limit(name, ("cpus", "cpus"), json!(cpus.count()), ("budget", because));
         }
+    }
+
+    /// The budget, as near as the engine takes it: not below what is reserved, not above what swap allows.
+    fn memory_limit(&self, name: &str, budget: u64) -> u64 {
+        let reserved = self
+            .bytes(name, &["mem_reservation"])
+            .or_else(|| self.bytes(name, &["deploy", "resources", "reservations", "memory"]));
+        let swap = self.bytes(name, &["memswap_limit"]).filter(|swap| *swap > 0);
+        budget.min(swap.unwrap_or(budget)).max(reserved.unwrap_or(0))
     }
 
     /// An amount of memory that Compose has already brought to bytes.

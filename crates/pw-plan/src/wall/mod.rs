@@ -174,6 +174,11 @@ impl<'a> Wall<'a> {
         self.out.class == Class::Production
     }
 
+    /// Further environments of class production are kept from the first one's belongings like all others.
+    fn is_first_production(&self) -> bool {
+        self.is_production() && !self.before.iter().any(|(_, other)| other.class == self.out.class)
+    }
+
     fn service_names(&self) -> Vec<String> {
         self.loaded.model.services().map(|service| service.name().to_owned()).collect()
     }

@@ -28,7 +28,7 @@ impl Wall<'_> {
     fn own_network(&mut self, key: &str) {
         let written = self.network(key).map(|network| network.clone()).unwrap_or_default();
         let external = written.get("external") == Some(&Value::Bool(true));
-        if external && self.is_production() {
+        if external && self.is_first_production() {
             return;
         }
         if external {
@@ -104,7 +104,9 @@ impl Wall<'_> {
             object(root, "networks").entry("default").or_insert(own);
         }
         let because = "the engine's `bridge` network is shared by the whole host";
-        self.note(&["services", name, "network_mode"], "own-network", because);
+        for key in ["network_mode", "networks"] {
+            self.note(&["services", name, key], "own-network", because);
+        }
     }
 
     /// A fixed container name exists once on a host and cannot be scaled; as an alias it still resolves.
@@ -144,7 +146,7 @@ impl Wall<'_> {
     }
 
     fn external_links(&mut self, name: &str) {
-        if self.is_production()
+        if self.is_first_production()
             || self.service(name).and_then(|service| service.remove("external_links")).is_none()
         {
             return;

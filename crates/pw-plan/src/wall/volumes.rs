@@ -35,11 +35,6 @@ impl Wall<'_> {
         }
     }
 
-    /// Further environments of class production are kept from the first one's data like all others.
-    fn is_first_production(&self) -> bool {
-        self.is_production() && !self.before.iter().any(|(_, other)| other.class == self.out.class)
-    }
-
     fn say_own_volume(&mut self, key: &str, what: &str) {
         let because = format!("{what} may hold another environment's data");
         self.note(&["volumes", key], "own-volume", because.as_str());
