@@ -1,5 +1,8 @@
 //! `up`: bring one environment to what its files describe, and take it back whole when that fails.
 
+use std::collections::BTreeSet;
+
+use pw_model::config::Class;
 use pw_model::desired::{Desired, DesiredProxy, GroupLimits};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::observed::Observed;
@@ -10,6 +13,8 @@ use crate::step::{Action, ComposeRun, Plan, Undo};
 
 /// How long a service may take to become healthy, in seconds. A large database replaying its log needs minutes.
 const AWAIT_SECONDS: u64 = 300;
+/// The same on the way back: it was healthy a moment ago.
+const AWAIT_AGAIN_SECONDS: u64 = 120;
 
 /// Steps that start what is missing or changed, dependencies first, and open routes last. Empty when nothing differs.
 pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnostic>> {
@@ -114,12 +119,18 @@ impl Draft<'_> {
     }
 
     fn start(&mut self, changed: &[String]) {
+        let mut first = true;
         for level in levels(self.desired) {
             let services: Vec<String> = level.into_iter().filter(|name| changed.contains(name)).collect();
             if services.is_empty() {
                 continue;
             }
-            let undo = self.way_back(&services);
+            let mut actions = self.way_back(&services);
+            if std::mem::replace(&mut first, false) {
+                // On the way back this step is the last.
+                actions.extend(self.remove_what_compose_makes());
+            }
+            let undo = if actions.is_empty() { Undo::Nothing } else { Undo::By { actions } };
             let because = self.reasons(&services);
             let (compose, project) = (self.compose(), self.desired.compose_project.clone());
             self.step(Action::StartServices { compose, services: services.clone() }, undo, because);
@@ -133,7 +144,7 @@ impl Draft<'_> {
     }
 
     /// New services are removed again; changed ones are started from the file before.
-    fn way_back(&self, services: &[String]) -> Undo {
+    fn way_back(&self, services: &[String]) -> Vec<Action> {
         let (old, new): (Vec<String>, Vec<String>) =
             services.iter().cloned().partition(|name| self.containers_of(name).next().is_some());
         let path = &self.desired.compose_file.path;
@@ -146,9 +157,42 @@ impl Draft<'_> {
         }
         if let Some(before) = self.observed.files.get(path).filter(|_| !old.is_empty()) {
             actions.push(Action::InstallFile { path: path.clone(), hash: before.clone() });
-            actions.push(Action::StartServices { compose: self.compose(), services: old });
+            actions.push(Action::StartServices { compose: self.compose(), services: old.clone() });
+            actions.extend(self.await_again(old));
         }
-        if actions.is_empty() { Undo::Nothing } else { Undo::By { actions } }
+        actions
+    }
+
+    /// The route is opened next, and must lead to something that answers. What was not up before is not waited for.
+    fn await_again(&self, services: Vec<String>) -> Option<Action> {
+        let was_up = |name: &String| {
+            self.containers_of(name).all(|container| container.is_up() || container.ended_well())
+        };
+        let services: Vec<String> = services.into_iter().filter(was_up).collect();
+        let project = self.desired.compose_project.clone();
+        let some = !services.is_empty();
+        some.then_some(Action::AwaitServices { project, services, timeout_seconds: AWAIT_AGAIN_SECONDS })
+    }
+
+    /// Networks and volumes that are not there yet. Production's volumes stay: since the start, visitors may have filled them.
+    fn remove_what_compose_makes(&self) -> Vec<Action> {
+        let project = &self.desired.compose_project;
+        let missing = |wanted: &[String], there: &BTreeSet<String>| -> Vec<String> {
+            wanted.iter().filter(|name| !there.contains(*name)).cloned().collect()
+        };
+        let networks = missing(&self.desired.networks, &self.observed.networks);
+        let mut volumes = missing(&self.desired.volumes, &self.observed.volumes);
+        if self.desired.class == Class::Production {
+            volumes.clear();
+        }
+        let mut actions = Vec::new();
+        if !networks.is_empty() {
+            actions.push(Action::RemoveNetworks { project: project.clone(), names: networks });
+        }
+        if !volumes.is_empty() {
+            actions.push(Action::RemoveVolumes { project: project.clone(), names: volumes });
+        }
+        actions
     }
 
     fn reasons(&self, services: &[String]) -> String {

@@ -190,9 +190,9 @@ fn a_change_reads_as_a_person_would_say_it() {
             "1. keep a copy of {file} | undo: - | for the way back\n\
              2. {new} | undo: {old} | what runs can be run without Partywall\n\
              3. close route to web | undo: open route to web at shop-development-web:8000 | it is about to be replaced\n\
-             4. start migrate, worker | undo: {old}, then start migrate, worker | configuration differs\n\
+             4. start migrate, worker | undo: {old}, then start migrate, worker, then wait for migrate, worker | configuration differs\n\
              5. wait for migrate, worker | undo: - | what follows needs them\n\
-             6. start web | undo: {old}, then start web | configuration differs\n\
+             6. start web | undo: {old}, then start web, then wait for web | configuration differs\n\
              7. wait for web | undo: - | what follows needs them\n\
              8. stop and remove mail | undo: {old}, then start mail | no longer in the Compose files\n\
              9. open route to web at shop-development-web:8000 | undo: close route to web | development.example answers\n"
