@@ -122,9 +122,11 @@ pub(crate) async fn run(
         outcome = pw_run::apply(plan, &mut host, journal, &mut steps) => Some(outcome),
         _ = tokio::signal::ctrl_c() => None,
     };
-    let outcome = match outcome {
-        Some(outcome) => outcome,
-        None => take_back(&mut host, journal, &mut steps).await?,
+    let Some(outcome) = outcome else {
+        let outcome = take_back(&mut host, journal, &mut steps).await?;
+        finish(&outcome, plan, printer)?;
+        // Everything is as before, so what was asked for is not done.
+        return Err(Stop::Code(1));
     };
     finish(&outcome, plan, printer)
 }

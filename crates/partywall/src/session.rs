@@ -32,10 +32,16 @@ impl Session {
         let source = SourceFile::new(FILE_NAME, text);
         let config = config::parse(&source)?;
         let session = Self { directory, source, config, layout: layout()?, yes: common.yes };
-        if let Some(left) = session.unfinished()? {
+        if let Some(left) = session.unfinished()?.filter(|_| !session.is_at_work()) {
             printer.note(left_unfinished(&left).replacen("error", "warning", 1));
         }
         Ok(session)
+    }
+
+    /// True while another command holds the lock: what it does is not cut off.
+    fn is_at_work(&self) -> bool {
+        let lock = std::fs::File::open(self.layout.lock(&self.config.project));
+        lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
     }
 
     /// The configuration's own mistakes, before anything is done with it.
