@@ -74,8 +74,8 @@ fn settled(service: &Service<'_>, awaited: bool) -> Option<Role> {
     let words = Words::of(service);
     let once = runs_once(service, &words);
     match images::role(service) {
-        // A client of a database, or a loop around it, runs from the database's own image.
-        Some(role) if role.is_stateful() && once => Some(Role::Job),
+        // A client of a database, or a product's command line, runs from the same image.
+        Some(role) if once && (role.is_stateful() || role == Role::Web) => Some(Role::Job),
         Some(Role::Job) if restarts(service) => Some(Role::Worker),
         // The same product's image, started for its background work.
         Some(Role::Web) if words.command_works() || words.named_worker_for_sure() => {

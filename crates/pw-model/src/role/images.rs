@@ -6,303 +6,67 @@ use crate::compose::Service;
 /// Words of an image's own name, first match wins, so what only *speaks* of a database stands before the databases.
 ///
 /// `=x` is the whole name, `a/b` an organisation's image, anything else a word of the name.
-const IMAGES: &[(Role, &[&str])] = &[
+const IMAGES: &[(Role, &str)] = &[
     (
         Role::Worker,
-        &[
-            "exporter",
-            "cadvisor",
-            "watchtower",
-            "autoheal",
-            "ofelia",
-            "backup",
-            "backups",
-            "promtail",
-            "fluent-bit",
-            "fluentd",
-            "filebeat",
-            "metricbeat",
-            "heartbeat",
-            "logstash",
-            "telegraf",
-            "=vector",
-            "runner",
-            "certbot",
-            "acme-companion",
-            "letsencrypt-companion",
-            "acme.sh",
-            "lego",
-            "diun",
-            "ddclient",
-            "logspout",
-            "dozzle-agent",
-            "crowdsec",
-            "fail2ban",
-            "alloy",
-            "vmagent",
-            "vmalert",
-            "opentelemetry-collector",
-            "opentelemetry-collector-contrib",
-            "otel-collector",
-            "supercronic",
-            "rclone",
-            "restic",
-            "docker-gc",
-            "sidekiq",
-            "worker",
-            "duplicity",
-            "autorestic",
-            "postfix-relay",
-        ],
+        "\
+        exporter cadvisor watchtower autoheal ofelia backup backups promtail fluent-bit fluentd \
+        filebeat metricbeat heartbeat logstash telegraf =vector runner certbot acme-companion \
+        letsencrypt-companion acme.sh lego diun ddclient logspout dozzle-agent crowdsec fail2ban \
+        alloy vmagent vmalert opentelemetry-collector opentelemetry-collector-contrib \
+        otel-collector supercronic rclone restic docker-gc sidekiq worker duplicity autorestic \
+        postfix-relay",
     ),
     (
         Role::Job,
-        &[
-            "minio/mc",
-            "flyway",
-            "liquibase",
-            "dbmate",
-            "golang-migrate",
-            "migrate/migrate",
-            "wait-for-it",
-            "dockerize",
-            "geoipupdate",
-            "=composer",
-            "awscli",
-            "aws-cli",
-            "mkcert",
-            "=busybox",
-            "=hello-world",
-        ],
+        "\
+        minio/mc flyway liquibase dbmate golang-migrate migrate/migrate wait-for-it dockerize \
+        geoipupdate =composer awscli aws-cli mkcert =busybox =hello-world",
     ),
     (
         Role::Web,
-        &[
-            "pgadmin",
-            "phpmyadmin",
-            "phppgadmin",
-            "adminer",
-            "redis-commander",
-            "redisinsight",
-            "mongo-express",
-            "kibana",
-            "kafka-ui",
-            "akhq",
-            "kafdrop",
-            "kowl",
-            "schema-registry",
-            "kafka-connect",
-            "kafka-rest",
-            "kafka-bridge",
-            "ksqldb-server",
-            "control-center",
-            "postgrest",
-            "postgres-meta",
-            "pg-meta",
-            "opensearch-dashboards",
-            "elasticsearch-dashboards",
-            "chronograf",
-            "hasura",
-            "graphql-engine",
-            "pgweb",
-            "cloudbeaver",
-            "minio-console",
-            "attu",
-            "etcdkeeper",
-            "zoonavigator",
-            "influxdb-ui",
-            "mailhog",
-            "mailpit",
-            "mailcatcher",
-            "maildev",
-            "grafana",
-            "alertmanager",
-            "dozzle",
-            "portainer",
-            "jaeger",
-            "all-in-one",
-            "wordpress",
-            "httpd",
-            "nextcloud",
-            "ghost",
-            "tika",
-            "gotenberg",
-        ],
+        "\
+        pgadmin phpmyadmin phppgadmin adminer redis-commander redisinsight mongo-express kibana \
+        kafka-ui akhq kafdrop kowl schema-registry kafka-connect kafka-rest kafka-bridge \
+        ksqldb-server control-center postgrest postgres-meta pg-meta opensearch-dashboards \
+        elasticsearch-dashboards chronograf hasura graphql-engine pgweb cloudbeaver \
+        minio-console attu etcdkeeper zoonavigator influxdb-ui mailhog mailpit mailcatcher \
+        maildev grafana alertmanager dozzle portainer jaeger all-in-one wordpress httpd \
+        nextcloud ghost tika gotenberg",
     ),
     (
         Role::Database,
-        &[
-            "postgres",
-            "postgresql",
-            "postgis",
-            "pgvector",
-            "pgvecto-rs",
-            "vectorchord",
-            "timescaledb",
-            "timescaledb-ha",
-            "spilo",
-            "mysql",
-            "mariadb",
-            "percona",
-            "mongo",
-            "mongodb",
-            "cockroach",
-            "clickhouse",
-            "influxdb",
-            "influxdb3",
-            "elasticsearch",
-            "opensearch",
-            "meilisearch",
-            "typesense",
-            "solr",
-            "couchdb",
-            "couchbase",
-            "cassandra",
-            "scylla",
-            "neo4j",
-            "memgraph",
-            "arangodb",
-            "orientdb",
-            "minio",
-            "qdrant",
-            "weaviate",
-            "milvus",
-            "chroma",
-            "chromadb",
-            "victoria-metrics",
-            "victoria-logs",
-            "vmstorage",
-            "mssql",
-            "mssql/server",
-            "oracle-xe",
-            "oracle-free",
-            "ferretdb",
-            "surrealdb",
-            "rethinkdb",
-            "questdb",
-            "seaweedfs",
-            "=garage",
-            "etcd",
-            "openldap",
-            "manticore",
-            "manticoresearch",
-            "=sonic",
-            "immudb",
-            "tidb",
-            "tikv",
-            "yugabyte",
-            "prometheus",
-            "loki",
-            "mimir",
-            "tempo",
-            "zincsearch",
-            "foundationdb",
-            "dgraph",
-            "edgedb",
-            "=gel",
-            "vespa",
-            "dolt",
-            "rqlite",
-            "sqld",
-            "graphite",
-            "oceanbase",
-            "oceanbase-ce",
-            "opengauss",
-            "nebula-graphd",
-            "ravendb",
-            "greptimedb",
-            "localstack",
-            "azurite",
-            "rustfs",
-        ],
+        "\
+        postgres postgresql postgis pgvector pgvecto-rs vectorchord timescaledb timescaledb-ha \
+        spilo mysql mariadb percona mongo mongodb cockroach clickhouse influxdb influxdb3 \
+        elasticsearch opensearch meilisearch typesense solr couchdb couchbase cassandra scylla \
+        neo4j memgraph arangodb orientdb minio qdrant weaviate milvus chroma chromadb \
+        victoria-metrics victoria-logs vmstorage mssql mssql/server oracle-xe oracle-free \
+        ferretdb surrealdb rethinkdb questdb seaweedfs =garage etcd openldap manticore \
+        manticoresearch =sonic immudb tidb tikv yugabyte prometheus loki mimir tempo zincsearch \
+        foundationdb dgraph edgedb =gel vespa dolt rqlite sqld graphite oceanbase oceanbase-ce \
+        opengauss nebula-graphd ravendb greptimedb localstack azurite rustfs",
     ),
     (
         Role::Cache,
-        &[
-            "redis",
-            "redis-stack",
-            "redis-stack-server",
-            "valkey",
-            "keydb",
-            "dragonfly",
-            "memcached",
-            "garnet",
-            "hazelcast",
-            "=kvrocks",
-        ],
+        "\
+        redis redis-stack redis-stack-server valkey keydb dragonfly memcached garnet hazelcast \
+        =kvrocks",
     ),
     (
         Role::Broker,
-        &[
-            "mosquitto",
-            "rabbitmq",
-            "kafka",
-            "zookeeper",
-            "nats",
-            "emqx",
-            "activemq",
-            "artemis",
-            "pulsar",
-            "redpanda",
-            "hivemq",
-            "vernemq",
-            "nsq",
-            "beanstalk",
-            "beanstalkd",
-            "rocketmq",
-            "elasticmq",
-            "nanomq",
-            "redpanda-nightly",
-        ],
+        "\
+        mosquitto rabbitmq kafka zookeeper nats emqx activemq artemis pulsar redpanda hivemq \
+        vernemq nsq beanstalk beanstalkd rocketmq elasticmq nanomq redpanda-nightly",
     ),
     (
         Role::Proxy,
-        &[
-            "caddy",
-            "caddy-docker-proxy",
-            "traefik",
-            "haproxy",
-            "nginx-proxy",
-            "nginx-proxy-manager",
-            "envoy",
-            "kong",
-            "kong-gateway",
-            "swag",
-            "oauth2-proxy",
-            "apisix",
-            "openresty",
-            "tyk",
-            "tyk-gateway",
-            "https-portal",
-            "squid",
-            "varnish",
-            "pgbouncer",
-            "pgcat",
-            "pgpool",
-            "proxysql",
-            "supavisor",
-            "privoxy",
-            "gluetun",
-            "cloudflared",
-            "ngrok",
-            "tailscale",
-            "docker-socket-proxy",
-            "socket-proxy",
-            "pomerium",
-            "bunkerweb",
-            "zoraxy",
-            "torproxy",
-            "frpc",
-            "frps",
-            "krakend",
-            "mcrouter",
-            "twemproxy",
-            "maxscale",
-            "=proxy",
-            "zeroproxy",
-            "newt",
-            "pangolin",
-        ],
+        "\
+        caddy caddy-docker-proxy traefik haproxy nginx-proxy nginx-proxy-manager envoy kong \
+        kong-gateway swag oauth2-proxy apisix openresty tyk tyk-gateway https-portal squid \
+        varnish pgbouncer pgcat pgpool proxysql supavisor privoxy gluetun cloudflared ngrok \
+        tailscale docker-socket-proxy socket-proxy pomerium bunkerweb zoraxy torproxy frpc frps \
+        krakend mcrouter twemproxy maxscale =proxy zeroproxy newt pangolin",
     ),
 ];
 
@@ -313,15 +77,12 @@ pub(super) fn role(service: &Service<'_>) -> Option<Role> {
     if name.starts_with("nginx") && !name.contains("exporter") {
         return Some(if is_page(service) { Role::Web } else { Role::Proxy });
     }
-    let settles = |pattern: &&str| match pattern.strip_prefix('=') {
+    let settles = |pattern: &str| match pattern.strip_prefix('=') {
         Some(whole) => name == whole,
         None if pattern.contains('/') => format!("/{image}").ends_with(&format!("/{pattern}")),
         None => has_word(name, pattern),
     };
-    IMAGES
-        .iter()
-        .find(|(_, patterns)| patterns.iter().any(|pattern| settles(&pattern)))
-        .map(|(role, _)| *role)
+    IMAGES.iter().find(|(_, patterns)| patterns.split_ascii_whitespace().any(settles)).map(|(role, _)| *role)
 }
 
 /// A web server that is given pages and no configuration is no proxy.
@@ -348,7 +109,10 @@ fn image_name(service: &Service<'_>) -> Option<String> {
 }
 
 fn is_whole_pattern(folder: &str) -> bool {
-    folder == "nginx" || IMAGES.iter().any(|(_, patterns)| patterns.contains(&folder))
+    folder == "nginx"
+        || IMAGES
+            .iter()
+            .any(|(_, patterns)| patterns.split_ascii_whitespace().any(|pattern| pattern == folder))
 }
 
 /// True when `word` stands in `name` as whole words: `kong` in `kong-gateway` and `pgadmin` in `pgadmin4`, not `mongo` in `mongoose`.

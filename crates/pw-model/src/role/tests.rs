@@ -116,3 +116,34 @@ fn whose_end_is_awaited_is_a_job() {
         "web":{"image":"a","depends_on":{"prepare-all":{"condition":"service_completed_successfully"}}}}}"#;
     assert_eq!(role_in(model, "prepare-all"), Role::Job);
 }
+
+/// `service image role [ports] [restarts] [$ command]` → the service's JSON and the roles that fit.
+fn known(line: &str) -> (&str, Value, Vec<&str>) {
+    let (facts, command) =
+        line.split_once(" $ ").map_or((line, None), |(facts, command)| (facts, Some(command)));
+    let words: Vec<&str> = facts.split(' ').collect();
+    let mut service = serde_json::json!({"image": words[1]});
+    if let Some(command) = command {
+        service["command"] = command.split(' ').collect();
+    }
+    if words.contains(&"ports") {
+        service["ports"] = serde_json::json!([{"target": 8000, "published": "8000"}]);
+    }
+    if words.contains(&"restarts") {
+        service["restart"] = "unless-stopped".into();
+    }
+    (words[0], service, words[2].split('|').collect())
+}
+
+#[test]
+fn services_of_well_known_projects_have_their_roles() {
+    let lines = include_str!("known.txt").lines().filter(|line| !line.starts_with('#'));
+    let wrong: Vec<String> = lines
+        .filter_map(|line| {
+            let (name, service, roles) = known(line);
+            let role = guess(&Service::new(name, &service), false).as_str();
+            (!roles.contains(&role)).then(|| format!("{role} instead of {roles:?}: {line}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

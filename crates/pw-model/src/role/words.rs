@@ -4,326 +4,67 @@ use super::Role;
 use crate::compose::Service;
 
 /// Words of names, role by role. The last word that is known decides: an `api-worker` works, a `worker-api` serves.
-const NAMES: &[(Role, &[&str])] = &[
+const NAMES: &[(Role, &str)] = &[
     (Role::Worker, SURE_WORKERS),
     (
         Role::Worker,
-        &[
-            "runner",
-            "daemon",
-            "processor",
-            "ingest",
-            "exporter",
-            "backup",
-            "backups",
-            "mailer",
-            "watcher",
-            "delayed",
-            "background",
-            "agent",
-            "bot",
-            "task",
-            "tasks",
-            "sync",
-            "syncer",
-            "crawler",
-            "scraper",
-            "indexer",
-            "notifier",
-            "poller",
-            "listener",
-            "subscriber",
-            "archiver",
-            "async",
-            "maintenance",
-            "housekeeping",
-            "triggerer",
-            "taskmanager",
-            "jobservice",
-            "watchdog",
-            "telemetry",
-            "collector",
-            "certbot",
-            "acme",
-            "ofelia",
-            "fetchmail",
-            "janitor",
-            "simulator",
-            "netfilter",
-            "jicofo",
-            "jibri",
-            "jigasi",
-        ],
+        "\
+        runner daemon processor ingest exporter backup backups mailer watcher delayed background \
+        agent bot task tasks sync syncer crawler scraper indexer notifier poller listener \
+        subscriber archiver async maintenance housekeeping triggerer taskmanager jobservice \
+        watchdog telemetry collector certbot acme ofelia fetchmail janitor simulator netfilter \
+        jicofo jibri jigasi",
     ),
     (
         Role::Database,
-        &[
-            "db",
-            "database",
-            "postgres",
-            "postgresql",
-            "pg",
-            "pgsql",
-            "mysql",
-            "mariadb",
-            "mongo",
-            "mongodb",
-            "elasticsearch",
-            "opensearch",
-            "clickhouse",
-            "minio",
-            "influxdb",
-            "ldap",
-            "prometheus",
-            "loki",
-            "objectstorage",
-            "qdrant",
-            "meilisearch",
-            "typesense",
-            "solr",
-            "cassandra",
-            "neo4j",
-            "etcd",
-        ],
+        "\
+        db database postgres postgresql pg pgsql mysql mariadb mongo mongodb elasticsearch \
+        opensearch clickhouse minio influxdb ldap prometheus loki objectstorage qdrant \
+        meilisearch typesense solr cassandra neo4j etcd",
     ),
-    (Role::Cache, &["redis", "cache", "memcached", "memcache", "valkey", "keydb", "dragonfly"]),
-    (
-        Role::Broker,
-        &["mqtt", "broker", "rabbitmq", "rabbit", "kafka", "mosquitto", "nats", "zookeeper", "mq", "amqp"],
-    ),
+    (Role::Cache, "redis cache memcached memcache valkey keydb dragonfly"),
+    (Role::Broker, "mqtt broker rabbitmq rabbit kafka mosquitto nats zookeeper mq amqp"),
     (
         Role::Proxy,
-        &[
-            "proxy",
-            "gateway",
-            "ingress",
-            "edge",
-            "loadbalancer",
-            "balancer",
-            "lb",
-            "traefik",
-            "caddy",
-            "kong",
-            "nginx",
-            "haproxy",
-            "envoy",
-            "pgbouncer",
-            "pooler",
-            "tunnel",
-            "vpn",
-            "gluetun",
-            "cloudflared",
-            "router",
-            "tor",
-        ],
+        "\
+        proxy gateway ingress edge loadbalancer balancer lb traefik caddy kong nginx haproxy \
+        envoy pgbouncer pooler tunnel vpn gluetun cloudflared router tor",
     ),
     (
         Role::Web,
-        &[
-            "web",
-            "app",
-            "api",
-            "server",
-            "frontend",
-            "backend",
-            "front",
-            "back",
-            "site",
-            "ui",
-            "www",
-            "http",
-            "rest",
-            "graphql",
-            "admin",
-            "dashboard",
-            "portal",
-            "console",
-            "website",
-            "webserver",
-            "webapp",
-            "websocket",
-            "websockets",
-            "ws",
-            "streaming",
-            "realtime",
-            "client",
-            "flower",
-            "wiki",
-            "cms",
-            "blog",
-            "shop",
-            "store",
-            "storefront",
-            "studio",
-            "viewer",
-            "builder",
-            "editor",
-            "auth",
-            "sso",
-            "idp",
-            "fpm",
-            "php",
-            "webmail",
-            "rails",
-            "django",
-            "laravel",
-            "grafana",
-            "hub",
-            "homepage",
-            "synapse",
-            "element",
-            "nodered",
-            "functions",
-            "storage",
-            "relay",
-        ],
+        "\
+        web app api server frontend backend front back site ui www http rest graphql admin \
+        dashboard portal console website webserver webapp websocket websockets ws streaming \
+        realtime client flower wiki cms blog shop store storefront studio viewer builder editor \
+        auth sso idp fpm php webmail rails django laravel grafana hub homepage synapse element \
+        nodered functions storage relay",
     ),
 ];
-const SURE_WORKERS: &[&str] = &[
-    "worker",
-    "workers",
-    "sidekiq",
-    "celery",
-    "cron",
-    "crond",
-    "scheduler",
-    "queue",
-    "queues",
-    "consumer",
-    "consumers",
-    "beat",
-    "celerybeat",
-    "jobs",
-    "resque",
-    "horizon",
-    "forwarder",
-    "replacer",
-];
-const JOB_NAMES: &[&str] = &[
-    "migrate",
-    "migration",
-    "migrations",
-    "migrator",
-    "init",
-    "initdb",
-    "initialize",
-    "initializer",
-    "setup",
-    "seed",
-    "seeder",
-    "seeds",
-    "bootstrap",
-    "createbuckets",
-    "createbucket",
-    "provision",
-    "provisioner",
-    "installer",
-    "install",
-    "cleanup",
-    "prepare",
-    "upgrade",
-    "import",
-    "importer",
-    "loader",
-    "fixtures",
-    "configurator",
-    "configure",
-    "register",
-    "create",
-    "permissions",
-    "chown",
-    "ownership",
-    "cli",
-    "wpcli",
-    "artisan",
-    "composer",
-    "npm",
-    "test",
-    "tests",
-    "lint",
-    "once",
-    "asyncmigrationscheck",
-    "geoipupdate",
-    "certs",
-    "keygen",
-    "gencerts",
-];
-const WORKER_COMMANDS: &[&str] = &[
-    "sidekiq",
-    "celery",
-    "worker",
-    "queue:work",
-    "queue:listen",
-    "horizon",
-    "schedule:run",
-    "schedule:work",
-    "consumer",
-    "consume",
-    "messenger:consume",
-    "cron",
-    "crond",
-    "beat",
-    "rqworker",
-    "rqscheduler",
-    "resque",
-    "jobs:work",
-    "good_job",
-    "dramatiq",
-    "scheduler",
-    "subscribe",
-    "solid_queue",
-    "bin/jobs",
-    "supercronic",
-    "qcluster",
-    "huey",
-    "run_huey",
-    "taskmanager",
-    "ofelia",
-];
-const JOB_COMMANDS: &[&str] = &[
-    "migrate",
-    "migrations",
-    "migrator",
-    "migration:run",
-    "db:migrate",
-    "db:prepare",
-    "db:setup",
-    "db:seed",
-    "collectstatic",
-    "createbuckets",
-    "cleanup",
-    "alembic",
-    "createsuperuser",
-    "loaddata",
-    "seed",
-];
-const SERVERS: &[&str] = &[
-    "gunicorn",
-    "uvicorn",
-    "hypercorn",
-    "daphne",
-    "puma",
-    "unicorn",
-    "thin",
-    "runserver",
-    "php-fpm",
-    "apache2-foreground",
-    "httpd-foreground",
-    "nginx",
-    "octane:start",
-    "webserver",
-    "api-server",
-    "flower",
-    "uwsgi",
-    "granian",
-    "next",
-    "vite",
-    "nuxt",
-    "webpack-dev-server",
-    "http-server",
-    "websocket",
-    "artisan:serve",
-];
+const SURE_WORKERS: &str = "\
+        worker workers sidekiq celery cron crond scheduler queue queues consumer consumers beat \
+        celerybeat jobs resque horizon forwarder replacer";
+const JOB_NAMES: &str = "\
+        migrate migration migrations migrator init initdb initialize initializer setup seed \
+        seeder seeds bootstrap createbuckets createbucket provision provisioner installer \
+        install cleanup prepare upgrade import importer loader fixtures configurator configure \
+        register create permissions chown ownership cli wpcli artisan composer npm test tests \
+        lint once asyncmigrationscheck geoipupdate certs keygen gencerts";
+const WORKER_COMMANDS: &str = "\
+        sidekiq celery worker queue:work queue:listen horizon schedule schedule:run schedule:work \
+        consumer consume messenger:consume cron crond beat rqworker rqscheduler resque jobs:work \
+        good_job dramatiq scheduler subscribe solid_queue bin/jobs supercronic qcluster huey \
+        run_huey taskmanager ofelia";
+const JOB_COMMANDS: &str = "\
+        migrate migrations migrator migration:run db:migrate db:prepare db:setup db:seed \
+        collectstatic createbuckets cleanup alembic createsuperuser loaddata seed";
+const SERVERS: &str = "\
+        gunicorn uvicorn hypercorn daphne puma unicorn thin runserver php-fpm apache2-foreground \
+        httpd-foreground nginx octane:start reverb:start webserver api-server flower uwsgi granian next vite \
+        nuxt webpack-dev-server http-server websocket artisan:serve";
+
+fn has(list: &str, word: &str) -> bool {
+    list.split_ascii_whitespace().any(|known| known == word)
+}
 
 /// Name and command of a service, cut into words.
 pub(super) struct Words {
@@ -348,9 +89,15 @@ impl Words {
         }
     }
 
-    /// The role of the last telling word of the name.
+    /// The role of the last telling word of the name, else of the image's.
     pub(super) fn named(&self) -> Option<Role> {
-        self.name.iter().rev().find_map(|word| role_of_word(word))
+        let last = |words: &[String]| words.iter().rev().find_map(|word| role_of_word(word));
+        // One image of an application runs its web server and its workers alike.
+        let everything = ["app", "backend", "php", "rails", "django", "laravel"];
+        let image = || {
+            last(&self.image).filter(|_| !self.image.iter().any(|word| everything.contains(&word.as_str())))
+        };
+        last(&self.name).or_else(image)
     }
 
     pub(super) fn named_worker_for_sure(&self) -> bool {
@@ -358,7 +105,7 @@ impl Words {
     }
 
     pub(super) fn named_job(&self) -> bool {
-        let known = |word: &String| JOB_NAMES.contains(&word.as_str()) || word.starts_with("createbucket");
+        let known = |word: &String| has(JOB_NAMES, word) || word.starts_with("createbucket");
         self.name.iter().any(known) || self.image.iter().any(|word| word.starts_with("migrat"))
     }
 
@@ -366,19 +113,19 @@ impl Words {
     pub(super) fn command_is_job(&self) -> bool {
         let buckets =
             self.command.windows(2).any(|pair| pair[0] == "mc" && (pair[1] == "mb" || pair[1] == "alias"));
-        let job = buckets || self.command.iter().any(|word| JOB_COMMANDS.contains(&word.as_str()));
+        let job = buckets || self.command.iter().any(|word| has(JOB_COMMANDS, word));
         job && !self.is_chain && !self.command_serves() && !self.command_works()
     }
 
     pub(super) fn command_works(&self) -> bool {
         let works = |word: &String| {
-            WORKER_COMMANDS.contains(&word.as_str()) || word.ends_with("worker") || word.contains("consumer")
+            has(WORKER_COMMANDS, word) || word.ends_with("worker") || word.contains("consumer")
         };
         self.command.iter().any(works)
     }
 
     pub(super) fn command_serves(&self) -> bool {
-        let serves = |word: &String| SERVERS.contains(&word.as_str());
+        let serves = |word: &String| has(SERVERS, word);
         let rails = |pair: &[String]| pair[0] == "rails" && matches!(pair[1].as_str(), "server" | "s");
         self.command.iter().any(serves)
             || self.command.windows(2).any(rails)
@@ -390,7 +137,7 @@ fn role_of_word(word: &str) -> Option<Role> {
     if is_sure_worker(word) {
         return Some(Role::Worker);
     }
-    let known = NAMES.iter().find(|(_, names)| names.contains(&word)).map(|(role, _)| *role);
+    let known = NAMES.iter().find(|(_, names)| has(names, word)).map(|(role, _)| *role);
     // `railsserver`, `webserver`, `searchapi`; `maindb`.
     let ending = |end: &str| word.len() > end.len() && word.ends_with(end);
     known.or_else(|| match () {
@@ -402,7 +149,7 @@ fn role_of_word(word: &str) -> Option<Role> {
 }
 
 fn is_sure_worker(word: &str) -> bool {
-    SURE_WORKERS.contains(&word)
+    has(SURE_WORKERS, word)
         || word.ends_with("worker")
         || word.ends_with("consumer")
         || word.starts_with("celery")
