@@ -1,6 +1,8 @@
 //! Whatever people write, no two environments share anything: random Compose models and configurations
 //! through the wall, judged from the rendered models alone.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests stop like tests")]
+
 #[path = "isolation/judge.rs"]
 mod judge;
 #[path = "isolation/models.rs"]

@@ -79,7 +79,8 @@ impl Wall<'_> {
 
     fn separate(&mut self, slot: &Slot<'_>, theirs: &BTreeMap<String, Use>) {
         let source = slot.mount.source.as_str();
-        if is_system(source) || super::holes::is_host_folder(source) {
+        let state = self.ground.layout.root();
+        if is_system(source) || super::holes::is_host_folder(source) || share_a_path(source, state) {
             return;
         }
         let around = self.usage_around(source, theirs);
@@ -297,7 +298,7 @@ fn usage_of(mount: &BindMount, facts: PathFacts, role: Option<Role>) -> Use {
 }
 
 fn looks_like_configuration(target: &str) -> bool {
-    ["conf", "/etc", "init", "cert", "script", "sql", "plugin"].iter().any(|word| target.contains(word))
+    ["conf", "/etc", "initdb", "init.d", "cert", "script", "plugin"].iter().any(|word| target.contains(word))
 }
 
 fn looks_like_data_file(path: &str) -> bool {

@@ -6,7 +6,7 @@ use pw_model::source::Place;
 use serde_json::Value;
 
 use super::Wall;
-use super::binds::{folders_behind_volumes, is_within, share_a_path};
+use super::binds::{folders_behind_volumes, share_a_path};
 
 /// One breach: the kind that `allow` names, the key that opens it, and what it lets through.
 struct Hole {
@@ -58,7 +58,6 @@ const HOST_TREES: &[&str] = &[
     "/var/run/containerd",
     "/run/docker",
     "/proc",
-    "/root",
     "/boot",
 ];
 const SOCKETS: &[&str] = &["docker.sock", "containerd.sock", "podman.sock", "crio.sock"];
@@ -182,7 +181,7 @@ fn of_mount(mount: BindMount, state: &str) -> Option<Hole> {
         ("docker-socket", format!("mounts the engine's socket `{source}`"))
     } else if share_a_path(source, state) && !is_host_folder(source) {
         ("host-path", format!("mounts `{source}`, where Partywall keeps all environments' files"))
-    } else if is_host_folder(source) || HOST_TREES.iter().any(|tree| is_within(source, tree)) {
+    } else if is_host_folder(source) {
         ("host-path", format!("mounts `{source}` of the host"))
     } else if source.strip_prefix("/dev/").is_some() && reaches_disks(source) {
         ("privileged", format!("mounts the device `{source}`"))
@@ -192,9 +191,11 @@ fn of_mount(mount: BindMount, state: &str) -> Option<Hole> {
     Some(Hole { kind, key: "volumes", what, mount: Some(mount) })
 }
 
-/// True for folders that people mount to look at the whole host.
+/// True for folders that people mount to look at the whole host, or at the engine's belongings.
 pub(super) fn is_host_folder(path: &str) -> bool {
-    path == "/" || HOST_FOLDERS.contains(&path.trim_end_matches('/')) || is_within("/var/lib/docker", path)
+    path == "/"
+        || HOST_FOLDERS.contains(&path.trim_end_matches('/'))
+        || HOST_TREES.iter().any(|tree| share_a_path(path, tree))
 }
 
 fn texts<'a>(service: &Service<'a>, key: &str) -> impl Iterator<Item = &'a str> + use<'a> {
