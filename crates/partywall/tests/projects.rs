@@ -1,6 +1,8 @@
 //! The fixture projects of `tests/projects`, through the real `docker compose config`: every environment
 //! is loaded and rendered, and what we write is read again by Compose.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests stop like tests")]
+
 #[path = "projects/compose.rs"]
 mod compose;
 #[path = "projects/expect.rs"]
@@ -204,4 +206,33 @@ fn every_complaint_has_a_place_a_cause_and_a_hint() {
             rendered.diagnostics.iter().filter(bare).map(|d| d.to_string()).collect()
         })
     });
+}
+
+/// Texts that some YAML would take for something else.
+const AWKWARD: &str = concat!(
+    "¶ ¶yes¶No¶on¶off¶012¶0o17¶1e3¶0x1f¶1_000¶12:30¶~¶null¶.inf¶- a¶a: b¶a #b¶#¶'¶\"¶\\¶%¶@a",
+    "¶`a¶{a}¶[a]¶*a¶&a¶!a¶|¶>¶?¶2026-01-01¶=¶<<¶a\nb¶a\nb\n¶\n a\n\tb  \n\n¶a\tb¶a\r\nb",
+    "¶\u{7f}¶\u{2028}¶ü ☃ 🦀¶$$HOME $${x:-y} $$$$¶key: |\n  x¶---\na¶...\n",
+);
+
+#[test]
+fn awkward_texts_come_through_compose_unharmed() {
+    let long = "long line ".repeat(40);
+    let texts: Vec<&str> = AWKWARD.split('¶').chain([long.as_str()]).collect();
+    let environment: serde_json::Map<String, Value> =
+        texts.iter().enumerate().map(|(at, text)| (format!("T{at}"), Value::from(*text))).collect();
+    let model = serde_json::json!({
+        "name": "awkward",
+        "services": {"a": {
+            "image": "x", "command": texts, "entrypoint": null, "environment": environment,
+            "labels": {"a.b: c": "#", "yes": "no"},
+            "networks": {"default": null},
+            "configs": [{"source": "c", "target": "/c", "mode": 288}],
+        }},
+        "networks": {"default": {"name": "awkward_default"}},
+        "configs": {"c": {"name": "awkward_c", "content": "#!/bin/sh\nset -e\n\nif [ a ]; then\n\techo \"$$1\"  # b: c\nfi\n"}},
+    });
+    let text = yaml(&model);
+    let read = Compose::written(&text).config().unwrap_or_else(|e| panic!("{e}\n{text}"));
+    assert_eq!(compose::differences(&model, &read), Vec::<String>::new(), "{text}");
 }
