@@ -8,6 +8,7 @@ use pw_journal::SqliteJournal;
 use pw_model::diagnostic::Diagnostic;
 use pw_plan::{Action, Plan};
 use pw_run::{Event, Journal, Outcome, Progress, Standing, Unfinished};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::printer::{DIM, GREEN, Printer, RED};
@@ -131,6 +132,14 @@ pub(crate) async fn run(
     finish(&outcome, plan, printer)
 }
 
+/// How a recovered operation ended; what was already on its way back is never finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Ended {
+    Applied,
+    TakenBack,
+}
+
 /// Finishes (`forward`) or takes back an operation that was cut off.
 pub(crate) async fn recover(
     left: &Unfinished,
@@ -138,7 +147,7 @@ pub(crate) async fn recover(
     host: Host,
     journal: &mut SqliteJournal,
     printer: &mut Printer,
-) -> Result<(), Stop> {
+) -> Result<Ended, Stop> {
     let mut steps = Steps::new(printer, &left.plan);
     let mut host = host.on_line(steps.lines());
     let outcome = if forward {
@@ -146,7 +155,12 @@ pub(crate) async fn recover(
     } else {
         pw_run::abandon(left, &mut host, journal, &mut steps).await
     };
-    finish(&outcome, &left.plan, printer)
+    finish(&outcome, &left.plan, printer)?;
+    if matches!(outcome, Outcome::Applied) {
+        printer.note(format!("`{} {}` is finished", left.plan.operation, left.plan.environment));
+        return Ok(Ended::Applied);
+    }
+    Ok(Ended::TakenBack)
 }
 
 async fn take_back(

@@ -38,16 +38,10 @@ pub(crate) async fn run(session: &Session, forward: bool, printer: &mut Printer)
         printer.note("nothing was left unfinished");
         return Ok(());
     };
-    let what = format!("{} {}", left.plan.operation, left.plan.environment);
-    apply::recover(&left, forward, session.host(), &mut journal, printer).await?;
-    printer.note(if forward {
-        format!("`{what}` is finished")
-    } else {
-        format!("`{what}` is taken back; everything is as before")
-    });
-    if printer.is_json() {
-        printer.json(&json!({"ok": true, "changed": true, "operation": left.plan.operation, "environment": left.plan.environment}))
-    } else {
-        Ok(())
+    let ended = apply::recover(&left, forward, session.host(), &mut journal, printer).await?;
+    if !printer.is_json() {
+        return Ok(());
     }
+    let (operation, environment) = (&left.plan.operation, &left.plan.environment);
+    printer.json(&json!({"ok": true, "changed": true, "operation": operation, "environment": environment, "ended": ended}))
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use pw_model::config::TlsMode;
 use pw_plan::proxy::{Site, canonical, external_routes};
 use pw_run::Failure;
 use reqwest::{Method, StatusCode};
@@ -16,8 +17,7 @@ const SERVERS: &str = "/config/apps/http/servers";
 
 /// Puts our routes into the user's Caddy and takes out those that are no longer wanted.
 pub async fn load_external(folder: &Path, admin: &str) -> Result<(), Failure> {
-    let sites = sites(folder)?;
-    let wanted = wanted(folder, &sites, admin);
+    let wanted = Wanted::of(folder, &sites(folder)?, admin);
     let admin = Admin::parse(admin);
     for _ in 0..TRIES {
         if try_load(folder, &admin, &wanted).await? {
@@ -29,11 +29,14 @@ pub async fn load_external(folder: &Path, admin: &str) -> Result<(), Failure> {
 }
 
 /// One try; false when somebody else was faster.
-async fn try_load(folder: &Path, admin: &Admin, wanted: &[Value]) -> Result<bool, Failure> {
+async fn try_load(folder: &Path, admin: &Admin, wanted: &Wanted) -> Result<bool, Failure> {
     let (servers, etag) = admin.get(SERVERS).await?;
-    let (name, present) = server(&servers, admin)?;
-    let routes = merged(folder, present.as_deref().unwrap_or_default(), wanted);
-    if present.as_ref() == Some(&routes) {
+    let Some((name, present)) = server(&servers, &wanted.ports) else {
+        // On the way back from a first load that found no server, there is nothing of ours to take out.
+        return if wanted.routes.is_empty() { Ok(true) } else { Err(wanted.no_server(admin)) };
+    };
+    let routes = merged(folder, present.as_deref().unwrap_or_default(), &wanted.routes);
+    if present.as_ref() == Some(&routes) || present.is_none() && routes.is_empty() {
         return Ok(true);
     }
     let method = if present.is_some() { Method::PATCH } else { Method::PUT };
@@ -46,26 +49,53 @@ async fn try_load(folder: &Path, admin: &Admin, wanted: &[Value]) -> Result<bool
     accepted(answer, "Caddy refuses our routes and goes on with those it had").await.map(|()| true)
 }
 
-/// Routes of the projects that use this Caddy.
-fn wanted(folder: &Path, sites: &[Site], admin: &str) -> Vec<Value> {
-    let switches = folder.join("switch").display().to_string();
-    let here = sites.iter().filter(|site| site.proxy.admin.as_deref() == Some(admin));
-    here.flat_map(|site| external_routes(site, &switches)).collect()
+/// Routes of the projects that use this Caddy, and the ports on which its public server may listen, likeliest first.
+struct Wanted {
+    routes: Vec<Value>,
+    ports: Vec<u16>,
 }
 
-/// The server that serves the public: the one on port 443, else on 80. With its routes, `None` when it has none.
-fn server(servers: &Value, admin: &Admin) -> Result<(String, Option<Vec<Value>>), Failure> {
-    let on = |port: &str| {
-        servers.as_object()?.iter().find(|(_, server)| {
-            let listen = server.get("listen").and_then(Value::as_array);
-            listen.into_iter().flatten().filter_map(Value::as_str).any(|address| address.ends_with(port))
-        })
+impl Wanted {
+    fn of(folder: &Path, sites: &[Site], admin: &str) -> Self {
+        let switches = folder.join("switch").display().to_string();
+        let here: Vec<&Site> =
+            sites.iter().filter(|site| site.proxy.admin.as_deref() == Some(admin)).collect();
+        let written = here.iter().flat_map(|site| match site.proxy.tls {
+            TlsMode::Off => vec![site.proxy.http_port],
+            _ => vec![site.proxy.https_port, site.proxy.http_port],
+        });
+        Self {
+            ports: written.chain([443, 80]).collect(),
+            routes: here.iter().flat_map(|site| external_routes(site, &switches)).collect(),
+        }
+    }
+
+    fn no_server(&self, admin: &Admin) -> Failure {
+        let mut ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
+        ports.dedup();
+        Failure::new(format!(
+            "the Caddy at `{}` listens on none of the ports {}",
+            admin.shown(),
+            ports.join(", ")
+        ))
+        .hint("name its port with `proxy: { http_port: … }`, or leave `proxy.admin` out of partywall.yaml")
+    }
+}
+
+/// The server that serves the public, with its routes; `None` for the routes when it has none.
+fn server(servers: &Value, ports: &[u16]) -> Option<(String, Option<Vec<Value>>)> {
+    let listens = |server: &Value, port: u16| {
+        let listen = server.get("listen").and_then(Value::as_array);
+        listen
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .any(|address| address.ends_with(&format!(":{port}")))
     };
-    let (name, server) = on(":443").or_else(|| on(":80")).ok_or_else(|| {
-        Failure::new(format!("the Caddy at `{}` listens on neither port 443 nor 80", admin.shown()))
-            .hint("give it one site of its own, or leave `proxy.admin` out of partywall.yaml")
-    })?;
-    Ok((name.clone(), server.get("routes").and_then(Value::as_array).cloned()))
+    let all = servers.as_object()?;
+    let (name, server) =
+        ports.iter().find_map(|port| all.iter().find(|(_, server)| listens(server, *port)))?;
+    Some((name.clone(), server.get("routes").and_then(Value::as_array).cloned()))
 }
 
 /// Ours first, then theirs as they were.
@@ -83,8 +113,9 @@ fn is_ours(folder: &Path, route: &Value) -> bool {
 
 pub(super) async fn is_current(folder: &Path, sites: &[Site], admin_text: &str) -> bool {
     let admin = Admin::parse(admin_text);
+    let wanted = Wanted::of(folder, sites, admin_text);
     let Ok((servers, _)) = admin.get(SERVERS).await else { return false };
-    let Ok((_, Some(present))) = server(&servers, &admin) else { return false };
+    let Some((_, Some(present))) = server(&servers, &wanted.ports) else { return false };
     let present: Vec<Value> = present.iter().map(canonical).collect();
-    present == merged(folder, &present, &wanted(folder, sites, admin_text))
+    present == merged(folder, &present, &wanted.routes)
 }
