@@ -1,0 +1,19 @@
+//! Stories: the built program against a real Docker Engine, told as a user would tell them.
+//!
+//! Each story has a project, a proxy and ports of its own, and takes everything away again when it
+//! ends, also when it fails. Needs Docker and the demo's images: `./x setup`.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test says what it expected by failing")]
+
+mod harness;
+
+mod compose;
+mod down;
+mod input;
+mod interrupt;
+mod kill;
+mod looking;
+mod people;
+mod sockets;
+mod up;
+mod wall;

@@ -1,0 +1,169 @@
+//! The wall: nothing leads from development to production, and no visitor of one meets the other.
+
+use std::collections::BTreeSet;
+use std::net::{TcpStream, UdpSocket};
+use std::time::Duration;
+
+use crate::harness::{Answer, Container, DEVELOPMENT, Link, PRODUCTION, Story, docker, lines};
+
+/// Where the demo's services listen.
+const PORTS: [u16; 4] = [8000, 5432, 6379, 1883];
+const MARK: &str = "only-in-production";
+
+/// Promise: one Caddy serves both environments, each on its own name; from inside development no
+/// connection to production, to its volumes or to Caddy's admin API is possible.
+/// Given: the demonstration application, both environments up.
+/// Then: 200 requests reach the right one; every attempt to break through fails, while the same
+/// attempts towards development's own services succeed.
+#[test]
+fn the_wall_of_the_demo_holds() {
+    let story = Story::demo();
+    story.up(PRODUCTION);
+    story.up(DEVELOPMENT);
+    each_answers_on_its_own_name(&story);
+    nothing_is_published_that_should_not_be(&story);
+    no_connection_leads_across(&story);
+    names_resolve_to_the_own_services(&story);
+    volumes_stay_on_their_side(&story);
+}
+
+fn each_answers_on_its_own_name(story: &Story) {
+    let is_right = |environment: &str, answer: &Answer| {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(
+            answer.body.contains(&format!("\"environment\":\"{environment}\"")),
+            "{environment}: {answer:?}"
+        );
+        assert_eq!(answer.header("x-robots-tag").is_some(), environment == DEVELOPMENT, "{answer:?}");
+    };
+    let mut kept = Link::open(story.http).expect("the proxy");
+    for round in 0..100 {
+        for environment in [PRODUCTION, DEVELOPMENT] {
+            let (host, fresh) = (story.host(environment), round % 5 == 0);
+            let answer = kept.get(&host, "/whoami").expect("an answer on a kept connection");
+            is_right(environment, &answer);
+            if fresh {
+                is_right(environment, &story.ask(environment, "/whoami"));
+            }
+        }
+    }
+}
+
+fn nothing_is_published_that_should_not_be(story: &Story) {
+    for one in story.containers(PRODUCTION) {
+        assert_eq!(one.published(), [], "{} publishes", one.name());
+    }
+    let published: Vec<(String, String)> =
+        story.containers(DEVELOPMENT).iter().flat_map(Container::published).collect();
+    assert_eq!(published.len(), 4, "{published:?}");
+    for (address, port) in published {
+        assert_eq!(address, "127.0.0.1");
+        let port = port.parse().expect("a port");
+        TcpStream::connect(("127.0.0.1", port)).unwrap_or_else(|error| panic!("{port}: {error}"));
+    }
+}
+
+/// Every pair of address and port that must be shut, and those that must be open so that the attempt means something.
+fn no_connection_leads_across(story: &Story) {
+    let (shut, open) = (forbidden(story), allowed(story));
+    let inside: Vec<Container> =
+        story.containers(DEVELOPMENT).into_iter().filter(Container::is_running).collect();
+    assert_eq!(inside.len(), 5, "web, worker, db, redis, mqtt");
+    for one in inside {
+        let connected = attempts(&one, shut.iter().chain(&open));
+        let breach: Vec<_> = connected.intersection(&shut).collect();
+        assert!(breach.is_empty(), "{} reaches {breach:?}", one.name());
+        let deaf: Vec<_> = open.difference(&connected).collect();
+        assert!(deaf.is_empty(), "{} does not even reach its own {deaf:?}", one.name());
+    }
+}
+
+type Targets = BTreeSet<(String, u16)>;
+
+fn forbidden(story: &Story) -> Targets {
+    let (production, development) = (story.containers(PRODUCTION), story.containers(DEVELOPMENT));
+    let proxy = Container::named(&story.proxy());
+    let mut hosts: BTreeSet<String> = host_addresses().into_iter().collect();
+    for one in &production {
+        hosts.insert(one.name());
+        hosts.extend(one.addresses().into_iter().flat_map(|(address, gateway)| [address, gateway]));
+    }
+    hosts.insert(format!("{}-web", story.compose_project(PRODUCTION)));
+    hosts.extend(development.iter().flat_map(Container::addresses).map(|(_, gateway)| gateway));
+    hosts.remove("");
+    let mut all: Targets = hosts.iter().flat_map(|host| PORTS.map(|port| (host.clone(), port))).collect();
+    all.extend(hosts.iter().map(|host| (host.clone(), 2019)));
+    all.extend(proxy.addresses().into_iter().map(|(address, _)| (address, 2019)));
+    all.insert((story.proxy(), 2019));
+    // What somebody else offers to the world on this host is not production.
+    all.retain(|(host, port)| !host_addresses().contains(host) || !answers(host, *port));
+    all
+}
+
+fn allowed(story: &Story) -> Targets {
+    let own = [("web", 8000), ("db", 5432), ("redis", 6379), ("mqtt", 1883)];
+    let db = story.container(DEVELOPMENT, "db").addresses().remove(0).0;
+    let container = (format!("{}-db-1", story.compose_project(DEVELOPMENT)), 5432);
+    own.into_iter().map(|(name, port)| (name.to_owned(), port)).chain([container, (db, 5432)]).collect()
+}
+
+/// The host's address to the outside, and that of Docker's own bridge. Not those of other networks: they come
+/// and go, and what is sent to one that has gone leaves the host, where anything may accept it.
+fn host_addresses() -> Vec<String> {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    // Sends nothing; only asks for the way.
+    let outside = socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr());
+    let bridge = docker(&["network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}"]);
+    outside.into_iter().map(|address| address.ip().to_string()).chain([bridge]).collect()
+}
+
+fn answers(host: &str, port: u16) -> bool {
+    let address = format!("{host}:{port}").parse();
+    address.is_ok_and(|address| TcpStream::connect_timeout(&address, Duration::from_millis(300)).is_ok())
+}
+
+/// Tries every target from inside a container, all at once; answers those that accept.
+fn attempts<'t>(inside: &Container, targets: impl Iterator<Item = &'t (String, u16)>) -> Targets {
+    let list: String = targets.map(|(host, port)| format!("{host} {port}\n")).collect();
+    let script = format!(
+        "while read -r host port; do (timeout 3 bash -c \"exec 3<>/dev/tcp/$host/$port\" 2>/dev/null && echo $host $port) & done <<'LIST'\n{list}LIST\nwait"
+    );
+    let heard =
+        inside.exec(&["bash", "-c", &script]).unwrap_or_else(|| panic!("no bash in {}", inside.name()));
+    let heard = heard.lines().filter_map(|line| line.split_once(' '));
+    heard.map(|(host, port)| (host.to_owned(), port.parse().expect("a port"))).collect()
+}
+
+fn names_resolve_to_the_own_services(story: &Story) {
+    let inside = story.container(DEVELOPMENT, "db");
+    for service in ["web", "db", "redis", "mqtt"] {
+        let heard = inside.exec(&["getent", "ahostsv4", service]).unwrap_or_default();
+        let found = heard.split_whitespace().next().unwrap_or_default();
+        let own = story.container(DEVELOPMENT, service).addresses();
+        assert!(own.iter().any(|(address, _)| address == found), "{service} is {found}, not of {own:?}");
+    }
+}
+
+fn volumes_stay_on_their_side(story: &Story) {
+    let web = story.container(PRODUCTION, "web");
+    web.exec(&["bash", "-c", &format!("echo secret > /vault/{MARK}")]).expect("production writes");
+    let search = format!("find / -name {MARK} -not -path '/proc/*' 2>/dev/null; true");
+    let listed = |one: &Container| one.exec(&["bash", "-c", &search]);
+    assert!(listed(&web).is_some_and(|found| found.contains(MARK)), "the search finds nothing at all");
+    let volumes = lines(&[
+        "volume",
+        "ls",
+        "-q",
+        "--filter",
+        &format!("label=com.docker.compose.project={}", story.compose_project(PRODUCTION)),
+    ]);
+    assert_eq!(volumes.len(), 3);
+    for one in story.containers(DEVELOPMENT) {
+        let mounts = one.mounts();
+        assert!(!mounts.iter().any(|mount| volumes.contains(mount)), "{}: {mounts:?}", one.name());
+        assert!(!mounts.iter().any(|mount| mount.contains("docker.sock")), "{}: {mounts:?}", one.name());
+        if one.is_running() {
+            assert_eq!(listed(&one).as_deref(), Some(""), "{} lists production's files", one.name());
+        }
+    }
+}
