@@ -95,3 +95,8 @@ fn ignore_closed_pipe(result: std::io::Result<()>) -> Result<(), Stop> {
         other => other.map_err(Stop::from),
     }
 }
+
+/// `1 step`, `2 steps`.
+pub(crate) fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}

@@ -78,7 +78,7 @@ impl fmt::Display for Bytes {
             return f.pad(&format!("{} B", self.0));
         };
         let amount = self.0 as f64 / size as f64;
-        let digits = usize::from(amount < 10.0 && self.0 % size != 0);
+        let digits = usize::from(amount < 10.0 && !self.0.is_multiple_of(size));
         f.pad(&format!("{amount:.digits$} {unit}"))
     }
 }

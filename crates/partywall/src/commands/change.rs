@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::apply;
 use crate::cli::Confirm;
 use crate::prepare::{self, Prepared};
-use crate::printer::{GREEN, Printer};
+use crate::printer::{GREEN, Printer, count};
 use crate::session::{Session, left_unfinished};
 use crate::stop::Stop;
 use crate::view;
@@ -32,8 +32,12 @@ pub(crate) async fn plan(
         return printer.json(&json!({"operation": plan.operation, "environment": name, "basis": plan.basis, "steps": plan.steps}));
     }
     match plan.steps.len() {
-        0 => printer.note(format!("nothing to do: `{name}` is as described")),
-        count => printer.note(format!("{count} steps; `partywall {operation} {name}` carries them out")),
+        0 if operation == "up" => printer.note(format!("nothing to do: `{name}` is as described")),
+        0 => printer.note(format!("nothing to do: `{name}` does not run")),
+        steps => {
+            let steps = count(steps, "step");
+            printer.note(format!("{steps}; `partywall {operation} {name}` does it"));
+        }
     }
     printer.answer(plan.to_string())
 }
@@ -52,7 +56,7 @@ pub(crate) async fn up(
     }
     let plan = prepare::plan("up", &prepared)?;
     if prepared.warnings > 0 {
-        printer.note(format!("{} warnings; `partywall check` shows them", prepared.warnings));
+        printer.note(format!("{}; see `partywall check`", count(prepared.warnings, "warning")));
     }
     if plan.is_empty() {
         return done(session, name, "up", printer, true);

@@ -5,7 +5,7 @@ use pw_model::diagnostic::Diagnostic;
 use serde_json::json;
 
 use crate::prepare;
-use crate::printer::{GREEN, Printer};
+use crate::printer::{GREEN, Printer, count};
 use crate::session::Session;
 use crate::stop::Stop;
 
@@ -27,13 +27,14 @@ pub(crate) async fn run(session: &Session, printer: &mut Printer) -> Result<(), 
     match errors {
         0 => {
             printer.note(format!(
-                "{GREEN}sound{GREEN:#}: {} environments, {warnings} warnings",
-                session.config.environments.len()
+                "{GREEN}sound{GREEN:#}: {}, {}",
+                count(session.config.environments.len(), "environment"),
+                count(warnings, "warning")
             ));
             Ok(())
         }
         _ => {
-            printer.note(format!("{errors} errors, {warnings} warnings"));
+            printer.note(format!("{}, {}", count(errors, "error"), count(warnings, "warning")));
             Err(Stop::Code(1))
         }
     }
