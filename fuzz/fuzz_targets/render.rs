@@ -22,7 +22,7 @@ fuzz_target!(|text: &str| {
     let loaded: Vec<Loaded> = config
         .environments
         .keys()
-        .map(|name| Loaded { name: name.clone(), model: model.clone(), sources: vec![SourceFile::new("c.yml", text)], env_files: Vec::new(), paths: BTreeMap::new() })
+        .map(|name| Loaded { name: name.clone(), model: model.clone(), sources: vec![SourceFile::new("c.yml", text)], env_files: Vec::new(), variables: BTreeMap::new(), paths: BTreeMap::new() })
         .collect();
     let rendered = render_all(ground, &loaded);
     drop(conflicts(&rendered));

@@ -20,7 +20,7 @@ pub(crate) fn verdict(reading: &Reading) -> (&'static str, Style) {
     let well = |container: &&Container| {
         container.is_up() && container.health != Health::Starting || container.ended_well()
     };
-    if states.iter().all(|container| well(&container)) {
+    if states.iter().all(well) {
         return ("healthy", GREEN);
     }
     if states.iter().any(|container| {

@@ -53,7 +53,9 @@ impl Host {
 /// Hashes of the files that a plan may write.
 fn files(desired: &Desired) -> Result<BTreeMap<String, String>, Failure> {
     let proxy = desired.proxy.iter().flat_map(|proxy| [&proxy.compose_file.path, &proxy.site_file.path]);
-    let paths = [&desired.compose_file.path].into_iter().chain(proxy).chain(&desired.generated_secrets);
+    let variables = desired.variable_file.iter().map(|file| &file.path);
+    let ours = [&desired.compose_file.path].into_iter().chain(variables).chain(proxy);
+    let paths = ours.chain(&desired.generated_secrets);
     let hashed = paths.map(|path| Ok(hash_of(Path::new(path))?.map(|hash| (path.clone(), hash))));
     hashed.filter_map(Result::transpose).collect()
 }

@@ -57,6 +57,12 @@ impl ComposeModel {
         entries.into_iter().flatten().map(|(name, value)| (name.as_str(), value))
     }
 
+    /// Variables that secrets and configs take their content from.
+    pub fn content_variables(&self) -> Vec<String> {
+        let entries = self.section("secrets").chain(self.section("configs"));
+        entries.filter_map(|(_, entry)| entry.get("environment")?.as_str().map(str::to_owned)).collect()
+    }
+
     /// True when another service waits for `name` to end successfully.
     pub fn is_awaited(&self, name: &str) -> bool {
         self.services().any(|service| {

@@ -19,6 +19,8 @@ pub struct Desired {
     pub compose_project: String,
     /// The rendered Compose file.
     pub compose_file: FileText,
+    /// Beside the rendered file, where Compose reads it by itself: what `secrets` and `configs` take from variables.
+    pub variable_file: Option<FileText>,
     /// In the order of the model; keyed by service name.
     pub services: BTreeMap<String, DesiredService>,
     /// Engine names of networks and volumes that belong to this environment alone.

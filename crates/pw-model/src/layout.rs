@@ -49,6 +49,11 @@ impl Layout {
         format!("{}/compose.yaml", self.environment(project, environment))
     }
 
+    /// Variables that the rendered file leaves to Compose.
+    pub fn variable_file(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
+        format!("{}/.env", self.environment(project, environment))
+    }
+
     pub fn secrets(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
         format!("{}/secrets", self.environment(project, environment))
     }

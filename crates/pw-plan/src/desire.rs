@@ -37,6 +37,7 @@ pub fn desired(
         class: rendered.class,
         compose_project: rendered.compose_project.clone(),
         compose_file: FileText { path: layout.compose_file(&config.project, &rendered.name), text },
+        variable_file: variable_file(loaded, layout.variable_file(&config.project, &rendered.name)),
         state_folder: layout.environment(&config.project, &rendered.name),
         services: services(rendered, &hashes),
         networks: own(rendered, "networks"),
@@ -47,6 +48,23 @@ pub fn desired(
         routes: routes.collect(),
         proxy,
     })
+}
+
+fn variable_file(loaded: &Loaded, path: String) -> Option<FileText> {
+    if loaded.variables.is_empty() {
+        return None;
+    }
+    let lines = loaded.variables.iter().map(|(name, value)| format!("{name}={}\n", quoted(value)));
+    Some(FileText { path, text: lines.collect() })
+}
+
+/// A value as an env file holds it: literal in single quotes, escaped in double ones where it has such a quote.
+fn quoted(value: &str) -> String {
+    if !value.contains('\'') {
+        return format!("'{value}'");
+    }
+    let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$").replace('\n', "\\n");
+    format!("\"{escaped}\"")
 }
 
 fn services(rendered: &Rendered, hashes: &BTreeMap<String, String>) -> BTreeMap<String, DesiredService> {

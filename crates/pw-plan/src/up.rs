@@ -67,6 +67,9 @@ impl Draft<'_> {
                 );
             }
         }
+        if let Some(file) = &desired.variable_file {
+            self.install(file, "what secrets and configs take from variables");
+        }
         self.install(&desired.compose_file, "what runs can be run without Partywall");
         if let Some(limits) = &desired.group {
             self.limit(limits);

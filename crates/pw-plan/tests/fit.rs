@@ -45,6 +45,7 @@ fn complaints(yaml: &str, services: [&str; 2], facts: &HostFacts, ours: &[u16]) 
             model: ComposeModel::from_json(&format!(r#"{{"services":{{"web":{service}}}}}"#))
                 .expect("a model"),
             sources: Vec::new(),
+            variables: std::collections::BTreeMap::new(),
             env_files: Vec::new(),
             paths: std::collections::BTreeMap::new(),
         })

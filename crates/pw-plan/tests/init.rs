@@ -195,6 +195,7 @@ fn unfit(
         name: EnvironmentName::parse(class.as_str()).expect("a name"),
         model,
         sources: Vec::new(),
+        variables: BTreeMap::new(),
         env_files: Vec::new(),
         paths: BTreeMap::new(),
     });

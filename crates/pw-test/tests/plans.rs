@@ -1,5 +1,7 @@
 //! Every kind of plan that the planner makes, broken at every point: the host is as before or as wanted.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 
 use pw_model::config::Class;
@@ -64,6 +66,7 @@ fn desired(shape: &Shape) -> Desired {
         volumes: vec![format!("{project}_pgdata")],
         folders: vec![format!("{folder}/binds/data")],
         generated_secrets: vec![format!("{folder}/secrets/key")],
+        variable_file: None,
         state_folder: folder,
         group: Some(group(environment)),
         proxy: Some(proxy(&project)),

@@ -1,5 +1,5 @@
 //! The house rules that a compiler does not know.
-#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+#![expect(clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,7 @@
 mod complain;
 mod paths;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use futures_util::future::join_all;
@@ -51,11 +52,18 @@ async fn one(
         Ok(read) => {
             let warnings = complain::warnings(&read.warnings, &sources, name, &variable_files);
             let paths = paths::facts(&read.model, tracked);
+            let variables = match read.model.content_variables() {
+                names if names.is_empty() => BTreeMap::new(),
+                names => compose::variables(&inputs, &names).await?,
+            };
             let env_files = variable_files
                 .iter()
                 .map(|file| session.directory.join(file).to_string_lossy().into_owned())
                 .collect();
-            Ok((Loaded { name: name.clone(), model: read.model, sources, env_files, paths }, warnings))
+            Ok((
+                Loaded { name: name.clone(), model: read.model, sources, env_files, variables, paths },
+                warnings,
+            ))
         }
         Err(failure) => Err(complain::error(failure, &sources, session, name)),
     }

@@ -46,6 +46,7 @@ pub(crate) fn load(case: &Case, name: &str) -> Loaded {
         name: EnvironmentName::parse(name).expect("a name"),
         paths: facts(&model, &case.directory),
         sources: sources.collect(),
+        variables: BTreeMap::new(),
         env_files: environment.env_file.iter().map(|file| absolute(&case.directory, file)).collect(),
         model,
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use pw_model::compose::ComposeModel;
 use pw_run::Failure;
+use serde_json::json;
 use tokio::process::Command;
 
 use super::process::{self, command, messages, output, output_of};
@@ -69,6 +70,30 @@ pub async fn config(inputs: &ComposeInputs) -> Result<ComposeAnswer, ComposeFail
         Failure::new("could not read what `docker compose config` answered").because(error)
     })?;
     Ok(ComposeAnswer { model, warnings })
+}
+
+/// The values of variables as Compose would put them in, from the same env files. What is not set is left out.
+pub async fn variables(
+    inputs: &ComposeInputs,
+    names: &[String],
+) -> Result<BTreeMap<String, String>, Failure> {
+    let asked = names.iter().map(|name| (name.clone(), format!("${{{name}-}}")));
+    let service = json!({"image": "none", "environment": asked.collect::<BTreeMap<_, _>>()});
+    let text = json!({"name": "variables", "services": {"ask": service}}).to_string();
+    let mut command = command();
+    command.arg("--project-directory").arg(&inputs.directory).current_dir(&inputs.directory);
+    for file in &inputs.env_files {
+        command.args(["--env-file", file]);
+    }
+    command.args(["-f", "-", "config", "--format", "json"]);
+    let output = output_of(command, &text).await?;
+    let failed = || Failure::new("could not ask Compose for the variables of secrets");
+    let answer = String::from_utf8_lossy(&output.stdout);
+    let model = ComposeModel::from_json(&answer).map_err(|error| failed().because(error))?;
+    let service = model.service("ask").ok_or_else(failed)?;
+    let set = service.environment().filter(|(_, value)| !value.is_empty());
+    // Compose answers texts that can be read again, with `$` doubled.
+    Ok(set.map(|(name, value)| (name.to_owned(), value.replace("$$", "$"))).collect())
 }
 
 /// The hash of each service, by which Compose decides whether to recreate its container.

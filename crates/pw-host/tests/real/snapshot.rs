@@ -39,6 +39,7 @@ fn desired(project: &Project, file: &str) -> Desired {
         services: BTreeMap::from([("web".into(), service)]),
         networks: vec!["bridge".into()],
         volumes: vec!["nobody-has-this".into()],
+        variable_file: None,
         state_folder: project.path("state/projects/shop/production"),
         folders: vec![project.path("folder"), project.path("no-folder")],
         generated_secrets: vec![project.path("state/projects/shop/production/secrets/key")],

@@ -52,6 +52,8 @@ pub struct Loaded {
     pub sources: Vec<SourceFile>,
     /// Absolute paths of the environment's variable files.
     pub env_files: Vec<String>,
+    /// Values of the variables that secrets and configs take their content from.
+    pub variables: BTreeMap<String, String>,
     /// Facts of every bind mount's source, by absolute path.
     pub paths: BTreeMap<String, PathFacts>,
 }

@@ -283,6 +283,7 @@ fn load(environment: &Described) -> Loaded {
         name: EnvironmentName::parse(&environment.name).expect("a name"),
         model: ComposeModel::from_json(&environment.model.to_string()).expect("a model"),
         sources: vec![SourceFile::new("compose.yaml", "services: {}\n")],
+        variables: BTreeMap::new(),
         env_files: vec![format!("/srv/app/.env.{}", environment.name)],
         paths: facts.collect(),
     }

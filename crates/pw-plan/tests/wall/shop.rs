@@ -106,6 +106,7 @@ impl Shop {
                 name: EnvironmentName::parse(name).expect("a name"),
                 model: ComposeModel::from_json(&self.models[index].to_string()).expect("a model"),
                 sources: self.sources.iter().chain(overlay).cloned().collect(),
+                variables: BTreeMap::new(),
                 env_files: vec![format!("/srv/app/.env.{name}")],
                 paths: self.paths.clone(),
             }
