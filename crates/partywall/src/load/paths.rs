@@ -15,7 +15,8 @@ pub(crate) async fn tracked(directory: &Path) -> Tracked {
     command.arg("-C").arg(directory).args(["ls-files", "-z", "--", "."]).stdin(std::process::Stdio::null());
     let Ok(output) = command.output().await else { return Tracked(BTreeSet::new()) };
     let mut known = BTreeSet::new();
-    for file in String::from_utf8_lossy(&output.stdout).split('\0').filter(|file| !file.is_empty()) {
+    let listed = String::from_utf8_lossy(&output.stdout);
+    for file in listed.split('\0').filter(|file| !file.is_empty() && !keeps_a_folder(file)) {
         for path in directory.join(file).ancestors().take_while(|path| path.starts_with(directory)) {
             if !known.insert(path.to_owned()) {
                 break;
@@ -25,9 +26,20 @@ pub(crate) async fn tracked(directory: &Path) -> Tracked {
     Tracked(known)
 }
 
+/// A file that is there only so that version control keeps an empty folder; what fills the folder is data.
+fn keeps_a_folder(file: &str) -> bool {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    matches!(name, ".gitkeep" | ".keep" | ".gitignore" | ".placeholder" | ".empty")
+}
+
 pub(crate) fn facts(model: &ComposeModel, tracked: &Tracked) -> BTreeMap<String, PathFacts> {
-    let sources = model.services().flat_map(|service| service.bind_mounts()).map(|mount| mount.source);
-    sources
+    let mounted = model.services().flat_map(|service| service.bind_mounts()).map(|mount| mount.source);
+    let behind_volumes = model.section("volumes").filter_map(|(_, volume)| {
+        let device = volume.get("driver_opts")?.get("device")?.as_str()?;
+        device.starts_with('/').then(|| device.to_owned())
+    });
+    mounted
+        .chain(behind_volumes)
         .map(|source| {
             let path = Path::new(&source);
             let facts = PathFacts { is_file: path.is_file(), is_tracked: tracked.0.contains(path) };

@@ -12,7 +12,7 @@ pub fn roles(models: &BTreeMap<Class, ComposeModel>) -> BTreeMap<String, Role> {
     let mut all = BTreeMap::new();
     for model in models.values() {
         for service in model.services() {
-            let guess = role::guess(&service, model.is_awaited(service.name()));
+            let guess = role::guess_in(&service, model);
             let known = all.entry(service.name().to_owned()).or_insert(guess);
             if (*known, guess) == (Role::Worker, Role::Web) {
                 *known = guess;

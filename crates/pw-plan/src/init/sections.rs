@@ -116,7 +116,7 @@ pub(super) fn roles(proposal: &Proposal<'_>) -> String {
 fn row<'a>(proposal: &Proposal<'_>, name: &'a str, role: Role) -> Option<(&'a str, (Role, String))> {
     let with = |model: &&ComposeModel| model.service(name).is_some();
     let agrees = |model: &&ComposeModel| {
-        model.service(name).is_some_and(|service| role::guess(&service, model.is_awaited(name)) == role)
+        model.service(name).is_some_and(|service| role::guess_in(&service, model) == role)
     };
     let model = proposal.models.values().find(agrees).or_else(|| proposal.models.values().find(with))?;
     let mut why = reason(model, &model.service(name)?, role);
