@@ -87,7 +87,10 @@ async fn a_snapshot_holds_what_is_there_and_is_the_same_when_taken_again() {
     assert_eq!(found.networks.iter().collect::<Vec<_>>(), ["bridge", &format!("{}_default", project.name)]);
     assert!(found.volumes.is_empty() && found.group.is_none());
     assert_eq!(found.images.iter().collect::<Vec<_>>(), [&image()]);
-    assert_eq!(found.folders.iter().collect::<Vec<_>>(), [&project.path("folder")]);
+    assert_eq!(
+        found.folders.iter().collect::<Vec<_>>(),
+        [&project.path("folder"), &project.path("state/projects/shop/production")]
+    );
     assert_eq!(found.files.len(), 2);
     assert_eq!(found.files[&run.file], pw_plan::hash(&fs::read_to_string(&run.file).expect("a file")));
     assert_eq!(found.open_switches, BTreeMap::from([(route.switch.clone(), route.address.clone())]));

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use pw_model::config::Class;
-use pw_model::desired::{Desired, DesiredProxy, GroupLimits};
+mod proxy;
+
+use pw_model::desired::{Desired, GroupLimits};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::observed::Observed;
 use pw_model::role::Role;
 
 use crate::parts::{Draft, levels};
-use crate::step::{Action, ComposeRun, Plan, Undo};
+use crate::step::{Action, Plan, Undo};
 
 /// How long a service may take to become healthy, in seconds. A large database replaying its log needs minutes.
 const AWAIT_SECONDS: u64 = 300;
@@ -22,6 +24,9 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnost
     let changed = changed_services(&draft);
     draft.ground();
     draft.images();
+    if let Some(proxy) = &desired.proxy {
+        draft.proxy_ground(proxy);
+    }
     draft.hold_routes(&changed);
     draft.start(&changed);
     draft.orphans();
@@ -242,82 +247,6 @@ impl Draft<'_> {
         };
         let project = self.desired.compose_project.clone();
         self.step(Action::RemoveServices { project, services: gone }, undo, "no longer in the Compose files");
-    }
-
-    /// The one Caddy: started if it does not run, told about our sites if they changed, joined to our edge.
-    fn proxy(&mut self, proxy: &DesiredProxy) {
-        let ours = proxy.external_admin.is_none();
-        if ours {
-            for folder in &proxy.folders {
-                self.folder(folder, "the proxy's");
-            }
-        }
-        let compose_changed = ours
-            && self.observed.files.get(&proxy.compose_file.path)
-                != Some(&crate::hash(&proxy.compose_file.text));
-        if ours {
-            self.install(&proxy.compose_file, "the proxy has a life of its own");
-        }
-        self.install(&proxy.site_file, "names of all environments, so that later starts change nothing");
-        self.load(proxy);
-        if ours && (!self.observed.proxy.running || compose_changed) {
-            self.start_proxy(proxy);
-        }
-        for network in &proxy.networks {
-            if !self.observed.proxy.networks.contains(network) {
-                let (container, network) = (proxy.container.clone(), network.clone());
-                let back =
-                    Undo::by(Action::LeaveNetwork { container: container.clone(), network: network.clone() });
-                self.step(
-                    Action::JoinNetwork { container, network },
-                    back,
-                    "the proxy reaches routed services over the edge only",
-                );
-            }
-        }
-    }
-
-    fn load(&mut self, proxy: &DesiredProxy) {
-        if self.observed.proxy.current {
-            return;
-        }
-        let load = Action::LoadProxy { folder: proxy.folder.clone(), admin: proxy.external_admin.clone() };
-        // On the way back the site file is restored first, then read again.
-        let path = proxy.site_file.path.clone();
-        let restore = match self.observed.files.get(&path) {
-            Some(before) => Action::InstallFile { path, hash: before.clone() },
-            None => Action::RemoveFile { path },
-        };
-        self.step(load.clone(), Undo::By { actions: vec![restore, load] }, "the set of sites changed");
-    }
-
-    fn start_proxy(&mut self, proxy: &DesiredProxy) {
-        let compose = ComposeRun { project: proxy.name.clone(), file: proxy.compose_file.path.clone() };
-        let services = vec!["caddy".to_owned()];
-        let remove = Action::RemoveServices { project: proxy.name.clone(), services: services.clone() };
-        let undo =
-            match self.observed.files.get(&proxy.compose_file.path).filter(|_| self.observed.proxy.running) {
-                Some(before) => Undo::By {
-                    actions: vec![
-                        Action::InstallFile { path: proxy.compose_file.path.clone(), hash: before.clone() },
-                        Action::StartServices { compose: compose.clone(), services: services.clone() },
-                    ],
-                },
-                None => Undo::by(remove),
-            };
-        let pull = Action::PullImages { compose: compose.clone(), services: services.clone() };
-        self.step(pull, Undo::Nothing, "if it is not on this host yet");
-        self.step(
-            Action::StartServices { compose, services: services.clone() },
-            undo,
-            "the proxy does not run as described",
-        );
-        let project = proxy.name.clone();
-        self.step(
-            Action::AwaitServices { project, services, timeout_seconds: 60 },
-            Undo::Nothing,
-            "routes need it",
-        );
     }
 
     fn open_routes(&mut self, changed: &[String]) {

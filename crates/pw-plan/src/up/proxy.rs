@@ -1,0 +1,102 @@
+//! The proxy's part of `up`: the one Caddy is there, knows our sites, and has joined our edge.
+
+use pw_model::desired::DesiredProxy;
+
+use crate::parts::Draft;
+use crate::step::{Action, ComposeRun, Undo};
+
+impl Draft<'_> {
+    /// Folders, file and image of our own Caddy: what is slow or may be missing comes before anything that runs is touched.
+    pub(super) fn proxy_ground(&mut self, proxy: &DesiredProxy) {
+        if proxy.external_admin.is_some() {
+            return;
+        }
+        for folder in &proxy.folders {
+            self.folder(folder, "the proxy's");
+        }
+        self.install(&proxy.compose_file, "the proxy has a life of its own");
+        if self.starts_proxy(proxy) {
+            let (compose, services) = (compose(proxy), caddy());
+            self.step(
+                Action::PullImages { compose, services },
+                Undo::Nothing,
+                "if it is not on this host yet",
+            );
+        }
+    }
+
+    fn starts_proxy(&self, proxy: &DesiredProxy) -> bool {
+        let written = self.observed.files.get(&proxy.compose_file.path);
+        let changed = written != Some(&crate::hash(&proxy.compose_file.text));
+        proxy.external_admin.is_none() && (!self.observed.proxy.running || changed)
+    }
+
+    /// Told about our sites if they changed, started if it does not run, joined to our edge.
+    pub(super) fn proxy(&mut self, proxy: &DesiredProxy) {
+        self.install(&proxy.site_file, "names of all environments, so that later starts change nothing");
+        self.load(proxy);
+        if self.starts_proxy(proxy) {
+            self.start_proxy(proxy);
+        }
+        for network in &proxy.networks {
+            if !self.observed.proxy.networks.contains(network) {
+                let (container, network) = (proxy.container.clone(), network.clone());
+                let back =
+                    Undo::by(Action::LeaveNetwork { container: container.clone(), network: network.clone() });
+                self.step(
+                    Action::JoinNetwork { container, network },
+                    back,
+                    "the proxy reaches routed services over the edge only",
+                );
+            }
+        }
+    }
+
+    fn load(&mut self, proxy: &DesiredProxy) {
+        if self.observed.proxy.current {
+            return;
+        }
+        let load = Action::LoadProxy { folder: proxy.folder.clone(), admin: proxy.external_admin.clone() };
+        // On the way back the site file is restored first, then read again.
+        let path = proxy.site_file.path.clone();
+        let restore = match self.observed.files.get(&path) {
+            Some(before) => Action::InstallFile { path, hash: before.clone() },
+            None => Action::RemoveFile { path },
+        };
+        self.step(load.clone(), Undo::By { actions: vec![restore, load] }, "the set of sites changed");
+    }
+
+    fn start_proxy(&mut self, proxy: &DesiredProxy) {
+        let (compose, services) = (compose(proxy), caddy());
+        let remove = Action::RemoveServices { project: proxy.name.clone(), services: services.clone() };
+        let undo =
+            match self.observed.files.get(&proxy.compose_file.path).filter(|_| self.observed.proxy.running) {
+                Some(before) => Undo::By {
+                    actions: vec![
+                        Action::InstallFile { path: proxy.compose_file.path.clone(), hash: before.clone() },
+                        Action::StartServices { compose: compose.clone(), services: services.clone() },
+                    ],
+                },
+                None => Undo::by(remove),
+            };
+        self.step(
+            Action::StartServices { compose, services: services.clone() },
+            undo,
+            "the proxy does not run as described",
+        );
+        let project = proxy.name.clone();
+        self.step(
+            Action::AwaitServices { project, services, timeout_seconds: 60 },
+            Undo::Nothing,
+            "routes need it",
+        );
+    }
+}
+
+fn compose(proxy: &DesiredProxy) -> ComposeRun {
+    ComposeRun { project: proxy.name.clone(), file: proxy.compose_file.path.clone() }
+}
+
+fn caddy() -> Vec<String> {
+    vec!["caddy".to_owned()]
+}
