@@ -197,7 +197,7 @@ fn a_change_reads_as_a_person_would_say_it() {
              5. wait for migrate, worker | undo: - | what follows needs them\n\
              6. start web | undo: {old}, then start web, then wait for web | configuration differs\n\
              7. wait for web | undo: - | what follows needs them\n\
-             8. stop and remove mail | undo: {old}, then start mail | no longer in the Compose files\n\
+             8. stop and remove mail | undo: {old}, then start mail, then wait for mail | no longer in the Compose files\n\
              9. open route to web at shop-development-web:8000 | undo: close route to web | development.example answers\n"
         )
     );

@@ -88,3 +88,25 @@ fn a_first_up_that_fails_leaves_nothing() {
     story.run(&["up", DEVELOPMENT]).ended(1).says(&["error: service `web`"]);
     assert_eq!(story.everything(DEVELOPMENT), Vec::<String>::new());
 }
+
+/// Promise: no route leads to a container that is about to go, also when the route goes with it.
+/// Given: production with a second routed service, which is then taken out of both files.
+/// Then: its route is closed before its container is removed; the other service answers on.
+#[test]
+fn a_lost_route_is_closed_before_its_service_goes() {
+    let story = Story::light();
+    let (config, compose) = (story.read("partywall.yaml"), story.read("docker-compose.yml"));
+    let admin = format!("{{ admin: admin.{}, web:", story.host(PRODUCTION));
+    story.write("partywall.yaml", &config.replacen("{ web:", &admin, 1));
+    let service = "services:\n  admin: { extends: { service: web } }\n";
+    story.write("docker-compose.yml", &compose.replacen("services:\n", service, 1));
+    story.up(PRODUCTION);
+    story.write("partywall.yaml", &config);
+    story.write("docker-compose.yml", &compose);
+    let does: Vec<String> = story.plan(PRODUCTION).iter().map(|step| step["does"].to_string()).collect();
+    let at = |word: &str| does.iter().position(|does| does.contains(word) && does.contains("admin"));
+    assert!(at("close-switch").is_some() && at("close-switch") < at("remove-services"), "{does:#?}");
+    story.up(PRODUCTION);
+    assert_eq!(story.ask(PRODUCTION, "/").body, "production first");
+    assert!(story.plan(PRODUCTION).is_empty());
+}

@@ -28,13 +28,13 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnost
         draft.proxy_ground(proxy);
     }
     draft.hold_routes(&changed);
+    draft.close_lost_routes();
     draft.start(&changed);
     draft.orphans();
     if let Some(proxy) = &desired.proxy {
         draft.proxy(proxy);
     }
     draft.open_routes(&changed);
-    draft.close_lost_routes();
     Ok(draft.finish("up"))
 }
 
@@ -237,12 +237,14 @@ impl Draft<'_> {
         }
         let path = self.desired.compose_file.path.clone();
         let undo = match self.observed.files.get(&path) {
-            Some(before) => Undo::By {
-                actions: vec![
+            Some(before) => {
+                let mut actions = vec![
                     Action::InstallFile { path, hash: before.clone() },
                     Action::StartServices { compose: self.compose(), services: gone.clone() },
-                ],
-            },
+                ];
+                actions.extend(self.await_again(gone.clone()));
+                Undo::By { actions }
+            }
             None => Undo::Nothing,
         };
         let project = self.desired.compose_project.clone();
