@@ -4,8 +4,13 @@
 //! diagnostic and `render --explain` can point at it. It follows `<<`, `extends` and list or map
 //! form of the same key, and answers the nearest known ancestor when the exact path is not written.
 
+use std::borrow::Cow;
+
 use saphyr::{LoadableYamlNode, MarkedYaml, YamlData};
 use serde::{Deserialize, Serialize};
+
+/// Deeper than any key.
+const FAR: &str = "                                        ";
 
 /// One place in a text file. Lines and columns count from 1; `length` is in characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,9 +56,30 @@ impl SourceFile {
     }
 
     fn search(&self, path: &[&str]) -> Option<(Place, usize)> {
-        let documents = MarkedYaml::load_from_str(&self.text).ok()?;
+        let text = self.parsable();
+        let documents = MarkedYaml::load_from_str(&text).ok()?;
         let (span_start, length, depth) = descend(documents.first()?, path, 0)?;
         Some((self.place(span_start.0, span_start.1, length), depth))
+    }
+
+    /// The keys of a top-level mapping such as `services`.
+    pub fn keys(&self, section: &str) -> Vec<String> {
+        let text = self.parsable();
+        let documents = MarkedYaml::load_from_str(&text).unwrap_or_default();
+        let top = documents.first().and_then(|document| document.data.as_mapping());
+        let entry = top.and_then(|map| map.iter().find(|(key, _)| key.data.as_str() == Some(section)));
+        let entries = entry.and_then(|(_, value)| value.data.as_mapping()).into_iter().flatten();
+        entries.filter_map(|(key, _)| key.data.as_str().map(str::to_owned)).collect()
+    }
+
+    /// The text with closing brackets moved to the right: our parser wants them deeper than their key, Compose does not.
+    fn parsable(&self) -> Cow<'_, str> {
+        let closes = |line: &str| line.trim_start().starts_with([']', '}']);
+        if !self.text.lines().any(closes) {
+            return Cow::Borrowed(&self.text);
+        }
+        let moved = |line: &str| if closes(line) { format!("{FAR}{line}\n") } else { format!("{line}\n") };
+        Cow::Owned(self.text.lines().map(moved).collect())
     }
 
     /// The first line on which `needle` stands, for messages that name a text but no path.
@@ -134,6 +160,19 @@ services:
         assert_eq!(at(&["services", "web", "ports", "0"]), Some((10, 9)), "under a tag");
         assert_eq!(at(&["services", "web", "cpus"]), None);
         assert_eq!(file.find_nearest(&["services", "web", "cpus"]).map(|p| p.line), Some(4));
+    }
+
+    #[test]
+    fn a_closing_bracket_below_its_key_hides_nothing() {
+        let text = "services:\n  web:\n    command: [\n      run\n    ]\n    image: app\n";
+        let file = SourceFile::new("c.yml", text);
+        assert_eq!(file.find(&["services", "web", "image"]).map(|place| place.line), Some(6));
+    }
+
+    #[test]
+    fn services_are_listed() {
+        assert_eq!(SourceFile::new("c.yml", COMPOSE).keys("services"), ["web"]);
+        assert!(SourceFile::new("c.yml", COMPOSE).keys("volumes").is_empty());
     }
 
     #[test]

@@ -312,6 +312,24 @@ fn usual_layouts_are_read_as_people_mean_them() {
 }
 
 #[test]
+fn a_default_file_elsewhere_was_written_to_be_run_there() {
+    let base = "services:\n  app: { image: app }\n  db: { image: postgres }\n";
+    let own = "services:\n  db: { image: postgres:16 }\n  mail: { image: mailpit }\n  back: { build: .. }\n";
+    let files = folder(&[("compose.yaml", base), ("dev/compose.yaml", own)]);
+    let guess = guess_files("shop", &files);
+    assert_eq!(guess.compose_files(Class::Production), ["compose.yaml"]);
+    assert_eq!(guess.compose_files(Class::Development), ["dev/compose.yaml"]);
+}
+
+#[test]
+fn what_we_cannot_read_is_left_to_compose_when_it_reads_it_by_itself() {
+    for text in ["services: [\n", "no: compose\n"] {
+        let guess = guess_files("shop", &folder(&[("docker-compose.yml", text)]));
+        assert_eq!(guess.compose_files(Class::Production), ["docker-compose.yml"], "{text}");
+    }
+}
+
+#[test]
 fn staging_is_an_environment_only_with_a_file_of_its_own() {
     let with = guess_files("shop", &folder(&[("compose.yaml", BASE), ("compose.staging.yaml", PART)]));
     assert_eq!(with.compose_files(Class::Staging), ["compose.yaml", "compose.staging.yaml"]);

@@ -143,8 +143,10 @@ async fn proposal(
     let names: Vec<&EnvironmentName> = session.config.environments.keys().collect();
     let host = session.host();
     let root = session.layout.root().to_owned();
-    let (load, facts) =
-        tokio::join!(load::load(session, &names), pw_host::facts::facts(host.engine(), Path::new(&root)));
+    let (load, facts) = tokio::join!(
+        load::first_look(session, &names),
+        pw_host::facts::facts(host.engine(), Path::new(&root))
+    );
     let load = load?;
     let class_of = |name: &EnvironmentName| session.config.environments[name].class(name);
     let models: BTreeMap<Class, ComposeModel> =

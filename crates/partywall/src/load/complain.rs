@@ -96,7 +96,7 @@ const SERVICE_KEYS: &[&str] = &[
 ];
 
 /// A file that is no YAML, at the line where it breaks; Compose counts such lines wrongly.
-pub(crate) fn broken_yaml(source: &SourceFile) -> Option<Diagnostic> {
+fn broken_yaml(source: &SourceFile) -> Option<Diagnostic> {
     let error = MarkedYaml::load_from_str(&source.text).err()?;
     let marker = error.marker();
     Some(
@@ -107,21 +107,45 @@ pub(crate) fn broken_yaml(source: &SourceFile) -> Option<Diagnostic> {
     )
 }
 
-/// Compose's complaint with the place of what it complains about, as far as it can be found.
-pub(crate) fn error(
-    failure: ComposeFailure,
-    sources: &[SourceFile],
-    session: &Session,
-    name: &EnvironmentName,
-) -> Stop {
-    let message = match failure {
-        ComposeFailure::NotRun(failure) => return Stop::Failure(failure),
-        ComposeFailure::Refused { lines, .. } => lines.join("\n"),
-    };
-    let about = about(&message, sources, session, name);
-    let diagnostic =
-        Diagnostic::error(about.what).at(about.place).because(format!("docker compose: {message}"));
-    diagnostic.hint(about.hint).into()
+/// What it takes to say where in the user's files Compose's complaints belong.
+pub(crate) struct Told<'a> {
+    pub(crate) sources: &'a [SourceFile],
+    pub(crate) session: &'a Session,
+    pub(crate) name: &'a EnvironmentName,
+    pub(crate) variable_files: &'a [String],
+}
+
+impl Told<'_> {
+    /// Why there is no model.
+    pub(crate) fn error(&self, failure: ComposeFailure) -> Stop {
+        match failure {
+            ComposeFailure::NotRun(failure) => Stop::Failure(failure),
+            refused => Stop::Complaints(self.complaints(refused)),
+        }
+    }
+
+    /// Compose's complaint with the place of what it complains about, as far as it can be found.
+    pub(crate) fn complaints(&self, failure: ComposeFailure) -> Vec<Diagnostic> {
+        let ComposeFailure::Refused { lines, warnings } = failure else { return Vec::new() };
+        let message = lines.join("\n");
+        // Compose counts the lines of broken YAML wrongly; but it alone says what is broken.
+        let broken = message.contains("yaml: ").then(|| self.sources.iter().find_map(broken_yaml)).flatten();
+        if let Some(broken) = broken {
+            return vec![broken];
+        }
+        let known = known(&message, self.sources, self.session, self.name);
+        // A text that is empty for want of a variable breaks whatever it stands in.
+        let unset = if known.is_none() { self.warnings(&warnings) } else { Vec::new() };
+        let about = known.unwrap_or_else(|| unknown(&message, self.sources, self.name));
+        let said =
+            Diagnostic::error(about.what).at(about.place).because(format!("docker compose: {message}"));
+        if unset.is_empty() { vec![said.hint(about.hint)] } else { unset }
+    }
+
+    /// Variables that are used without a value: Compose takes them as empty, and only whispers.
+    pub(crate) fn warnings(&self, lines: &[String]) -> Vec<Diagnostic> {
+        warnings(lines, self.sources, self.name, self.variable_files)
+    }
 }
 
 struct About {
@@ -130,15 +154,18 @@ struct About {
     hint: String,
 }
 
-fn about(message: &str, sources: &[SourceFile], session: &Session, name: &EnvironmentName) -> About {
+fn known(message: &str, sources: &[SourceFile], session: &Session, name: &EnvironmentName) -> Option<About> {
     unset_variable(message, sources, session, name)
         .or_else(|| unknown_key(message, sources))
         .or_else(|| missing_service_file(message, sources))
-        .unwrap_or_else(|| About {
-            what: format!("the Compose files of environment `{name}` cannot be read"),
-            place: quoted_place(message, sources),
-            hint: "correct the Compose file at this place".into(),
-        })
+}
+
+fn unknown(message: &str, sources: &[SourceFile], name: &EnvironmentName) -> About {
+    About {
+        what: format!("the Compose files of environment `{name}` cannot be read"),
+        place: quoted_place(message, sources),
+        hint: "correct the Compose file at this place".into(),
+    }
 }
 
 /// `required variable X is missing a value: …`
@@ -202,8 +229,7 @@ fn missing_service_file(message: &str, sources: &[SourceFile]) -> Option<About> 
     })
 }
 
-/// Variables that are used without a value: Compose takes them as empty, and only whispers.
-pub(crate) fn warnings(
+fn warnings(
     lines: &[String],
     sources: &[SourceFile],
     name: &EnvironmentName,
@@ -211,7 +237,7 @@ pub(crate) fn warnings(
 ) -> Vec<Diagnostic> {
     let file = variable_files.last().map_or(".env", String::as_str);
     let unset = lines.iter().filter_map(|line| {
-        let variable = between(line, "The \"", "\" variable is not set")?;
+        let variable = unset(line)?;
         Some(
             Diagnostic::error(format!("the variable `{variable}` of environment `{name}` is not set"))
                 .at(variable_place(variable, sources))
@@ -224,6 +250,11 @@ pub(crate) fn warnings(
     let mut found: Vec<Diagnostic> = unset.collect();
     found.dedup();
     found
+}
+
+/// `The "X" variable is not set.`
+pub(super) fn unset(line: &str) -> Option<&str> {
+    between(line, "The \"", "\" variable is not set")
 }
 
 fn variable_place(variable: &str, sources: &[SourceFile]) -> Option<Place> {
@@ -245,7 +276,7 @@ fn quoted_place(message: &str, sources: &[SourceFile]) -> Option<Place> {
     })
 }
 
-fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {
+pub(super) fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {
     let (_, rest) = text.split_once(before)?;
     rest.split_once(after).map(|(found, _)| found)
 }

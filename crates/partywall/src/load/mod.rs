@@ -1,10 +1,11 @@
 //! Compose files → [`Loaded`]: each environment as Compose reads it, with the facts of its paths.
 
 mod complain;
+mod gaps;
 mod paths;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use futures_util::future::join_all;
 use pw_host::compose::{self, ComposeInputs};
@@ -23,11 +24,28 @@ pub(crate) struct Load {
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
+/// How much of what the files ask for has to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    All,
+    /// What is missing is a warning.
+    FirstLook,
+}
+
 /// Loads the named environments side by side. The first that cannot be read stops all.
 pub(crate) async fn load(session: &Session, names: &[&EnvironmentName]) -> Result<Load, Stop> {
+    load_with(session, names, Need::All).await
+}
+
+/// As [`load`], of files whose variables and env files may still be missing.
+pub(crate) async fn first_look(session: &Session, names: &[&EnvironmentName]) -> Result<Load, Stop> {
+    load_with(session, names, Need::FirstLook).await
+}
+
+async fn load_with(session: &Session, names: &[&EnvironmentName], need: Need) -> Result<Load, Stop> {
     let tracked = paths::tracked(&session.directory).await;
     let wanted = names.iter().filter_map(|name| session.config.environments.get_key_value(name));
-    let loads = wanted.map(|(name, environment)| one(session, name, environment, &tracked));
+    let loads = wanted.map(|(name, environment)| one(session, name, environment, &tracked, need));
     let mut all = Load { environments: Vec::new(), warnings: Vec::new() };
     for result in join_all(loads).await {
         let (loaded, warnings) = result?;
@@ -43,33 +61,32 @@ async fn one(
     name: &EnvironmentName,
     environment: &Environment,
     tracked: &paths::Tracked,
+    need: Need,
 ) -> Result<(Loaded, Vec<Diagnostic>), Stop> {
     let files = session.config.compose_files(environment);
     let sources = sources(session, name, environment, &files)?;
     let inputs = inputs(session, name, environment, files)?;
-    let variable_files = variable_files(session, environment);
-    match compose::config(&inputs).await {
-        Ok(read) => {
-            let warnings = complain::warnings(&read.warnings, &sources, name, &variable_files);
-            let paths = paths::facts(&read.model, tracked);
-            let variables = match read.model.content_variables() {
-                names if names.is_empty() => BTreeMap::new(),
-                names => compose::variables(&inputs, &names).await?,
-            };
-            let env_files = variable_files
-                .iter()
-                .map(|file| session.directory.join(file).to_string_lossy().into_owned())
-                .collect();
-            Ok((
-                Loaded { name: name.clone(), model: read.model, sources, env_files, variables, paths },
-                warnings,
-            ))
-        }
-        Err(failure) => Err(complain::error(failure, &sources, session, name)),
-    }
+    let variable_files = inputs.env_files.clone();
+    let (result, refusals) = match need {
+        Need::All => (compose::config(&inputs).await, Vec::new()),
+        Need::FirstLook => gaps::config(inputs.clone(), &sources).await,
+    };
+    let told = complain::Told { sources: &sources, session, name, variable_files: &variable_files };
+    let read = result.map_err(|failure| told.error(failure))?;
+    let model = read.model;
+    let refused = refusals.into_iter().flat_map(|refusal| told.complaints(refusal));
+    let warnings = refused.chain(told.warnings(&read.warnings)).collect();
+    let variables = match model.content_variables() {
+        names if names.is_empty() || need == Need::FirstLook => BTreeMap::new(),
+        names => compose::variables(&inputs, &names).await?,
+    };
+    let paths = paths::facts(&model, tracked);
+    let absolute = |file: &String| session.directory.join(file).to_string_lossy().into_owned();
+    let env_files = variable_files.iter().map(absolute).collect();
+    Ok((Loaded { name: name.clone(), model, sources, env_files, variables, paths }, warnings))
 }
 
-/// Compose files as the user wrote them; one that is missing or broken is told before Compose tells it worse.
+/// Compose files as the user wrote them; one that is missing is told before Compose tells it worse.
 fn sources(
     session: &Session,
     name: &EnvironmentName,
@@ -82,11 +99,7 @@ fn sources(
         if !path.is_file() {
             return Err(missing(session, name, environment, file, "Compose file"));
         }
-        let source = SourceFile::new(file.clone(), session::read(&path)?);
-        if let Some(broken) = complain::broken_yaml(&source) {
-            return Err(broken.into());
-        }
-        sources.push(source);
+        sources.push(SourceFile::new(file.clone(), session::read(&path)?));
     }
     Ok(sources)
 }
@@ -105,20 +118,25 @@ fn inputs(
     Ok(ComposeInputs {
         directory: session.directory.clone(),
         files,
-        env_files: environment.env_file.iter().map(str::to_owned).collect(),
+        env_files: variable_files(session, environment),
         profiles: environment.profiles.clone(),
         project_name: session.config.compose_project(name),
+        ..ComposeInputs::default()
     })
 }
 
-/// The files that hold the environment's variables: as configured, else Compose's own `.env`.
+/// The files that hold the environment's variables: as configured, else the `.env` beside the first Compose file, as
+/// Compose has it, else the project's.
 pub(crate) fn variable_files(session: &Session, environment: &Environment) -> Vec<String> {
     let configured: Vec<String> = environment.env_file.iter().map(str::to_owned).collect();
-    if configured.is_empty() && session.directory.join(".env").is_file() {
-        vec![".env".to_owned()]
-    } else {
-        configured
+    if !configured.is_empty() {
+        return configured;
     }
+    let files = session.config.compose_files(environment);
+    let first = files.first().map(Path::new).and_then(Path::parent).unwrap_or(Path::new(""));
+    let places = [first.join(".env"), PathBuf::from(".env")];
+    let found = places.into_iter().find(|place| session.directory.join(place).is_file());
+    found.map(|path| path.to_string_lossy().into_owned()).into_iter().collect()
 }
 
 fn missing(

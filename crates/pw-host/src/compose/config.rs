@@ -19,6 +19,8 @@ pub struct ComposeInputs {
     pub env_files: Vec<String>,
     pub profiles: Vec<String>,
     pub project_name: String,
+    /// Variables that beat those of the env files: for a look at files that nobody has filled in yet.
+    pub made_up: BTreeMap<String, String>,
 }
 
 /// What Compose made of the files.
@@ -43,7 +45,10 @@ pub enum ComposeFailure {
 impl ComposeInputs {
     fn command(&self) -> Command {
         let mut command = command();
-        command.arg("--project-directory").arg(&self.directory).current_dir(&self.directory);
+        // No `--project-directory`: paths count from the folder of the first file, as in the user's own `docker compose -f`.
+        command.current_dir(&self.directory).envs(&self.made_up);
+        // Every shell sets it, and files say `${PWD}/data`.
+        command.env("PWD", &self.directory);
         let flags = [("-f", &self.files), ("--env-file", &self.env_files), ("--profile", &self.profiles)];
         for (flag, values) in flags {
             command.args(values.iter().flat_map(|value| [flag, value]));

@@ -54,6 +54,24 @@ async fn variables_come_from_the_env_file_alone_and_missing_ones_are_told() {
 }
 
 #[tokio::test]
+async fn paths_count_from_the_first_file_and_made_up_variables_win() {
+    let project = Project::new();
+    std::fs::create_dir(project.path("deploy")).expect("a folder");
+    let text = "services: {web: {image: 'x:${TAG:?set it}', volumes: ['./data:/data', '${PWD}/logs:/logs']}}";
+    std::fs::write(project.path("deploy/compose.yaml"), text).expect("a file");
+    let mut inputs = inputs(&project, "services: {}");
+    inputs.files = strings(&["deploy/compose.yaml"]);
+    assert!(matches!(compose::config(&inputs).await, Err(ComposeFailure::Refused { .. })));
+    inputs.made_up.insert("TAG".into(), "1".into());
+    let answer = compose::config(&inputs).await.expect("a model");
+    let web = answer.model.service("web").expect("web");
+    let sources: Vec<String> = web.bind_mounts().into_iter().map(|mount| mount.source).collect();
+    let folder = project.folder.path();
+    let expected = ["deploy/data", "logs"].map(|path| folder.join(path).to_string_lossy().into_owned());
+    assert_eq!((sources, web.image()), (expected.to_vec(), Some("x:1")));
+}
+
+#[tokio::test]
 async fn a_wrong_file_is_refused_in_composes_own_words() {
     let project = Project::new();
     let refused = compose::config(&inputs(&project, "services: {web: {imagee: x}}")).await;

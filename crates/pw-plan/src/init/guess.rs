@@ -45,6 +45,10 @@ impl<'a> Folder<'a> {
         {
             match file.text.as_deref().map(|text| ComposeText::read(&file.path, text)) {
                 Some(Ok(Some(text))) => drop(texts.insert(file.path.as_str(), text)),
+                Some(_) if names::is_asked_for(&file.path) => {
+                    let text = file.text.as_deref().unwrap_or_default();
+                    texts.insert(file.path.as_str(), ComposeText::unread(&file.path, text));
+                }
                 Some(Err(why)) if names::says_compose(&file.path) => {
                     unread.push(LeftOut {
                         path: file.path.clone(),
@@ -128,7 +132,7 @@ impl<'a> Folder<'a> {
             }
             let environment = guess.environments.entry(class).or_default();
             match found {
-                Some(path) if self.compose(path).is_some_and(|text| text.replaces(whole)) => {
+                Some(path) if self.stands_for(path, whole) => {
                     environment.compose = Some(vec![path.to_owned()]);
                 }
                 Some(path) => environment.overlays = vec![path.to_owned()],
@@ -143,6 +147,13 @@ impl<'a> Folder<'a> {
             guess.shape = Shape::Separate;
         }
         self.with_and_without(guess);
+    }
+
+    /// True when the environment runs from `path` alone.
+    fn stands_for(&self, path: &str, base: &ComposeText) -> bool {
+        // `dev/compose.yaml`: what Compose reads there by itself was written to be run there.
+        let own_project = || !self.is_home(path) && names::is_default(path);
+        self.compose(path).is_some_and(|text| text.replaces(base) || own_project() && text.is_complete())
     }
 
     fn is_below_home(&self, path: &str) -> bool {

@@ -138,6 +138,16 @@ pub(super) fn kind(path: &str) -> Kind {
     }
 }
 
+/// True for a file that Compose reads by itself in its folder.
+pub(super) fn is_default(path: &str) -> bool {
+    DEFAULTS.contains(&file_name(path))
+}
+
+/// True for what Compose itself reads when it is called in the project's folder, whatever is in it.
+pub(super) fn is_asked_for(path: &str) -> bool {
+    DEFAULTS.contains(&path)
+}
+
 /// `production/compose.yaml`: the folder's name says what the file is for.
 fn by_folder(path: &str) -> Option<Kind> {
     let folder = file_name(folder(path));

@@ -43,10 +43,19 @@ pub(super) struct ComposeText {
 impl ComposeText {
     /// Reads the text; `Ok(None)` when it is YAML of another kind.
     pub(super) fn read(path: &str, text: &str) -> Result<Option<Self>, String> {
-        let value: Value = serde_saphyr::from_str(text).map_err(|error| first_line(&error.to_string()))?;
+        // Files with a hundred services repeat a few anchors, rightly; the other limits stay.
+        let options =
+            serde_saphyr::options! { budget: serde_saphyr::budget! { enforce_alias_anchor_ratio: false } };
+        let value: Value = serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| first_line(&error.to_string()))?;
         let Value::Object(top) = value else { return Ok(None) };
         let this = Self { path: path.to_owned(), top, text: text.to_owned() };
         Ok(this.looks_like_compose().then_some(this))
+    }
+
+    /// A file that we cannot read: Compose may, and else says best what is wrong.
+    pub(super) fn unread(path: &str, text: &str) -> Self {
+        Self { path: path.to_owned(), top: Map::new(), text: text.to_owned() }
     }
 
     fn looks_like_compose(&self) -> bool {
@@ -268,6 +277,13 @@ mod tests {
         let base = compose("services: { web: { build: ., ports: ['80:80'], restart: always } }");
         assert!(compose("services: { web: { build: ., ports: ['80:80'], command: dev } }").replaces(&base));
         assert!(!compose("services: { web: { image: app } }").replaces(&base));
+    }
+
+    #[test]
+    fn many_uses_of_few_anchors_are_read() {
+        let services: String = (0..200).map(|number| format!("  s{number}: {{<<: *c}}\n")).collect();
+        let text = format!("x-c: &c {{ image: app }}\nservices:\n{services}");
+        assert!(read("docker-compose.yml", &text).is_some());
     }
 
     #[test]
