@@ -104,7 +104,7 @@ impl Host {
             Action::LimitGroup { limits } => group::limit(&self.groups, limits).await,
             Action::RemoveGroup { path } => group::remove(&self.groups, path).await,
             Action::OpenSwitch { path, address, .. } => files::open_switch(Path::new(path), address),
-            Action::CloseSwitch { path, .. } => files::remove(Path::new(path)),
+            Action::CloseSwitch { path, .. } => files::close_switch(Path::new(path)),
             other => Err(Failure::new(format!("nobody carries out `{other}`"))),
         }
     }

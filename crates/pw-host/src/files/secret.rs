@@ -5,7 +5,8 @@ use std::path::Path;
 use pw_run::Failure;
 
 use super::atomic::write;
-use super::folder::{make_folder, private_folder, set_mode};
+use super::folder::{make_folder, private_folder, remove_folder, set_mode};
+use super::store::remove;
 
 /// Writes 32 random bytes as hexadecimal digits, unless there is a file.
 ///
@@ -39,4 +40,10 @@ pub fn open_switch(path: &Path, address: &str) -> Result<(), Failure> {
         set_mode(folder, 0o755)?;
     }
     write(path, address.trim_end().as_bytes(), 0o644)
+}
+
+/// Lets no request through any more; the environment's folder goes with its last switch.
+pub fn close_switch(path: &Path) -> Result<(), Failure> {
+    remove(path)?;
+    path.parent().map_or(Ok(()), remove_folder)
 }

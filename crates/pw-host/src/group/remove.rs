@@ -29,7 +29,7 @@ pub async fn remove(root: &Path, path: &str) -> Result<(), Failure> {
     }
     match processes(&folders) {
         0 if slice => systemctl(&["stop".into(), unit(path).into()]).await,
-        0 => folders.iter().try_for_each(|folder| remove_tree(folder)),
+        0 => folders.iter().try_for_each(|folder| remove_tree(folder).map(|()| remove_empty_above(folder))),
         count => Err(Failure::new(format!("control group `{path}` still has {count} processes"))
             .hint("stop the containers in it first: `docker ps`")),
     }
@@ -64,6 +64,17 @@ fn processes(folders: &[PathBuf]) -> usize {
 fn count(folder: &Path) -> usize {
     let own = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default().lines().count();
     own + entries(folder).map(|child| count(&child)).sum::<usize>()
+}
+
+/// The project's own group and ours above it, when nobody else is left in them; the kernel refuses where somebody is.
+fn remove_empty_above(folder: &Path) {
+    for above in
+        folder.ancestors().skip(1).take(2).filter(|above| above.iter().any(|part| part == "partywall"))
+    {
+        if fs::remove_dir(above).is_err() {
+            return;
+        }
+    }
 }
 
 /// A group's files go with its folder, so that only folders are removed, the innermost first.
