@@ -57,8 +57,23 @@ impl Role {
 pub fn guess_in(service: &Service<'_>, model: &ComposeModel) -> Role {
     let neighbours =
         || model.services().any(|other| other.name() != service.name() && speaks_of(&other, service.name()));
-    settled(service, model.is_awaited(service.name()))
-        .unwrap_or_else(|| if is_asked(service) || neighbours() { Role::Web } else { Role::Worker })
+    settled(service, model.is_awaited(service.name())).unwrap_or_else(|| {
+        match is_asked(service) || neighbours() || is_the_application(service, model) {
+            true => Role::Web,
+            false => Role::Worker,
+        }
+    })
+}
+
+/// Kept running, or leaning on others, in a project in which nobody else is there to be reached.
+fn is_the_application(service: &Service<'_>, model: &ComposeModel) -> bool {
+    let reached = |other: &Service<'_>| match settled(other, model.is_awaited(other.name())) {
+        Some(role) => matches!(role, Role::Web | Role::Proxy),
+        None => is_asked(other),
+    };
+    let mut others = model.services().filter(|other| other.name() != service.name());
+    let kept = restarts(service) || service.dependencies().next().is_some();
+    kept && !Words::of(service).named_job() && !others.any(|other| reached(&other))
 }
 
 /// The role of a service seen alone. `awaited` is true when another service waits for it to complete.
@@ -122,6 +137,13 @@ fn is_asked(service: &Service<'_>) -> bool {
         || service.publishes()
         || is_checked_over_network(service)
         || is_routed(service)
+        || binds_low_port(service)
+}
+
+/// All rights dropped but the one to listen on a port below 1024.
+fn binds_low_port(service: &Service<'_>) -> bool {
+    let added = service.get("cap_add").and_then(Value::as_array);
+    added.into_iter().flatten().any(|capability| capability == "NET_BIND_SERVICE")
 }
 
 /// A healthcheck asks a port, unless it looks for a process or a file.

@@ -15,13 +15,13 @@ const IMAGES: &[(Role, &str)] = &[
         letsencrypt-companion acme.sh lego diun ddclient logspout dozzle-agent crowdsec fail2ban \
         alloy vmagent vmalert opentelemetry-collector opentelemetry-collector-contrib \
         otel-collector supercronic rclone restic docker-gc sidekiq worker duplicity autorestic \
-        postfix-relay",
+        postfix-relay ddns admin-tools etl",
     ),
     (
         Role::Job,
         "\
         minio/mc flyway liquibase dbmate golang-migrate migrate/migrate wait-for-it dockerize \
-        geoipupdate =composer awscli aws-cli mkcert =busybox =hello-world",
+        geoipupdate =composer awscli aws-cli mkcert =busybox =hello-world openssl =curl",
     ),
     (
         Role::Web,
@@ -32,7 +32,7 @@ const IMAGES: &[(Role, &str)] = &[
         elasticsearch-dashboards chronograf hasura graphql-engine pgweb cloudbeaver \
         minio-console attu etcdkeeper zoonavigator influxdb-ui mailhog mailpit mailcatcher \
         maildev grafana alertmanager dozzle portainer jaeger all-in-one wordpress httpd \
-        nextcloud ghost tika gotenberg",
+        nextcloud ghost tika gotenberg nocodb flink spark trino",
     ),
     (
         Role::Database,
@@ -45,7 +45,7 @@ const IMAGES: &[(Role, &str)] = &[
         ferretdb surrealdb rethinkdb questdb seaweedfs =garage etcd openldap manticore \
         manticoresearch =sonic immudb tidb tikv yugabyte prometheus loki mimir tempo zincsearch \
         foundationdb dgraph edgedb =gel vespa dolt rqlite sqld graphite oceanbase oceanbase-ce \
-        opengauss nebula-graphd ravendb greptimedb localstack azurite rustfs",
+        opengauss nebula-graphd ravendb greptimedb localstack azurite rustfs wazuh-indexer azure-sql-edge",
     ),
     (
         Role::Cache,
@@ -74,6 +74,9 @@ const IMAGES: &[(Role, &str)] = &[
 pub(super) fn role(service: &Service<'_>) -> Option<Role> {
     let image = image_name(service)?;
     let name = image.rsplit('/').next().unwrap_or(&image);
+    if is_variant(name) {
+        return Some(Role::Web);
+    }
     if name.starts_with("nginx") && !name.contains("exporter") {
         return Some(if is_page(service) { Role::Web } else { Role::Proxy });
     }
@@ -83,6 +86,17 @@ pub(super) fn role(service: &Service<'_>) -> Option<Role> {
         None => has_word(name, pattern),
     };
     IMAGES.iter().find(|(_, patterns)| patterns.split_ascii_whitespace().any(settles)).map(|(role, _)| *role)
+}
+
+/// `zabbix-server-mysql` is the server that speaks to MySQL, `nginx-fpm` an application in PHP with its own web server.
+fn is_variant(name: &str) -> bool {
+    let words: Vec<&str> = name.split('-').collect();
+    let databases = ["mysql", "mariadb", "pgsql", "postgres", "postgresql", "sqlite", "mongodb"];
+    let own = |word: &&str| databases.contains(word) || matches!(*word, "percona" | "mongo");
+    let ends = words.iter().position(own).is_some_and(|first| first + 1 == words.len());
+    let has = |wanted: &[&str]| wanted.iter().all(|word| words.contains(word));
+    let serves = has(&["server"]) || has(&["web", "nginx"]) || has(&["web", "apache"]);
+    ends && serves || has(&["nginx", "fpm"]) || has(&["nginx", "php"])
 }
 
 /// A web server that is given pages and no configuration is no proxy.

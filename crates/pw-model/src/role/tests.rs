@@ -102,6 +102,28 @@ fn who_is_spoken_of_serves() {
 }
 
 #[test]
+fn the_application_is_what_nobody_else_is() {
+    let with = |other: &str| {
+        format!(
+            r#"{{"services":{{"ledger":{{"image":"example/ledger","restart":"always"}},"store":{{"image":"{other}","ports":[{{"target":80}}]}}}}}}"#
+        )
+    };
+    assert_eq!(role_in(&with("postgres"), "ledger"), Role::Web);
+    assert_eq!(role_in(&with("example/shop"), "ledger"), Role::Worker);
+}
+
+#[test]
+fn the_right_to_a_low_port_is_for_serving() {
+    let model = |rights: &str| {
+        format!(
+            r#"{{"services":{{"front":{{"image":"a","ports":[{{"target":80}}]}},"orders":{{"image":"b","restart":"always","cap_add":["{rights}"]}}}}}}"#
+        )
+    };
+    assert_eq!(role_in(&model("NET_BIND_SERVICE"), "orders"), Role::Web);
+    assert_eq!(role_in(&model("CHOWN"), "orders"), Role::Worker);
+}
+
+#[test]
 fn nginx_with_pages_only_is_a_web_server() {
     let pages =
         r#"{"image":"nginx","volumes":[{"type":"bind","source":"/x","target":"/usr/share/nginx/html"}]}"#;

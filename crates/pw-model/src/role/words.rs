@@ -13,7 +13,7 @@ const NAMES: &[(Role, &str)] = &[
         agent bot task tasks sync syncer crawler scraper indexer notifier poller listener \
         subscriber archiver async maintenance housekeeping triggerer taskmanager jobservice \
         watchdog telemetry collector certbot acme ofelia fetchmail janitor simulator netfilter \
-        jicofo jibri jigasi",
+        jicofo jibri jigasi sender etl ddns",
     ),
     (
         Role::Database,
@@ -27,7 +27,7 @@ const NAMES: &[(Role, &str)] = &[
     (
         Role::Proxy,
         "\
-        proxy gateway ingress edge loadbalancer balancer lb traefik caddy kong nginx haproxy \
+        proxy gateway ingress edge loadbalancer load-balancer load_balancer lb traefik caddy kong nginx haproxy \
         envoy pgbouncer pooler tunnel vpn gluetun cloudflared router tor",
     ),
     (
@@ -37,12 +37,12 @@ const NAMES: &[(Role, &str)] = &[
         dashboard portal console website webserver webapp websocket websockets ws streaming \
         realtime client flower wiki cms blog shop store storefront studio viewer builder editor \
         auth sso idp fpm php webmail rails django laravel grafana hub homepage synapse element \
-        nodered functions storage relay",
+        nodered functions storage relay browser live",
     ),
 ];
 const SURE_WORKERS: &str = "\
         worker workers sidekiq celery cron crond scheduler queue queues consumer consumers beat \
-        celerybeat jobs resque horizon forwarder replacer";
+        celerybeat jobs resque horizon forwarder replacer taskmanager";
 const JOB_NAMES: &str = "\
         migrate migration migrations migrator init initdb initialize initializer setup seed \
         seeder seeds bootstrap createbuckets createbucket provision provisioner installer \
@@ -97,7 +97,12 @@ impl Words {
         let image = || {
             last(&self.image).filter(|_| !self.image.iter().any(|word| everything.contains(&word.as_str())))
         };
-        last(&self.name).or_else(image)
+        last(&self.name).or_else(image).or_else(|| self.is_service().then_some(Role::Web))
+    }
+
+    /// `orders-service`: a word that says little, where no other says more.
+    fn is_service(&self) -> bool {
+        self.name.iter().chain(&self.image).any(|word| matches!(word.as_str(), "service" | "svc"))
     }
 
     pub(super) fn named_worker_for_sure(&self) -> bool {
@@ -128,6 +133,7 @@ impl Words {
         let serves = |word: &String| has(SERVERS, word);
         let rails = |pair: &[String]| pair[0] == "rails" && matches!(pair[1].as_str(), "server" | "s");
         self.command.iter().any(serves)
+            || matches!(self.command.as_slice(), [only] if only == "server" || only == "serve")
             || self.command.windows(2).any(rails)
             || self.is_fpm && !self.command_works() && !self.named_worker_for_sure()
     }
@@ -144,6 +150,7 @@ fn role_of_word(word: &str) -> Option<Role> {
         () if ending("server") || ending("api") || ending("web") || ending("frontend") => Some(Role::Web),
         () if ending("proxy") && word != "imgproxy" => Some(Role::Proxy),
         () if ending("db") => Some(Role::Database),
+        () if ending("broker") => Some(Role::Broker),
         () => None,
     })
 }

@@ -6,7 +6,7 @@ use pw_model::config::Class;
 use pw_model::name::project_name_from;
 
 use super::names::{self, Kind};
-use super::text::{ComposeText, env_values};
+use super::text::{ComposeText, env_value};
 use super::{EnvironmentGuess, FileGuess, FolderFile, LeftOut, Shape, env_files, profiles};
 
 /// Folders in which a project without Compose files at its root keeps them, best first.
@@ -248,11 +248,10 @@ impl<'a> Folder<'a> {
     }
 
     fn compose_file_variable(&self, path: &str) -> Option<Vec<String>> {
-        let values: BTreeMap<&str, &str> = env_values(self.text(path)?).collect();
-        let separator = values.get("COMPOSE_PATH_SEPARATOR").copied().unwrap_or(":");
-        let files: Vec<String> = values
-            .get("COMPOSE_FILE")?
-            .split(separator)
+        let text = self.text(path)?;
+        let separator = env_value(text, "COMPOSE_PATH_SEPARATOR").unwrap_or_else(|| ":".into());
+        let files: Vec<String> = env_value(text, "COMPOSE_FILE")?
+            .split(&separator)
             .map(|file| names::join(&self.home, file.trim()))
             .collect();
         files.iter().all(|file| self.texts.contains_key(file.as_str())).then_some(files)
@@ -263,9 +262,8 @@ impl<'a> Folder<'a> {
         let written = files.find_map(|path| self.compose(&path)?.name().map(str::to_owned));
         written.or_else(|| {
             let production = guess.environments.get(&Class::Production)?;
-            let texts = production.env_files.iter().filter_map(|path| self.text(path));
-            let mut names = texts.flat_map(env_values).filter(|(key, _)| *key == "COMPOSE_PROJECT_NAME");
-            names.next().map(|(_, name)| name.to_owned())
+            let mut texts = production.env_files.iter().filter_map(|path| self.text(path));
+            texts.find_map(|text| env_value(text, "COMPOSE_PROJECT_NAME"))
         })
     }
 

@@ -4,7 +4,7 @@ use pw_model::config::Class;
 
 use super::FileGuess;
 use super::guess::Folder;
-use super::text::env_values;
+use super::text::env_value;
 
 /// Profiles of a server: encryption, all parts, more of the same.
 const PRODUCTION: &[&str] = &["prod", "production", "live", "tls", "ssl", "https", "full", "scaled", "ha"];
@@ -24,7 +24,7 @@ pub(super) fn assign(folder: &Folder<'_>, guess: &mut FileGuess) {
 
 /// `COMPOSE_PROFILES` of an env file: what Compose itself would switch on.
 fn variable(text: &str) -> Option<Vec<String>> {
-    let (_, value) = env_values(text).find(|(key, _)| *key == "COMPOSE_PROFILES")?;
+    let value = env_value(text, "COMPOSE_PROFILES")?;
     let profiles = value.split(',').map(str::trim).filter(|profile| !profile.is_empty());
     Some(profiles.map(str::to_owned).collect())
 }

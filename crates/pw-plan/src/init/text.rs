@@ -237,6 +237,23 @@ pub(super) fn env_values(text: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
+/// The value of a key of an env file, with what it takes from other keys, as Compose reads it.
+pub(super) fn env_value(text: &str, key: &str) -> Option<String> {
+    let find =
+        |wanted: &str| env_values(text).filter(|(name, _)| *name == wanted).last().map(|(_, value)| value);
+    let mut value = find(key)?.to_owned();
+    // A value that leads back to itself ends here too.
+    for _ in 0..8 {
+        let Some((before, rest)) = value.split_once("${") else { break };
+        let Some((inside, after)) = rest.split_once('}') else { break };
+        let end = inside.find([':', '-', '?', '+']).unwrap_or(inside.len());
+        let default = inside[end..].trim_start_matches(':').strip_prefix('-').unwrap_or_default();
+        let found = find(&inside[..end]).filter(|found| !found.is_empty()).unwrap_or(default);
+        value = format!("{before}{found}{after}");
+    }
+    Some(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,6 +301,14 @@ mod tests {
         let services: String = (0..200).map(|number| format!("  s{number}: {{<<: *c}}\n")).collect();
         let text = format!("x-c: &c {{ image: app }}\nservices:\n{services}");
         assert!(read("docker-compose.yml", &text).is_some());
+    }
+
+    #[test]
+    fn a_value_takes_from_other_keys() {
+        let text = "STORE=qdrant\nCOMPOSE_PROFILES=${STORE:-weaviate},${DB:-pg},${NONE}\nLOOP=${LOOP}x\n";
+        assert_eq!(env_value(text, "COMPOSE_PROFILES").as_deref(), Some("qdrant,pg,"));
+        assert!(env_value(text, "LOOP").is_some());
+        assert_eq!(env_value(text, "DB"), None);
     }
 
     #[test]
