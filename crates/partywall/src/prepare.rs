@@ -49,8 +49,12 @@ pub(crate) async fn walls(
     );
     let Load { environments: loaded, warnings } = load?;
     let rendered = wall::render_all(ground(session, &facts)?, &loaded);
-    let mut diagnostics = warnings;
-    diagnostics.extend(rendered.iter().flat_map(|one| one.diagnostics.clone()));
+    // What is wrong with production does not bar development, which was only rendered beside it.
+    let concerns = |name: &EnvironmentName| wanted.is_none_or(|wanted| wanted == name);
+    let mut diagnostics: Vec<Diagnostic> =
+        warnings.into_iter().filter(|(name, _)| concerns(name)).map(|(_, warning)| warning).collect();
+    diagnostics
+        .extend(rendered.iter().filter(|one| concerns(&one.name)).flat_map(|one| one.diagnostics.clone()));
     diagnostics.extend(wall::conflicts(&rendered));
     Ok(Walls { loaded, rendered, diagnostics, facts })
 }

@@ -18,10 +18,10 @@ use pw_plan::wall::Loaded;
 use crate::session::{self, Session};
 use crate::stop::Stop;
 
-/// Environments as loaded, with what Compose warned about.
+/// Environments as loaded, with what Compose warned about in which of them.
 pub(crate) struct Load {
     pub(crate) environments: Vec<Loaded>,
-    pub(crate) warnings: Vec<Diagnostic>,
+    pub(crate) warnings: Vec<(EnvironmentName, Diagnostic)>,
 }
 
 /// How much of what the files ask for has to be there.
@@ -49,9 +49,8 @@ async fn load_with(session: &Session, names: &[&EnvironmentName], need: Need) ->
     let mut all = Load { environments: Vec::new(), warnings: Vec::new() };
     for result in join_all(loads).await {
         let (loaded, warnings) = result?;
+        all.warnings.extend(warnings.into_iter().map(|warning| (loaded.name.clone(), warning)));
         all.environments.push(loaded);
-        all.warnings
-            .extend(warnings.into_iter().filter(|new| !all.warnings.contains(new)).collect::<Vec<_>>());
     }
     Ok(all)
 }
