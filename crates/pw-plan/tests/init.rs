@@ -330,6 +330,19 @@ fn what_we_cannot_read_is_left_to_compose_when_it_reads_it_by_itself() {
 }
 
 #[test]
+fn compose_file_says_what_no_name_says() {
+    let part = "services: { node: { ports: ['9000:9000'] } }\n";
+    let files = folder(&[
+        (".env", "COMPOSE_FILE=node.yml:ports.yml\n"),
+        ("a.yml", "services: { tool: { image: tool } }\n"),
+        ("node.yml", "services: { node: { image: node } }\n"),
+        ("ports.yml", part),
+    ]);
+    let guess = guess_files("chain", &files);
+    assert_eq!(guess.compose_files(Class::Production), ["node.yml", "ports.yml"]);
+}
+
+#[test]
 fn staging_is_an_environment_only_with_a_file_of_its_own() {
     let with = guess_files("shop", &folder(&[("compose.yaml", BASE), ("compose.staging.yaml", PART)]));
     assert_eq!(with.compose_files(Class::Staging), ["compose.yaml", "compose.staging.yaml"]);

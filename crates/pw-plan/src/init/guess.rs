@@ -233,6 +233,14 @@ impl<'a> Folder<'a> {
 
     /// `COMPOSE_FILE` in an env file is what Compose reads there, unless it names another environment's file.
     fn follow_compose_file(&self, guess: &mut FileGuess) {
+        let mut env_files = guess.environments.values().flat_map(|environment| &environment.env_files);
+        // Where no name says which file is the base, the variable does.
+        if let Some(Kind::Other) = guess.compose.first().map(|path| names::kind(path))
+            && let Some(files) = env_files.find_map(|path| self.compose_file_variable(path))
+        {
+            guess.compose = files;
+            return;
+        }
         let (shared, whole) = (guess.compose.clone(), guess.shape);
         for (class, environment) in &mut guess.environments {
             let Some(files) =

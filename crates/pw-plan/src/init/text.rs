@@ -239,19 +239,29 @@ pub(super) fn env_values(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// The value of a key of an env file, with what it takes from other keys, as Compose reads it.
 pub(super) fn env_value(text: &str, key: &str) -> Option<String> {
-    let find =
-        |wanted: &str| env_values(text).filter(|(name, _)| *name == wanted).last().map(|(_, value)| value);
-    let mut value = find(key)?.to_owned();
-    // A value that leads back to itself ends here too.
-    for _ in 0..8 {
-        let Some((before, rest)) = value.split_once("${") else { break };
-        let Some((inside, after)) = rest.split_once('}') else { break };
-        let end = inside.find([':', '-', '?', '+']).unwrap_or(inside.len());
-        let default = inside[end..].trim_start_matches(':').strip_prefix('-').unwrap_or_default();
-        let found = find(&inside[..end]).filter(|found| !found.is_empty()).unwrap_or(default);
-        value = format!("{before}{found}{after}");
+    let raw = |wanted: &str| env_values(text).filter(|(name, _)| *name == wanted).last();
+    raw(key).map(|(key, value)| expanded(&raw, value, &mut vec![key]))
+}
+
+/// `inside` are the keys whose values are being read: one that leads back to itself has no value of its own.
+fn expanded<'t>(
+    raw: &dyn Fn(&str) -> Option<(&'t str, &'t str)>,
+    value: &'t str,
+    inside: &mut Vec<&'t str>,
+) -> String {
+    let Some((before, rest)) = value.split_once("${") else { return value.to_owned() };
+    let Some((reference, after)) = rest.split_once('}') else { return value.to_owned() };
+    let end = reference.find([':', '-', '?', '+']).unwrap_or(reference.len());
+    let default = reference[end..].trim_start_matches(':').strip_prefix('-').unwrap_or_default();
+    let mut found = default.to_owned();
+    if let Some((key, value)) =
+        raw(&reference[..end]).filter(|(key, value)| !value.is_empty() && !inside.contains(key))
+    {
+        inside.push(key);
+        found = expanded(raw, value, inside);
+        inside.pop();
     }
-    Some(value)
+    format!("{before}{found}{}", expanded(raw, after, inside))
 }
 
 #[cfg(test)]
@@ -307,7 +317,8 @@ mod tests {
     fn a_value_takes_from_other_keys() {
         let text = "STORE=qdrant\nCOMPOSE_PROFILES=${STORE:-weaviate},${DB:-pg},${NONE}\nLOOP=${LOOP}x\n";
         assert_eq!(env_value(text, "COMPOSE_PROFILES").as_deref(), Some("qdrant,pg,"));
-        assert!(env_value(text, "LOOP").is_some());
+        assert_eq!(env_value(text, "LOOP").as_deref(), Some("x"));
+        assert_eq!(env_value("A=${A:-b}\nC=${A}-c\n", "C").as_deref(), Some("b-c"));
         assert_eq!(env_value(text, "DB"), None);
     }
 
