@@ -104,6 +104,8 @@ pub(crate) enum Command {
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Copy a closed, masked, proved sample of one PostgreSQL database into another
+    Sample(Sample),
     /// Finish an operation that was cut off
     Resume,
     /// Take back an operation that was cut off
@@ -141,4 +143,29 @@ pub(crate) struct Confirm {
     /// The environment's name, typed again; needed for production where nobody can be asked
     #[arg(long, value_name = "ENV")]
     pub(crate) confirm: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sample {
+    /// The source: postgres://user:password@host:port/database, or env:NAME to take it from the environment
+    #[arg(long, value_name = "DSN")]
+    pub(crate) from: String,
+    /// The target; what has its name is replaced when the sample is proved
+    #[arg(long, value_name = "DSN", required_unless_present_any = ["plan", "why", "suggest"])]
+    pub(crate) to: Option<String>,
+    /// Cohort, exclusions, masks: a file of their own, or a partywall.yaml with a `seed` section
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rules: PathBuf,
+    /// Print how many rows of each table would come, and why; copy nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Print by which references a row is in the sample; a key of several columns is written with commas
+    #[arg(long, num_args = 2, value_names = ["TABLE", "KEY"])]
+    pub(crate) why: Option<Vec<String>>,
+    /// Print masks for the columns that look personal or secret and have no rule
+    #[arg(long)]
+    pub(crate) suggest: bool,
+    /// Leave the scratch database of a failed run to be looked at
+    #[arg(long)]
+    pub(crate) keep_failed: bool,
 }

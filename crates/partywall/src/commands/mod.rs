@@ -6,6 +6,7 @@ mod enter;
 mod init;
 mod recover;
 mod render;
+mod sample;
 mod shell;
 mod status;
 
@@ -20,6 +21,7 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Stop> {
     let common = cli.common;
     match cli.command {
         Command::Init(arguments) => return init::run(&common, &arguments, printer).await,
+        Command::Sample(asked) => return sample::run(&asked, printer).await,
         Command::Completions { shell } => return completions(shell, printer),
         Command::Man { folder } => return man(&folder, printer),
         _ => {}
@@ -57,7 +59,11 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Stop> {
         },
         Command::Resume => recover::run(&session, true, printer).await,
         Command::Abandon => recover::run(&session, false, printer).await,
-        Command::Init(_) | Command::Check | Command::Completions { .. } | Command::Man { .. } => Ok(()),
+        Command::Init(_)
+        | Command::Check
+        | Command::Sample(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => Ok(()),
     }
 }
 

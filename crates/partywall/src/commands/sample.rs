@@ -1,0 +1,153 @@
+//! `sample`: a closed, masked, proved sample of one PostgreSQL database in another.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use comfy_table::{CellAlignment, Table};
+use pw_data::Halt;
+use pw_data::mask::Secret;
+use pw_data::sample::{Done, Order, Planned, Reading};
+use pw_data::server::Address;
+use pw_model::source::SourceFile;
+use pw_run::Failure;
+use serde_json::json;
+
+use crate::cli::Sample;
+use crate::printer::{GREEN, Printer, count};
+use crate::stop::Stop;
+
+pub(crate) async fn run(asked: &Sample, printer: &mut Printer) -> Result<(), Stop> {
+    let file = rules(asked)?;
+    let from = Address::parse(&asked.from)?;
+    let talks = printer.draws();
+    let tell = |stage: &str| {
+        if talks {
+            drop(writeln!(anstream::stderr(), "  {stage}"));
+        }
+    };
+    let reading = Reading::open(&from, &file, asked.why.is_some(), &tell).await?;
+    if asked.plan {
+        return plan(&reading.plan(), printer);
+    }
+    if asked.suggest {
+        let suspects = reading.suspects().await?;
+        return printer.answer(reading.snippet(&suspects));
+    }
+    if let Some(words) = &asked.why {
+        return why(&reading, words, printer).await;
+    }
+    let done = fill(asked, &reading, &tell).await?;
+    answer(&done, printer)
+}
+
+async fn fill(asked: &Sample, reading: &Reading, tell: &dyn Fn(&str)) -> Result<Done, Stop> {
+    let to = asked.to.as_deref().unwrap_or_default();
+    let (to, secret) = (Address::parse(to)?, secret(&asked.rules)?);
+    let words: Option<Vec<String>> = std::env::var("PARTYWALL_PG_DUMP")
+        .ok()
+        .map(|words| words.split_whitespace().map(str::to_owned).collect());
+    let order = Order { to: &to, secret: &secret, keep_failed: asked.keep_failed, pg_dump: words.as_deref() };
+    Ok(reading.load(&order, tell).await?)
+}
+
+fn rules(asked: &Sample) -> Result<SourceFile, Stop> {
+    let name = asked.rules.display().to_string();
+    match std::fs::read_to_string(&asked.rules) {
+        Ok(text) => Ok(SourceFile::new(name, text)),
+        Err(error) => Err(Stop::because(
+            format!("could not read `{name}`"),
+            error.to_string(),
+            "name the file of rules with `--rules`",
+        )),
+    }
+}
+
+/// `$PARTYWALL_SECRET`, else a file beside the rules, made on first use and readable by its owner only.
+fn secret(rules: &Path) -> Result<Secret, Stop> {
+    if let Ok(text) = std::env::var("PARTYWALL_SECRET") {
+        return Ok(Secret::new(&text));
+    }
+    let path = rules.with_extension("secret");
+    let failure = |what: &str, error: std::io::Error| {
+        Failure::new(format!("could not {what} `{}`", path.display())).because(error)
+    };
+    match std::fs::read_to_string(&path) {
+        Ok(text) if text.trim().len() >= 16 => return Ok(Secret::new(&text)),
+        Ok(_) => {
+            return Err(Stop::because(
+                format!("`{}` holds no secret", path.display()),
+                "it is shorter than 16 characters",
+                "remove it; a new one is made",
+            ));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failure("read", error).into()),
+    }
+    let mut bytes = [0_u8; 32];
+    let random = std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes));
+    random.map_err(|error| failure("make", error))?;
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    file.and_then(|mut file| writeln!(file, "{text}")).map_err(|error| failure("write", error))?;
+    Ok(Secret::new(&text))
+}
+
+async fn why(reading: &Reading, words: &[String], printer: &mut Printer) -> Result<(), Stop> {
+    let (table, key) = (words.first().map_or("", String::as_str), words.get(1).map_or("", String::as_str));
+    let chain = reading.why(table, key).await?;
+    if printer.is_json() {
+        return printer.json(&json!({"ok": true, "chain": chain}));
+    }
+    printer.answer(format!("{}\n", chain.join("\n  ")))
+}
+
+fn plan(planned: &[Planned], printer: &mut Printer) -> Result<(), Stop> {
+    if printer.is_json() {
+        return printer.json(&json!({"ok": true, "tables": planned}));
+    }
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(["TABLE", "ROWS", "OF", "MB", "COHORT", "OWNED", "PARENTS", "WHOLE", "CLEARED"]);
+    for one in planned {
+        let megabytes = one.bytes.div_ceil(1_000_000);
+        let numbers = [
+            one.rows as u64,
+            one.of,
+            megabytes,
+            one.by.cohort as u64,
+            one.by.owned as u64,
+            one.by.parents as u64,
+            one.by.whole as u64,
+            one.cleared as u64,
+        ];
+        table.add_row([one.table.clone()].into_iter().chain(numbers.map(|number| number.to_string())));
+    }
+    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    printer.answer(format!("{table}\n"))
+}
+
+fn answer(done: &Done, printer: &mut Printer) -> Result<(), Stop> {
+    if printer.is_json() {
+        return printer.json(&json!({"ok": true, "done": done}));
+    }
+    if done.large_objects > 0 {
+        printer.note(format!(
+            "{} large objects stay behind; the columns that number them are copied as they are",
+            done.large_objects
+        ));
+    }
+    let tables = count(done.tables.len(), "table");
+    printer.note(format!("{GREEN}done{GREEN:#}: {} rows in {tables}, {} production values searched for and not found, every foreign key holds", done.rows, done.searched_for));
+    Ok(())
+}
+
+impl From<Halt> for Stop {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Complaints(list) => Self::Complaints(list),
+            Halt::Failure(failure) => Self::Failure(failure),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Development data: a referentially closed, masked, proved sample of a PostgreSQL database.
+//!
+//! Route: [`rules`] says what is wanted; [`catalogue`] reads what the source holds, under one exported
+//! snapshot; [`closure`] finds the rows, in our memory, and writes nothing to the source; [`suspect`] stops
+//! where a column looks personal and has no rule; [`mask`] replaces values in the stream and [`proof`]
+//! searches what goes out for what should have stayed; [`load`] fills a scratch database, checks it,
+//! and only then gives it the target's name. [`sample`] is the whole.
+
+pub mod catalogue;
+pub mod closure;
+pub mod copy;
+pub mod load;
+pub mod mask;
+pub mod proof;
+pub mod rules;
+pub mod sample;
+pub mod server;
+pub mod suspect;
+
+use pw_model::diagnostic::Diagnostic;
+use pw_run::Failure;
+
+/// Why a sample cannot go on.
+#[derive(Debug)]
+pub enum Halt {
+    /// The rules or the data they leave uncovered: the user's to change.
+    Complaints(Vec<Diagnostic>),
+    /// A server, a program or we did not do it.
+    Failure(Failure),
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<Diagnostic> for Halt {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Complaints(vec![diagnostic])
+    }
+}

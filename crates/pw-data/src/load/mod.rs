@@ -1,0 +1,207 @@
+//! Into a scratch database, and only then into the target's name. Until then the target is as it was.
+
+mod schema;
+mod transfer;
+
+use futures_util::future::try_join_all;
+use pw_run::Failure;
+use tokio_postgres::Client;
+
+use crate::catalogue::Catalogue;
+use crate::server::{Address, Source, literal, quoted};
+
+pub use schema::Schema;
+pub use transfer::{Leak, Transfer};
+
+/// Marks a scratch database as ours, so that a later run may remove what a killed one left.
+const MARK: &str = "partywall: unfinished sample";
+
+/// A database that is being filled.
+pub struct Scratch {
+    /// On another database of the target's server.
+    keeper: Client,
+    target: Address,
+    pub address: Address,
+}
+
+fn not(what: &str) -> impl FnOnce(tokio_postgres::Error) -> Failure {
+    let what = format!("could not {what}");
+    move |error| Failure::new(what).because(error)
+}
+
+impl Scratch {
+    /// Makes an empty scratch database beside the target.
+    ///
+    /// # Errors
+    /// The server refuses, is older than the source, is filling this target already, or the target is the source.
+    pub async fn create(source: &Source, target: &Address) -> Result<Self, Failure> {
+        let keeper = target.with_database("postgres").connect().await?;
+        let version: i32 = keeper
+            .query_one("SELECT current_setting('server_version_num')::int", &[])
+            .await
+            .map_err(not("ask the target's version"))?
+            .get(0);
+        if version / 10_000 < source.version / 10_000 {
+            let told = format!(
+                "the target is PostgreSQL {}, the source {}",
+                version / 10_000,
+                source.version / 10_000
+            );
+            return Err(Failure::new(told).hint("the target must be as new as the source"));
+        }
+        other_database(source, &keeper, target).await?;
+        let name = format!("{}__partywall_new", target.database());
+        if name.len() > 63 {
+            return Err(Failure::new("the target's name is too long to make another beside it"));
+        }
+        let lock = "SELECT pg_try_advisory_lock(hashtext($1), 7077)";
+        let held: bool = keeper.query_one(lock, &[&name]).await.map_err(not("lock the target"))?.get(0);
+        if !held {
+            return Err(Failure::new(format!("another run is filling {target}")));
+        }
+        let scratch = Self { keeper, target: target.clone(), address: target.with_database(&name) };
+        scratch.remove_leftover().await?;
+        scratch.make(source).await?;
+        Ok(scratch)
+    }
+
+    async fn exists(&self, name: &str) -> Result<bool, Failure> {
+        let rows = self.keeper.query("SELECT FROM pg_database WHERE datname = $1", &[&name]).await;
+        Ok(!rows.map_err(not("look for a database"))?.is_empty())
+    }
+
+    async fn remove_leftover(&self) -> Result<(), Failure> {
+        let name = self.address.database();
+        let query =
+            "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = $1";
+        let rows = self.keeper.query(query, &[&name]).await.map_err(not("look for leftovers"))?;
+        match rows.first().map(|row| row.get::<_, String>(0)) {
+            Some(mark) if mark == MARK => self.discard().await,
+            Some(_) => {
+                Err(Failure::new(format!("a database `{name}` exists and is not ours"))
+                    .hint("rename or drop it"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn make(&self, source: &Source) -> Result<(), Failure> {
+        let query = "SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database WHERE datname = current_database()";
+        let row = source.leader().query_one(query, &[]).await.map_err(not("ask the source's encoding"))?;
+        let [encoding, collate, ctype]: [String; 3] = [row.get(0), row.get(1), row.get(2)];
+        let name = quoted(self.address.database());
+        let create = format!(
+            "CREATE DATABASE {name} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
+            literal(&encoding),
+            literal(&collate),
+            literal(&ctype)
+        );
+        self.run(&create, "create the scratch database").await?;
+        self.run(&format!("COMMENT ON DATABASE {name} IS {}", literal(MARK)), "mark the scratch database")
+            .await
+    }
+
+    async fn run(&self, statement: &str, what: &str) -> Result<(), Failure> {
+        self.keeper.batch_execute(statement).await.map_err(not(what))
+    }
+
+    /// Removes it, finished or not.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn discard(&self) -> Result<(), Failure> {
+        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(self.address.database()));
+        self.run(&drop, "drop the scratch database").await
+    }
+
+    /// Gives it the target's name, in one transaction, and drops what had the name before.
+    ///
+    /// # Errors
+    /// The server refuses; then the target is as before.
+    pub async fn swap(&self) -> Result<(), Failure> {
+        let target = self.target.database();
+        let (new, old) = (quoted(self.address.database()), format!("{target}__partywall_old"));
+        let rename_old = if self.exists(target).await? {
+            self.run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&old)), "drop an older copy")
+                .await?;
+            format!("ALTER DATABASE {} RENAME TO {};", quoted(target), quoted(&old))
+        } else {
+            String::new()
+        };
+        self.end_connections(target).await?;
+        self.end_connections(self.address.database()).await?;
+        let swap = format!("BEGIN; {rename_old} ALTER DATABASE {new} RENAME TO {}; COMMIT", quoted(target));
+        if let Err(error) = self.run(&swap, "give the new database its name").await {
+            drop(self.keeper.batch_execute("ROLLBACK").await);
+            return Err(error.hint("close the programs that hold the target open, and try again"));
+        }
+        self.run(&format!("COMMENT ON DATABASE {} IS NULL", quoted(target)), "unmark the database").await?;
+        self.run(
+            &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&old)),
+            "drop the former database",
+        )
+        .await
+    }
+
+    async fn end_connections(&self, name: &str) -> Result<(), Failure> {
+        let query = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()";
+        let query = if self.supports_wait().await? { query.to_owned() } else { query.replace(", 5000", "") };
+        self.keeper.query(&query, &[&name]).await.map(drop).map_err(not("end the target's connections"))
+    }
+
+    async fn supports_wait(&self) -> Result<bool, Failure> {
+        let query = "SELECT current_setting('server_version_num')::int >= 140000";
+        Ok(self.keeper.query_one(query, &[]).await.map_err(not("ask the target's version"))?.get(0))
+    }
+}
+
+/// The target must not be the source, by whatever name either was reached.
+async fn other_database(source: &Source, keeper: &Client, target: &Address) -> Result<(), Failure> {
+    let query = "SELECT system_identifier::text, current_database()::text FROM pg_control_system()";
+    let here = source.leader().query_one(query, &[]).await.map_err(not("identify the source"))?;
+    let there = keeper.query_one(query, &[]).await.map_err(not("identify the target"))?;
+    if here.get::<_, String>(0) == there.get::<_, String>(0) && here.get::<_, String>(1) == target.database()
+    {
+        return Err(Failure::new("source and target are the same database").hint("give `--to` another name"));
+    }
+    Ok(())
+}
+
+/// Sequences as the source has them, views filled, statistics made.
+///
+/// # Errors
+/// The scratch database refuses.
+pub async fn settle(scratch: &Address, catalogue: &Catalogue) -> Result<(), Failure> {
+    let client = scratch.connect().await?;
+    for sequence in &catalogue.sequences {
+        if let Some(last) = sequence.last {
+            let set = format!("SELECT setval({}, {last})", literal(&sequence.path));
+            client.batch_execute(&set).await.map_err(not("set a sequence"))?;
+        }
+    }
+    let query = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        WHERE c.relkind = 'm' ORDER BY c.oid";
+    for row in client.query(query, &[]).await.map_err(not("list materialized views"))? {
+        let refresh = format!("REFRESH MATERIALIZED VIEW {}", row.get::<_, String>(0));
+        client.batch_execute(&refresh).await.map_err(not("refresh a materialized view"))?;
+    }
+    client.batch_execute("ANALYZE").await.map_err(not("analyze the new database"))
+}
+
+/// Counts the rows of every table and every foreign key that the server does not call valid.
+///
+/// # Errors
+/// A count differs from the plan.
+pub async fn count(scratch: &Address, catalogue: &Catalogue, planned: &[usize]) -> Result<(), Failure> {
+    let clients = try_join_all((0..2).map(|_| scratch.connect())).await?;
+    for (index, (table, planned)) in catalogue.tables.iter().zip(planned).enumerate() {
+        let query = format!("SELECT count(*) FROM {}", table.from());
+        let row = clients[index % 2].query_one(&query, &[]).await.map_err(not("count the loaded rows"))?;
+        let loaded: i64 = row.get(0);
+        if usize::try_from(loaded) != Ok(*planned) {
+            let told = format!("`{}` holds {loaded} rows and the plan says {planned}", table.shown());
+            return Err(Failure::new(told));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! The schema travels as `pg_dump` writes it, so that nothing is lost in translation.
+
+use std::path::PathBuf;
+
+use futures_util::future::try_join_all;
+use pw_run::Failure;
+use tokio::process::Command;
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use crate::server::{Address, Source};
+
+/// What comes before the data and after it.
+pub struct Schema {
+    before: String,
+    after: Vec<Entry>,
+    preamble: String,
+}
+
+/// One entry of `pg_dump`'s table of contents.
+#[derive(Debug, Clone)]
+struct Entry {
+    kind: String,
+    sql: String,
+}
+
+impl Schema {
+    /// Dumps the source's schema as of its snapshot. `program` are the words that start `pg_dump`, where it is not on this host.
+    ///
+    /// # Errors
+    /// No fitting `pg_dump` is found, or it fails.
+    pub async fn dump(source: &Source, program: Option<&[String]>) -> Result<Self, Failure> {
+        let program = match program {
+            Some(words) => words.to_vec(),
+            None => installed(source.version / 10_000).await?,
+        };
+        let before = section(&program, source, "pre-data").await?;
+        let after = section(&program, source, "post-data").await?;
+        let (preamble, after) = entries(&after);
+        Ok(Self { before, after, preamble })
+    }
+
+    /// # Errors
+    /// The scratch database refuses.
+    pub async fn before(&self, scratch: &Address) -> Result<(), Failure> {
+        let client = scratch.connect().await?;
+        let what = "could not create the schema in the scratch database";
+        client.batch_execute(&self.before).await.map_err(|error| Failure::new(what).because(error))
+    }
+
+    /// Indexes and keys in parallel, then what attaches to them, then foreign keys in parallel, then the rest.
+    ///
+    /// # Errors
+    /// The data does not keep a constraint, or the scratch database refuses.
+    pub async fn after(&self, scratch: &Address, connections: usize) -> Result<(), Failure> {
+        let clients = try_join_all((0..connections.max(1)).map(|_| scratch.connect())).await?;
+        for client in &clients {
+            run(client, &self.preamble).await?;
+            run(client, "SET maintenance_work_mem = '256MB'").await?;
+        }
+        let of = |kinds: &[&str]| -> Vec<&Entry> {
+            self.after.iter().filter(|entry| kinds.contains(&entry.kind.as_str())).collect()
+        };
+        let first = ["CONSTRAINT", "INDEX"];
+        let keys = ["FK CONSTRAINT"];
+        together(&clients, of(&first)).await?;
+        for entry in of(&["INDEX ATTACH"]) {
+            run(&clients[0], &entry.sql).await?;
+        }
+        together(&clients, of(&keys)).await?;
+        let said = |entry: &&Entry| {
+            !first.contains(&entry.kind.as_str())
+                && !keys.contains(&entry.kind.as_str())
+                && entry.kind != "INDEX ATTACH"
+        };
+        for entry in self.after.iter().filter(said) {
+            run(&clients[0], &entry.sql).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Each connection takes the next entry. Two that lock the same tables in opposite order may meet; the one that is thrown out tries again.
+async fn together(clients: &[Client], entries: Vec<&Entry>) -> Result<(), Failure> {
+    let queue = std::cell::RefCell::new(entries.into_iter());
+    let next = || queue.borrow_mut().next();
+    try_join_all(clients.iter().map(async |client| {
+        while let Some(entry) = next() {
+            run(client, &entry.sql).await?;
+        }
+        Ok::<(), Failure>(())
+    }))
+    .await
+    .map(drop)
+}
+
+async fn run(client: &Client, sql: &str) -> Result<(), Failure> {
+    loop {
+        match client.batch_execute(sql).await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) => {}
+            Err(error) => {
+                let first: String =
+                    sql.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
+                return Err(Failure::new(format!("the loaded data refuses `{first}`")).because(error));
+            }
+        }
+    }
+}
+
+/// The oldest `pg_dump` of this host that knows the server.
+async fn installed(major: i32) -> Result<Vec<String>, Failure> {
+    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut found: Vec<(i32, PathBuf)> = Vec::new();
+    for path in installed.map(|entry| entry.path().join("bin/pg_dump")).chain([PathBuf::from("pg_dump")]) {
+        if let Some(version) = version(&path).await.filter(|version| *version >= major) {
+            found.push((version, path));
+        }
+    }
+    found.sort();
+    match found.first() {
+        Some((_, path)) => Ok(vec![path.display().to_string()]),
+        None => Err(Failure::new(format!("there is no pg_dump {major} or newer on this host"))
+            .hint("install postgresql-client, or set PARTYWALL_PG_DUMP, such as `docker run --rm --network host -e PGPASSWORD IMAGE pg_dump`")),
+    }
+}
+
+async fn version(path: &PathBuf) -> Option<i32> {
+    let output = Command::new(path).arg("--version").output().await.ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.split_whitespace().find_map(|word| word.split('.').next()?.parse().ok())
+}
+
+async fn section(program: &[String], source: &Source, section: &str) -> Result<String, Failure> {
+    let address = &source.address;
+    let Some((name, words)) = program.split_first() else {
+        return Err(Failure::new("PARTYWALL_PG_DUMP is empty"));
+    };
+    let mut command = Command::new(name);
+    command.args(words).args(["--schema-only", "--no-owner", "--no-privileges", "--no-tablespaces"]);
+    command.args(["--no-publications", "--no-subscriptions", "--no-security-labels", "--no-password"]);
+    command.arg(format!("--section={section}")).arg(format!("--snapshot={}", source.snapshot));
+    command.args([
+        "--host",
+        &address.host(),
+        "--port",
+        &address.port().to_string(),
+        "--dbname",
+        address.database(),
+    ]);
+    if let Some(user) = address.user() {
+        command.args(["--username", user]);
+    }
+    if let Some(password) = address.password() {
+        command.env("PGPASSWORD", password);
+    }
+    command.kill_on_drop(true).stdin(std::process::Stdio::null());
+    let output = command
+        .output()
+        .await
+        .map_err(|error| Failure::new(format!("could not start `{name}`")).because(error))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(Failure::new("pg_dump could not read the source's schema").because(said));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    // Commands for psql, and settings that older servers do not know.
+    let kept =
+        text.lines().filter(|line| !line.starts_with('\\') && !line.starts_with("SET transaction_timeout"));
+    Ok(kept.collect::<Vec<_>>().join("\n"))
+}
+
+/// Splits at the comments that `pg_dump` writes before each entry.
+fn entries(text: &str) -> (String, Vec<Entry>) {
+    let mut preamble = String::new();
+    let mut list: Vec<Entry> = Vec::new();
+    for line in text.lines() {
+        let kind =
+            line.strip_prefix("-- Name: ").and_then(|rest| rest.split("; Type: ").nth(1)?.split(';').next());
+        match (kind, list.last_mut()) {
+            (Some(kind), _) => list.push(Entry { kind: kind.to_owned(), sql: String::new() }),
+            (None, Some(entry)) => entry.sql.extend([line, "\n"]),
+            (None, None) => preamble.extend([line, "\n"]),
+        }
+    }
+    (preamble, list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_is_split_by_its_comments() {
+        let text = "SET a = 1;\n--\n-- Name: t t_pkey; Type: CONSTRAINT; Schema: public; Owner: -\n--\n\nALTER TABLE t ADD PRIMARY KEY (id);\n\n--\n-- Name: i; Type: INDEX; Schema: public; Owner: -\n--\nCREATE INDEX i ON t (a);\n";
+        let (preamble, entries) = entries(text);
+        assert!(preamble.starts_with("SET a = 1;"));
+        let kinds: Vec<&str> = entries.iter().map(|entry| entry.kind.as_str()).collect();
+        assert_eq!(kinds, ["CONSTRAINT", "INDEX"]);
+        assert!(entries[0].sql.contains("PRIMARY KEY") && !entries[0].sql.contains("CREATE INDEX"));
+    }
+}

@@ -1,0 +1,356 @@
+//! Rows from source to scratch: read by place, masked and searched in the stream, written as binary COPY.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+
+use futures_util::future::try_join_all;
+use futures_util::{SinkExt, TryStreamExt};
+use pw_run::Failure;
+use tokio_postgres::Client;
+
+use crate::catalogue::{Catalogue, Column};
+use crate::closure::{Closure, Taken, place_shown};
+use crate::copy::{Rows, Writer};
+use crate::mask::{Kind, Mask, Secret};
+use crate::proof::Values;
+use crate::rules::Rules;
+use crate::server::{Address, Source, literal, quoted};
+
+/// Rows that one query asks for by place.
+const CHUNK: usize = 20_000;
+/// Bytes that are gathered before they are sent.
+const BATCH: usize = 64 << 10;
+
+/// A masked production value that stood in what goes out. Its text is not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leak {
+    pub table: usize,
+    pub column: usize,
+}
+
+/// One way from source to scratch.
+pub struct Transfer<'a> {
+    source: &'a Source,
+    catalogue: &'a Catalogue,
+    closure: &'a Closure,
+    lanes: Vec<Vec<Lane>>,
+    values: Values,
+    leaks: RefCell<Vec<Leak>>,
+    pub rows: Cell<u64>,
+    pub bytes: Cell<u64>,
+}
+
+/// What happens to one column on its way.
+struct Lane {
+    column: usize,
+    name: String,
+    select: String,
+    mask: Option<Mask>,
+    proved: bool,
+    searched: bool,
+    /// The number of the element's type in the scratch database.
+    element: Option<u32>,
+}
+
+/// Rows of one heap.
+struct Piece {
+    table: usize,
+    heap: u32,
+    from: usize,
+    to: usize,
+}
+
+fn lane(catalogue: &Catalogue, rules: &Rules, secret: &Secret, (table, column): (usize, usize)) -> Lane {
+    let known = &catalogue.tables[table].columns[column];
+    let masked = rules.mask(table, column);
+    let name = quoted(&known.name);
+    let select = match masked.map(|masked| &masked.kind) {
+        Some(Kind::Sql(expression)) => format!("({expression})::{}", known.kind),
+        Some(Kind::Constant(text)) => format!("{}::{}", literal(text), known.kind),
+        Some(Kind::Null) => format!("NULL::{}", known.kind),
+        _ => name.clone(),
+    };
+    let streamed = masked
+        .filter(|masked| !matches!(masked.kind, Kind::Sql(_) | Kind::Constant(_) | Kind::Null | Kind::Keep));
+    Lane {
+        column,
+        name,
+        select,
+        mask: streamed.map(|masked| Mask::new(masked.kind.clone(), secret, &catalogue.tables[table], column)),
+        proved: masked.is_some_and(|masked| masked.proved || matches!(masked.kind, Kind::Json(_))),
+        searched: is_searched(known),
+        element: None,
+    }
+}
+
+fn is_searched(column: &Column) -> bool {
+    column.array
+        || column.is_text()
+        || matches!(column.base.as_str(), "json" | "jsonb" | "bytea" | "xml" | "tsvector" | "hstore")
+}
+
+impl<'a> Transfer<'a> {
+    pub fn new(
+        source: &'a Source,
+        catalogue: &'a Catalogue,
+        closure: &'a Closure,
+        (rules, secret): (&Rules, &Secret),
+    ) -> Self {
+        let lanes = |(table, known): (usize, &crate::catalogue::Table)| {
+            let sent = known.columns.iter().enumerate().filter(|(_, column)| !column.generated);
+            sent.map(|(column, _)| lane(catalogue, rules, secret, (table, column))).collect()
+        };
+        let lanes = catalogue.tables.iter().enumerate().map(lanes).collect();
+        Self {
+            source,
+            catalogue,
+            closure,
+            lanes,
+            values: Values::default(),
+            leaks: RefCell::default(),
+            rows: Cell::new(0),
+            bytes: Cell::new(0),
+        }
+    }
+
+    pub fn values(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Every leak that was found, once for each column.
+    pub fn leaks(&self) -> Vec<Leak> {
+        self.leaks.borrow().clone()
+    }
+
+    /// Reads what the masks will replace, so that the first row that goes out is already searched for all of it.
+    ///
+    /// # Errors
+    /// The source cannot be read.
+    pub async fn learn(&mut self) -> Result<(), Failure> {
+        let mut values = std::mem::take(&mut self.values);
+        for (table, lanes) in self.lanes.iter().enumerate() {
+            let proved: Vec<&Lane> = lanes.iter().filter(|lane| lane.proved && lane.mask.is_some()).collect();
+            if proved.is_empty() {
+                continue;
+            }
+            let columns: Vec<&str> = proved.iter().map(|lane| lane.name.as_str()).collect();
+            for piece in pieces(table, &self.closure.tables[table]) {
+                self.read(self.source.leader(), &piece, &columns, &mut |rows: &Rows| {
+                    for (index, lane) in proved.iter().enumerate() {
+                        if let (Some(value), Some(mask)) = (rows.field(index + 1), &lane.mask) {
+                            mask.secrets(value, &mut |secret| values.add(secret));
+                        }
+                    }
+                })
+                .await?;
+            }
+        }
+        self.values = values;
+        Ok(())
+    }
+
+    /// A few rows of each table, spread over it, for eyes that look for what no rule covers.
+    ///
+    /// # Errors
+    /// The source cannot be read.
+    pub async fn peek(
+        &self,
+        table: usize,
+        columns: &[usize],
+        look: &mut impl FnMut(usize, &[u8]),
+    ) -> Result<(), Failure> {
+        const ROWS: usize = 400;
+        let taken = &self.closure.tables[table];
+        let step = taken.places.len().div_ceil(ROWS).max(1);
+        let known = &self.catalogue.tables[table].columns;
+        let names: Vec<String> = columns.iter().map(|column| quoted(&known[*column].name)).collect();
+        let places: Vec<u64> = taken.places.iter().copied().step_by(step).collect();
+        let few = Taken { heaps: taken.heaps.clone(), places, ..Taken::default() };
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        for piece in pieces(table, &few) {
+            let query = self.query(&piece, &few.places[piece.from..piece.to], &names);
+            crate::server::scan(self.source.leader(), &query, |rows| {
+                for (index, column) in columns.iter().enumerate() {
+                    rows.field(index + 1).into_iter().for_each(|value| look(*column, value));
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    fn query(&self, piece: &Piece, places: &[u64], columns: &[&str]) -> String {
+        let heap = self.catalogue.tables[piece.table].heaps.iter().find(|heap| heap.oid == piece.heap);
+        let list: String = columns.iter().map(|column| format!(", {column}")).collect();
+        let places: Vec<String> = places.iter().map(|place| place_shown(*place)).collect();
+        let path = heap.map_or_else(String::new, |heap| heap.path.clone());
+        format!("SELECT ctid{list} FROM ONLY {path} WHERE ctid = ANY ('{{{}}}'::tid[])", places.join(","))
+    }
+
+    async fn read(
+        &self,
+        client: &Client,
+        piece: &Piece,
+        columns: &[&str],
+        each: &mut impl FnMut(&Rows),
+    ) -> Result<(), Failure> {
+        let places = &self.closure.tables[piece.table].places[piece.from..piece.to];
+        for chunk in places.chunks(CHUNK) {
+            crate::server::scan(client, &self.query(piece, chunk, columns), |rows| {
+                each(rows);
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Copies everything, as many pieces at once as the source has connections.
+    ///
+    /// # Errors
+    /// Either side refuses.
+    pub async fn run(&mut self, scratch: &Address) -> Result<(), Failure> {
+        let clients = try_join_all(self.source.clients.iter().map(|_| scratch.connect())).await?;
+        self.elements(&clients[0]).await?;
+        for client in &clients {
+            let set = client.batch_execute("SET synchronous_commit = off").await;
+            set.map_err(|error| Failure::new("could not prepare the scratch database").because(error))?;
+        }
+        let mut all: Vec<Piece> =
+            self.closure.tables.iter().enumerate().flat_map(|(table, taken)| pieces(table, taken)).collect();
+        all.sort_by_key(|piece| std::cmp::Reverse(piece.to - piece.from));
+        let queue = RefCell::new(VecDeque::from(all));
+        let next = || queue.borrow_mut().pop_front();
+        let this = &*self;
+        try_join_all(this.source.clients.iter().zip(&clients).map(async |(from, to)| {
+            while let Some(piece) = next() {
+                this.copy(from, to, &piece).await?;
+            }
+            Ok::<(), Failure>(())
+        }))
+        .await
+        .map(drop)
+    }
+
+    /// Arrays carry the number of their element's type, and numbers differ between databases.
+    async fn elements(&mut self, target: &Client) -> Result<(), Failure> {
+        let query = "SELECT n.nspname, c.relname, a.attname, coalesce(nullif(b.typelem, 0), t.typelem) FROM pg_attribute a \
+            JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+            JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = t.typbasetype WHERE a.attnum > 0 AND NOT a.attisdropped";
+        let rows = target
+            .query(query, &[])
+            .await
+            .map_err(|error| Failure::new("could not read the scratch database's types").because(error))?;
+        let numbers: HashMap<(String, String, String), u32> =
+            rows.iter().map(|row| ((row.get(0), row.get(1), row.get(2)), row.get(3))).collect();
+        for (table, lanes) in self.catalogue.tables.iter().zip(&mut self.lanes) {
+            for lane in lanes {
+                let column = &table.columns[lane.column];
+                let key = (table.schema.clone(), table.name.clone(), column.name.clone());
+                lane.element = numbers.get(&key).copied().filter(|_| column.array);
+            }
+        }
+        Ok(())
+    }
+
+    async fn copy(&self, from: &Client, to: &Client, piece: &Piece) -> Result<(), Failure> {
+        let table = &self.catalogue.tables[piece.table];
+        let lanes = &self.lanes[piece.table];
+        let what = || Failure::new(format!("could not copy `{}`", table.shown()));
+        let names: Vec<&str> = lanes.iter().map(|lane| lane.name.as_str()).collect();
+        let selects: Vec<&str> = lanes.iter().map(|lane| lane.select.as_str()).collect();
+        let statement = format!("COPY {} ({}) FROM STDIN (FORMAT binary)", table.path(), names.join(", "));
+        let sink = to.copy_in(&statement).await.map_err(|error| what().because(error))?;
+        let mut sink = std::pin::pin!(sink);
+        let (mut writer, mut rows, mut scratch) = (Writer::default(), Rows::default(), Vec::new());
+        let places = &self.closure.tables[piece.table].places[piece.from..piece.to];
+        for chunk in places.chunks(CHUNK) {
+            let query = format!("COPY ({}) TO STDOUT (FORMAT binary)", self.query(piece, chunk, &selects));
+            let stream = from.copy_out(&query).await.map_err(|error| what().because(error))?;
+            let mut stream = std::pin::pin!(stream);
+            rows = Rows::default();
+            while let Some(bytes) = stream.try_next().await.map_err(|error| what().because(error))? {
+                rows.push(&bytes);
+                while rows.advance().map_err(|error| what().because(error))? {
+                    self.row(piece, &rows, &mut writer, &mut scratch);
+                }
+                if writer.len() >= BATCH {
+                    self.bytes.set(self.bytes.get() + writer.len() as u64);
+                    sink.send(writer.take()).await.map_err(|error| what().because(error))?;
+                }
+            }
+        }
+        drop(rows);
+        writer.end();
+        sink.send(writer.take()).await.map_err(|error| what().because(error))?;
+        sink.as_mut().finish().await.map(drop).map_err(|error| what().because(error))
+    }
+
+    fn row(&self, piece: &Piece, rows: &Rows, writer: &mut Writer, scratch: &mut Vec<u8>) {
+        let lanes = &self.lanes[piece.table];
+        let cleared = self.cleared(piece, rows);
+        writer.row(lanes.len());
+        self.rows.set(self.rows.get() + 1);
+        for (index, lane) in lanes.iter().enumerate() {
+            let value = rows.field(index + 1).filter(|_| !cleared.contains(&lane.column));
+            let value = match (value, &lane.mask) {
+                (Some(value), Some(mask)) => mask.apply(value, scratch).then_some(scratch.as_slice()),
+                (value, _) => value,
+            };
+            if let Some(value) = value.filter(|_| lane.searched)
+                && self.values.find(value).is_some()
+            {
+                self.leaked(Leak { table: piece.table, column: lane.column });
+            }
+            match (value, lane.element) {
+                (Some(value), Some(element)) if value.len() >= 12 => {
+                    let mut patched = value.to_vec();
+                    patched[8..12].copy_from_slice(&element.to_be_bytes());
+                    writer.field(Some(&patched));
+                }
+                (value, _) => writer.field(value),
+            }
+        }
+    }
+
+    fn leaked(&self, leak: Leak) {
+        let mut leaks = self.leaks.borrow_mut();
+        if !leaks.contains(&leak) {
+            leaks.push(leak);
+        }
+    }
+
+    /// Columns to be cleared in this row, for what they name does not come along.
+    fn cleared(&self, piece: &Piece, rows: &Rows) -> Vec<usize> {
+        let taken = &self.closure.tables[piece.table];
+        if taken.cleared.is_empty() {
+            return Vec::new();
+        }
+        let heap = taken.heaps.iter().position(|oid| *oid == piece.heap).unwrap_or_default();
+        let place = rows.field(0).and_then(|tid| crate::closure::place(heap, tid));
+        let references = place.and_then(|place| taken.cleared.get(&place)).into_iter().flatten();
+        let columns = &self.catalogue.tables[piece.table].columns;
+        references
+            .flat_map(|index| self.catalogue.references[*index].columns.iter().copied())
+            .filter(|column| !columns[*column].not_null)
+            .collect()
+    }
+}
+
+/// A table's rows by heap, and large heaps in halves so that two connections share them.
+fn pieces(table: usize, taken: &Taken) -> Vec<Piece> {
+    const LARGEST: usize = 100_000;
+    let mut pieces = Vec::new();
+    let mut from = 0;
+    while from < taken.places.len() {
+        let heap = taken.places[from] >> 48;
+        let same =
+            taken.places[from..].iter().take(LARGEST).take_while(|place| **place >> 48 == heap).count();
+        let number =
+            usize::try_from(heap).ok().and_then(|heap| taken.heaps.get(heap)).copied().unwrap_or_default();
+        pieces.push(Piece { table, heap: number, from, to: from + same });
+        from += same;
+    }
+    pieces
+}

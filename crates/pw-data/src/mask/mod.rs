@@ -1,0 +1,335 @@
+//! Replaces values. The same value under the same secret always gives the same answer, in every table, so
+//! that what was equal stays equal and what was unique stays unique; another secret gives another answer.
+
+mod kind;
+mod words;
+
+use serde_json::Value;
+
+pub use kind::{Kind, unfit};
+
+use crate::catalogue::{Column, Table};
+
+/// What makes the masks of one project unlike those of another. Never leaves production's side.
+#[derive(Clone)]
+pub struct Secret([u8; 32]);
+
+impl Secret {
+    pub fn new(text: &str) -> Self {
+        Self(blake3::derive_key("partywall 2026 masks of a sample", text.trim().as_bytes()))
+    }
+}
+
+/// A mask bound to a column.
+pub struct Mask {
+    pub kind: Kind,
+    secret: Secret,
+    base: String,
+    limit: usize,
+    /// The column is unique and tells upper from lower case: so must the mask.
+    exact: bool,
+    unique: bool,
+}
+
+impl Mask {
+    pub fn new(kind: Kind, secret: &Secret, table: &Table, column: usize) -> Self {
+        let Column { base, max_length, .. } = &table.columns[column];
+        let unique = table.uniques.iter().any(|key| key.contains(&column));
+        Self {
+            kind,
+            secret: secret.clone(),
+            base: base.clone(),
+            limit: max_length.unwrap_or(usize::MAX),
+            exact: unique && base != "citext",
+            unique,
+        }
+    }
+
+    /// Writes what goes out instead of `value`; false for null. A value that cannot be read becomes null rather than go out.
+    pub fn apply(&self, value: &[u8], out: &mut Vec<u8>) -> bool {
+        out.clear();
+        let done = match (&self.kind, self.base.as_str()) {
+            (Kind::Keep | Kind::Sql(_) | Kind::Constant(_), _) => {
+                out.extend_from_slice(value);
+                Some(())
+            }
+            (Kind::Null, _) => None,
+            (Kind::Shift(days), base) => self.shift(*days, base, value, out),
+            (Kind::Noise(share), base) => self.noise(*share, base, value, out),
+            (_, "json") => self.json(value, out),
+            (_, "jsonb") => {
+                out.push(1);
+                value.split_first().and_then(|(_version, text)| self.json(text, out))
+            }
+            (_, "inet" | "cidr") => self.address(value, out),
+            (_, "bytea") => {
+                self.hash(value).fill_to(value.len(), out);
+                Some(())
+            }
+            (_, "uuid") => {
+                self.hash(value).fill_to(16, out);
+                Some(())
+            }
+            _ => std::str::from_utf8(value)
+                .ok()
+                .map(|text| out.extend_from_slice(self.text(&self.kind, text, self.limit).as_bytes())),
+        };
+        done.is_some()
+    }
+
+    /// The values that must not go out, as far as this mask knows which are secret.
+    pub(crate) fn secrets(&self, value: &[u8], found: &mut impl FnMut(&[u8])) {
+        let text = if self.base == "jsonb" { value.get(1..).unwrap_or_default() } else { value };
+        match (&self.kind, self.base.as_str()) {
+            (Kind::Json(paths), _) => {
+                let Ok(value) = serde_json::from_slice::<Value>(text) else { return };
+                for (path, _) in paths.iter().filter(|(_, kind)| kind.is_proved()) {
+                    under(&value, path, found);
+                }
+            }
+            (_, "json" | "jsonb") => {
+                if let Ok(value) = serde_json::from_slice::<Value>(text) {
+                    under(&value, &[], found);
+                }
+            }
+            _ => found(value),
+        }
+    }
+
+    fn hash(&self, value: &[u8]) -> Stream {
+        let mut hasher = blake3::Hasher::new_keyed(&self.secret.0);
+        hasher.update(self.kind.family().as_bytes());
+        hasher.update(value);
+        Stream(hasher.finalize_xof())
+    }
+
+    fn text(&self, kind: &Kind, text: &str, limit: usize) -> String {
+        if text.is_empty() {
+            return String::new();
+        }
+        let same = if self.exact { text.to_owned() } else { text.to_lowercase() };
+        let mut hasher = blake3::Hasher::new_keyed(&self.secret.0);
+        hasher.update(kind.family().as_bytes()).update(same.as_bytes());
+        kind.write(&mut Stream(hasher.finalize_xof()), text, &kind::Room { limit, unique: self.unique })
+    }
+
+    fn json(&self, text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        let mut value: Value = serde_json::from_slice(text).ok()?;
+        match &self.kind {
+            Kind::Json(paths) => {
+                for (path, kind) in paths {
+                    self.descend(&mut value, path, kind);
+                }
+            }
+            kind => self.everything(&mut value, kind),
+        }
+        serde_json::to_writer(out, &value).ok()
+    }
+
+    fn descend(&self, value: &mut Value, path: &[String], kind: &Kind) {
+        let Some((head, rest)) = path.split_first() else { return self.everything(value, kind) };
+        match value {
+            Value::Array(items) => items.iter_mut().for_each(|item| {
+                self.descend(item, if head == "*" { rest } else { path }, kind);
+            }),
+            Value::Object(map) if head == "*" => {
+                map.values_mut().for_each(|inner| self.descend(inner, rest, kind));
+            }
+            Value::Object(map) => {
+                if let Some(inner) = map.get_mut(head) {
+                    self.descend(inner, rest, kind);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Every text and number under `value`.
+    fn everything(&self, value: &mut Value, kind: &Kind) {
+        match (kind, &mut *value) {
+            (Kind::Null, _) => *value = Value::Null,
+            (_, Value::Array(items)) => items.iter_mut().for_each(|item| self.everything(item, kind)),
+            (_, Value::Object(map)) => map.values_mut().for_each(|inner| self.everything(inner, kind)),
+            (_, Value::String(text)) => *text = self.text(kind, text, usize::MAX),
+            (_, Value::Number(_)) => *value = Value::from(0),
+            _ => {}
+        }
+    }
+
+    /// Family, prefix length, is-cidr, size, address. IPv4 goes to 100.64.0.0/10, IPv6 to 2001:db8::/32: nobody's.
+    fn address(&self, value: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        let (head, address) = value.split_at_checked(4)?;
+        let mut stream = self.hash(address);
+        out.extend_from_slice(head);
+        stream.fill_to(address.len(), out);
+        let fresh = out.get_mut(4..)?;
+        if let [first, second, _, _] = fresh {
+            (*first, *second) = (100, 64 | (*second & 63));
+        } else {
+            fresh.get_mut(..4)?.copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
+        }
+        clear_host_bits(out);
+        Some(())
+    }
+
+    fn shift(&self, days: i64, base: &str, value: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        let span = u64::try_from(days).ok()? * 2 + 1;
+        let by = i64::try_from(self.hash(value).number() % span).ok()? - days;
+        if base == "date" {
+            let date = i32::from_be_bytes(value.try_into().ok()?);
+            let moved = if date == i32::MAX || date == i32::MIN {
+                date
+            } else {
+                date.checked_add(i32::try_from(by).ok()?)?
+            };
+            out.extend_from_slice(&moved.to_be_bytes());
+        } else {
+            let time = i64::from_be_bytes(value.try_into().ok()?);
+            let moved = if time == i64::MAX || time == i64::MIN {
+                time
+            } else {
+                time.checked_add(by * 86_400_000_000)?
+            };
+            out.extend_from_slice(&moved.to_be_bytes());
+        }
+        Some(())
+    }
+
+    fn noise(&self, share: f64, base: &str, value: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        let factor = 1.0 + share * (self.hash(value).share() * 2.0 - 1.0);
+        match base {
+            "int2" => out.extend_from_slice(
+                &rounded::<i16>(f64::from(i16::from_be_bytes(value.try_into().ok()?)) * factor)?
+                    .to_be_bytes(),
+            ),
+            "int4" => out.extend_from_slice(
+                &rounded::<i32>(f64::from(i32::from_be_bytes(value.try_into().ok()?)) * factor)?
+                    .to_be_bytes(),
+            ),
+            "float8" => {
+                out.extend_from_slice(&(f64::from_be_bytes(value.try_into().ok()?) * factor).to_be_bytes())
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+/// Every text that stands at a path, or below it.
+fn under(value: &Value, path: &[String], found: &mut impl FnMut(&[u8])) {
+    let (head, rest) = path.split_first().map_or((None, path), |(head, rest)| (Some(head.as_str()), rest));
+    match (value, head) {
+        (Value::String(text), None) => found(text.as_bytes()),
+        (Value::Array(items), _) => {
+            items.iter().for_each(|item| under(item, if head == Some("*") { rest } else { path }, found));
+        }
+        (Value::Object(map), None | Some("*")) => map.values().for_each(|inner| under(inner, rest, found)),
+        (Value::Object(map), Some(head)) => {
+            map.get(head).into_iter().for_each(|inner| under(inner, rest, found))
+        }
+        _ => {}
+    }
+}
+
+/// A type as narrow as the column's.
+fn rounded<N: TryFrom<i64>>(number: f64) -> Option<N> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a cast of a float saturates, and the next line checks the range"
+    )]
+    N::try_from(number.round() as i64).ok()
+}
+
+/// A `cidr` with bits beyond its mask is refused by the server.
+fn clear_host_bits(out: &mut [u8]) {
+    if out.get(2) != Some(&1) {
+        return;
+    }
+    let prefix = usize::from(out[1]);
+    for (index, byte) in out.iter_mut().skip(4).enumerate() {
+        let kept = prefix.saturating_sub(index * 8).min(8);
+        *byte &= u8::MAX.checked_shl(u32::try_from(8 - kept).unwrap_or(8)).unwrap_or(0);
+    }
+}
+
+/// An endless stream of bytes that a value and the secret decide.
+pub(crate) struct Stream(blake3::OutputReader);
+
+impl Stream {
+    pub(crate) fn fill_to(&mut self, length: usize, out: &mut Vec<u8>) {
+        let from = out.len();
+        out.resize(from + length, 0);
+        self.0.fill(&mut out[from..]);
+    }
+
+    pub(crate) fn number(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        self.0.fill(&mut bytes);
+        u64::from_be_bytes(bytes)
+    }
+
+    /// From 0 to 1.
+    pub(crate) fn share(&mut self) -> f64 {
+        f64::from(u32::try_from(self.number() >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+    }
+
+    pub(crate) fn hex(&mut self, digits: usize) -> String {
+        let mut bytes = vec![0; digits.div_ceil(2)];
+        self.0.fill(&mut bytes);
+        let mut text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        text.truncate(digits);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mask(kind: Kind, base: &str, limit: usize, secret: &str) -> Mask {
+        Mask { kind, secret: Secret::new(secret), base: base.into(), limit, exact: false, unique: true }
+    }
+
+    fn apply(mask: &Mask, value: &str) -> String {
+        let mut out = Vec::new();
+        assert!(mask.apply(value.as_bytes(), &mut out));
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_same_value_gives_the_same_answer_under_one_secret_only() {
+        let [one, two, other] = [("varchar", "a"), ("text", "a"), ("text", "b")]
+            .map(|(base, secret)| mask(Kind::Email, base, 200, secret));
+        assert_eq!(apply(&one, "Ann@example.org"), apply(&two, "ann@example.org"));
+        assert_ne!(apply(&one, "ann@example.org"), apply(&other, "ann@example.org"));
+        assert!(apply(&one, "ann@example.org").ends_with("@dev.local"));
+    }
+
+    #[test]
+    fn a_limit_is_kept() {
+        for kind in [Kind::Email, Kind::Username, Kind::Name, Kind::Phone, Kind::Url, Kind::Text, Kind::Token]
+        {
+            let told = format!("{kind:?}");
+            let shown = apply(&mask(kind, "varchar", 20, "a"), "somebody.with.a.long.name@example.org");
+            assert!(shown.chars().count() <= 20 && !shown.is_empty(), "{told}: {shown}");
+        }
+    }
+
+    #[test]
+    fn paths_into_json_are_followed_through_lists() {
+        let kind =
+            Kind::Json(vec![(vec!["a".into(), "mail".into()], Kind::Email), (vec!["ip".into()], Kind::Null)]);
+        let shown = apply(
+            &mask(kind, "json", 0, "a"),
+            r#"{"keep":"ann@x.org","a":[{"mail":"ann@x.org"}],"ip":"10.0.0.1"}"#,
+        );
+        assert!(shown.starts_with(r#"{"keep":"ann@x.org","a":[{"mail":"user"#), "{shown}");
+        assert!(shown.ends_with(r#""ip":null}"#), "{shown}");
+    }
+
+    #[test]
+    fn broken_json_does_not_go_out() {
+        let mut out = Vec::new();
+        assert!(!mask(Kind::Json(Vec::new()), "json", 0, "a").apply(b"{ann@x.org", &mut out));
+    }
+}

@@ -1,0 +1,324 @@
+//! The whole: rules and two databases in, a proved sample out.
+
+use pw_model::diagnostic::Diagnostic;
+use pw_model::source::SourceFile;
+use pw_run::Failure;
+use serde::Serialize;
+
+use crate::Halt;
+use crate::catalogue::{self, Catalogue};
+use crate::closure::{self, Closure, Paths};
+use crate::load::{self, Schema, Scratch, Transfer};
+use crate::mask::{Kind, Secret};
+use crate::rules::{self, Rules};
+use crate::server::{Address, Source, literal};
+use crate::suspect::{self, Suspect};
+
+/// Connections to each side. Two keep a server busy and leave it room for others.
+const CONNECTIONS: usize = 2;
+
+/// A source that was read: what it holds, what is wanted of it, which rows that is.
+pub struct Reading {
+    source: Source,
+    catalogue: Catalogue,
+    rules: Rules,
+    closure: Closure,
+}
+
+/// One line of the plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct Planned {
+    pub table: String,
+    pub rows: usize,
+    /// Of how many, by the server's statistics.
+    pub of: u64,
+    /// Estimated from the table's size.
+    pub bytes: u64,
+    pub by: Paths,
+    /// Rows whose reference to something excluded is cleared.
+    pub cleared: usize,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Serialize)]
+pub struct Done {
+    pub rows: u64,
+    pub bytes: u64,
+    /// Distinct production values that were searched for in all that was loaded.
+    pub searched_for: usize,
+    /// Rows whose keys were held in memory, and the bytes they took.
+    pub keys: usize,
+    pub key_bytes: usize,
+    /// Large objects of the source; they are not copied.
+    pub large_objects: i64,
+    pub tables: Vec<Planned>,
+}
+
+/// Where the sample goes, and how.
+pub struct Order<'a> {
+    pub to: &'a Address,
+    pub secret: &'a Secret,
+    /// Leave the scratch database of a failed run to be looked at.
+    pub keep_failed: bool,
+    /// The words that start `pg_dump`, where it is not on this host.
+    pub pg_dump: Option<&'a [String]>,
+}
+
+/// Told at each stage.
+pub type Progress<'a> = &'a dyn Fn(&str);
+
+impl Reading {
+    /// Reads catalogue, rules and keys.
+    ///
+    /// # Errors
+    /// The rules are wrong, or the source cannot be read.
+    pub async fn open(
+        from: &Address,
+        rules: &SourceFile,
+        why: bool,
+        tell: Progress<'_>,
+    ) -> Result<Self, Halt> {
+        let source = Source::open(from.clone(), CONNECTIONS).await?;
+        tell("reading the catalogue");
+        let mut catalogue = catalogue::read(source.leader()).await?;
+        let rules = rules::check(rules, &mut catalogue).map_err(Halt::Complaints)?;
+        tell("finding the rows");
+        let closure = closure::find(&source, &catalogue, &rules, why).await?;
+        Ok(Self { source, catalogue, rules, closure })
+    }
+
+    /// Rows of every table that comes along, and by which path.
+    pub fn plan(&self) -> Vec<Planned> {
+        let tables = self.catalogue.tables.iter().zip(&self.closure.tables);
+        tables
+            .filter(|(_, taken)| !taken.places.is_empty())
+            .map(|(table, taken)| planned(table, taken))
+            .collect()
+    }
+
+    /// Columns that want a rule, by name and by what the sampled rows hold.
+    ///
+    /// # Errors
+    /// The source cannot be read.
+    pub async fn suspects(&self) -> Result<Vec<Suspect>, Failure> {
+        let taken = |table: usize| !self.closure.tables[table].places.is_empty();
+        let mut suspects = suspect::named(&self.catalogue, &self.rules, taken);
+        let secret = Secret::new("");
+        let transfer = Transfer::new(&self.source, &self.catalogue, &self.closure, (&self.rules, &secret));
+        for (table, known) in self.catalogue.tables.iter().enumerate().filter(|(table, _)| taken(*table)) {
+            let open = |column: &usize| {
+                let covered = self.rules.mask(table, *column).is_some() || known.columns[*column].generated;
+                !covered && !suspects.iter().any(|one| (one.table, one.column) == (table, *column))
+            };
+            let columns: Vec<usize> = (0..known.columns.len()).filter(open).collect();
+            let mut look = |column: usize, value: &[u8]| {
+                let said = suspects.iter().any(|one| (one.table, one.column) == (table, column));
+                if let (false, Some((why, mask))) = (said, suspect::by_content(&known.columns[column], value))
+                {
+                    suspects.push(Suspect { table, column, why, mask });
+                }
+            };
+            transfer.peek(table, &columns, &mut look).await?;
+        }
+        suspects.sort_by_key(|one| (one.table, one.column));
+        Ok(suspects)
+    }
+
+    /// A rules snippet for the suspects.
+    pub fn snippet(&self, suspects: &[Suspect]) -> String {
+        suspect::snippet(&self.catalogue, suspects)
+    }
+
+    /// By which chain of references a row is in the sample, from the row to the cohort.
+    ///
+    /// # Errors
+    /// There is no such table or row, or it is not in the sample.
+    pub async fn why(&self, table: &str, key: &str) -> Result<Vec<String>, Halt> {
+        let unknown = || Diagnostic::error(format!("the source has no table `{table}`"));
+        let index = self.catalogue.table(table).ok_or_else(unknown)?;
+        let place = self.locate(index, key).await?;
+        let absent = || Diagnostic::error(format!("`{table}` {key} is not in the sample"));
+        let place = place
+            .filter(|place| self.closure.tables[index].places.binary_search(place).is_ok())
+            .ok_or_else(absent)?;
+        let mut chain = vec![format!("{table} {key}")];
+        let mut here = (index, place);
+        while let Some(step) = self.closure.trace.as_ref().and_then(|trace| trace.get(&here)) {
+            let (reference, next) = (&self.catalogue.references[step.reference], step.other);
+            let names: Vec<String> = reference
+                .columns
+                .iter()
+                .map(|column| self.catalogue.shown(reference.from, *column))
+                .collect();
+            let word = if step.owned { "owned through" } else { "needed by" };
+            chain.push(format!(
+                "{word} {}: {} {}",
+                names.join(", "),
+                self.catalogue.tables[next.0].shown(),
+                self.key(next).await?
+            ));
+            here = next;
+            if chain.len() > 1000 {
+                break;
+            }
+        }
+        Ok(chain)
+    }
+
+    async fn locate(&self, table: usize, key: &str) -> Result<Option<u64>, Failure> {
+        let known = &self.catalogue.tables[table];
+        let query = format!(
+            "SELECT tableoid, ctid FROM {} WHERE {} = {}",
+            known.from(),
+            self.key_text(table),
+            literal(key)
+        );
+        let mut found = None;
+        crate::server::scan(self.source.leader(), &query, |rows| {
+            let oid = rows.field(0).and_then(|field| field.try_into().ok()).map(u32::from_be_bytes);
+            let heap = self.closure.tables[table].heaps.iter().position(|heap| Some(*heap) == oid);
+            found = heap.zip(rows.field(1)).and_then(|(heap, tid)| closure::place(heap, tid));
+            Ok(())
+        })
+        .await?;
+        Ok(found)
+    }
+
+    fn key_text(&self, table: usize) -> String {
+        let known = &self.catalogue.tables[table];
+        let columns: Vec<String> =
+            known.primary.iter().map(|column| crate::server::quoted(&known.columns[*column].name)).collect();
+        if columns.is_empty() {
+            "ctid::text".into()
+        } else {
+            format!("concat_ws(',', {})", columns.join(", "))
+        }
+    }
+
+    async fn key(&self, (table, place): (usize, u64)) -> Result<String, Failure> {
+        let heap =
+            usize::try_from(place >> 48).ok().and_then(|heap| self.closure.tables[table].heaps.get(heap));
+        let known = &self.catalogue.tables[table];
+        let path = known
+            .heaps
+            .iter()
+            .find(|one| Some(&one.oid) == heap)
+            .map_or_else(String::new, |heap| heap.path.clone());
+        let places = closure::place_shown(place);
+        let query = format!(
+            "SELECT {} FROM ONLY {path} WHERE ctid = ANY ('{{{places}}}'::tid[])",
+            self.key_text(table)
+        );
+        let mut text = String::new();
+        crate::server::scan(self.source.leader(), &query, |rows| {
+            text = String::from_utf8_lossy(rows.field(0).unwrap_or_default()).into_owned();
+            Ok(())
+        })
+        .await?;
+        Ok(text)
+    }
+
+    /// Fills the target. Whatever goes wrong, the target is as before.
+    ///
+    /// # Errors
+    /// A column has no rule, a value leaks, or a server refuses.
+    pub async fn load(&self, order: &Order<'_>, tell: Progress<'_>) -> Result<Done, Halt> {
+        self.covered().await?;
+        let mut transfer =
+            Transfer::new(&self.source, &self.catalogue, &self.closure, (&self.rules, order.secret));
+        tell("reading the schema");
+        let schema = Schema::dump(&self.source, order.pg_dump).await?;
+        tell("learning what must not go out");
+        transfer.learn().await?;
+        let scratch = Scratch::create(&self.source, order.to).await?;
+        let filled = self.fill(&scratch, &schema, &mut transfer, tell).await;
+        if let (Err(_), false) = (&filled, order.keep_failed) {
+            scratch.discard().await?;
+        }
+        filled?;
+        Ok(self.done(&transfer))
+    }
+
+    fn done(&self, transfer: &Transfer<'_>) -> Done {
+        Done {
+            rows: transfer.rows.get(),
+            bytes: transfer.bytes.get(),
+            searched_for: transfer.values(),
+            keys: self.closure.keys,
+            key_bytes: self.closure.key_bytes,
+            large_objects: self.catalogue.large_objects,
+            tables: self.plan(),
+        }
+    }
+
+    async fn fill(
+        &self,
+        scratch: &Scratch,
+        schema: &Schema,
+        transfer: &mut Transfer<'_>,
+        tell: Progress<'_>,
+    ) -> Result<(), Halt> {
+        schema.before(&scratch.address).await?;
+        tell("copying");
+        transfer.run(&scratch.address).await?;
+        let leaks = transfer.leaks();
+        if !leaks.is_empty() {
+            return Err(Halt::Complaints(leaks.iter().map(|leak| self.leaked(leak)).collect()));
+        }
+        tell("building indexes and checking keys");
+        schema.after(&scratch.address, CONNECTIONS).await?;
+        tell("counting");
+        let planned: Vec<usize> = self.closure.tables.iter().map(|taken| taken.places.len()).collect();
+        load::count(&scratch.address, &self.catalogue, &planned).await?;
+        load::settle(&scratch.address, &self.catalogue).await?;
+        tell("giving it the target's name");
+        Ok(scratch.swap().await?)
+    }
+
+    fn leaked(&self, leak: &load::Leak) -> Diagnostic {
+        let name = self.catalogue.shown(leak.table, leak.column);
+        let rule = match self.rules.mask(leak.table, leak.column) {
+            None => "no rule speaks of it".to_owned(),
+            Some(masked) if masked.kind == Kind::Keep => "its rule is `keep`".to_owned(),
+            Some(_) => "its mask leaves a part of it".to_owned(),
+        };
+        Diagnostic::error(format!("a masked production value stands in `{name}`"))
+            .because(rule)
+            .hint(format!("mask `{name}`; the target is as before"))
+    }
+
+    /// Fails closed: nothing is copied while a column looks personal and has no rule, or cannot be carried.
+    async fn covered(&self) -> Result<(), Halt> {
+        let suspects = self.suspects().await?;
+        if !suspects.is_empty() {
+            return Err(suspect::complaint(&self.catalogue, &suspects).into());
+        }
+        let mut obstacles = Vec::new();
+        for (table, known) in self.catalogue.tables.iter().enumerate() {
+            let taken = !self.closure.tables[table].places.is_empty();
+            for column in known.columns.iter().filter(|column| taken && !column.generated) {
+                if let Some(reason) = column.obstacle {
+                    let told = format!("`{}.{}` cannot be carried", known.shown(), column.name);
+                    obstacles.push(
+                        Diagnostic::error(told)
+                            .because(reason)
+                            .hint("leave the table out: `tables: { NAME: empty }`"),
+                    );
+                }
+            }
+        }
+        if obstacles.is_empty() { Ok(()) } else { Err(Halt::Complaints(obstacles)) }
+    }
+}
+
+fn planned(table: &catalogue::Table, taken: &closure::Taken) -> Planned {
+    let (rows, of) = (taken.places.len(), table.rows().max(1.0));
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an estimate for people"
+    )]
+    let (of, bytes) = (of as u64, (table.bytes() as f64 / of * rows as f64).min(table.bytes() as f64) as u64);
+    Planned { table: table.shown(), rows, of, bytes, by: taken.by, cleared: taken.cleared.len() }
+}

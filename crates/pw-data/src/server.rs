@@ -1,0 +1,194 @@
+//! Connections. A password is never printed: messages name host, port and database only.
+
+use std::path::Path;
+
+use futures_util::TryStreamExt;
+use pw_run::Failure;
+use tokio_postgres::config::Host;
+use tokio_postgres::{Client, Config, NoTls};
+
+use crate::copy::Rows;
+
+/// Where a database is and how to get in.
+#[derive(Clone)]
+pub struct Address {
+    config: Config,
+}
+
+impl Address {
+    /// Reads a URL or `key=value` DSN; `env:NAME` takes it from the environment, so that no list of processes shows it.
+    ///
+    /// # Errors
+    /// The text is no DSN, or names no database. The message never repeats it.
+    pub fn parse(written: &str) -> Result<Self, Failure> {
+        let text = match written.strip_prefix("env:") {
+            Some(name) => std::env::var(name).map_err(|error| {
+                Failure::new(format!("could not read the DSN from `{name}`")).because(error)
+            })?,
+            None => written.to_owned(),
+        };
+        // The parser's own message may quote a part of the text, and that part may be the password.
+        let mut config: Config = text.parse().map_err(|_unsaid: tokio_postgres::Error| {
+            Failure::new("the DSN cannot be read")
+                .hint("write postgres://user:password@host:port/database, or env:NAME to take it from the environment")
+        })?;
+        if config.get_dbname().is_none() {
+            return Err(Failure::new("the DSN names no database").hint("end it with /DATABASE"));
+        }
+        config.application_name("partywall");
+        Ok(Self { config })
+    }
+
+    pub fn database(&self) -> &str {
+        self.config.get_dbname().unwrap_or_default()
+    }
+
+    pub fn host(&self) -> String {
+        match self.config.get_hosts().first() {
+            Some(Host::Tcp(name)) => name.clone(),
+            Some(Host::Unix(path)) => Path::display(path).to_string(),
+            None => "localhost".to_owned(),
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.config.get_ports().first().copied().unwrap_or(5432)
+    }
+
+    pub fn user(&self) -> Option<&str> {
+        self.config.get_user()
+    }
+
+    /// For the environment of `pg_dump`, never for an argument.
+    pub(crate) fn password(&self) -> Option<String> {
+        self.config.get_password().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// The same server, another database.
+    #[must_use]
+    pub fn with_database(&self, name: &str) -> Self {
+        let mut config = self.config.clone();
+        config.dbname(name);
+        Self { config }
+    }
+
+    /// # Errors
+    /// The server cannot be reached or refuses.
+    pub async fn connect(&self) -> Result<Client, Failure> {
+        let (client, connection) = self
+            .config
+            .connect(NoTls)
+            .await
+            .map_err(|error| Failure::new(format!("could not connect to {self}")).because(error))?;
+        // The driver ends with its client; what goes wrong on it is told by the next query.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(client)
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` at {}:{}", self.database(), self.host(), self.port())
+    }
+}
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Address({self})")
+    }
+}
+
+/// What every reading connection is told. Scans keep the order of the heap, so that two scans agree row by
+/// row; a policy that would hide rows is an error instead of a silent loss.
+const READING: &str = "SET row_security = off; SET synchronize_seqscans = off; \
+    SET max_parallel_workers_per_gather = 0; SET statement_timeout = 0; SET lock_timeout = '10s'; \
+    SET idle_in_transaction_session_timeout = 0; SET extra_float_digits = 3; SET enable_indexscan = on";
+
+/// Connections that all see one moment of the source, and can only read.
+pub struct Source {
+    pub address: Address,
+    pub clients: Vec<Client>,
+    pub snapshot: String,
+    /// 170012 for 17.12.
+    pub version: i32,
+}
+
+impl Source {
+    /// # Errors
+    /// The server cannot be reached, is older than 13, or cannot export a snapshot.
+    pub async fn open(address: Address, connections: usize) -> Result<Self, Failure> {
+        let leader = address.connect().await?;
+        begin(&leader, None).await?;
+        let row = leader
+            .query_one("SELECT pg_export_snapshot(), current_setting('server_version_num')::int", &[])
+            .await
+            .map_err(|error| Failure::new("could not export a snapshot of the source").because(error))?;
+        let (snapshot, version): (String, i32) = (row.get(0), row.get(1));
+        if version < 130_000 {
+            return Err(Failure::new(format!("the source is PostgreSQL {}", version / 10_000))
+                .hint("sampling needs PostgreSQL 13 or newer"));
+        }
+        let mut clients = vec![leader];
+        while clients.len() < connections.max(1) {
+            let client = address.connect().await?;
+            begin(&client, Some(&snapshot)).await?;
+            clients.push(client);
+        }
+        Ok(Self { address, clients, snapshot, version })
+    }
+
+    pub fn leader(&self) -> &Client {
+        &self.clients[0]
+    }
+}
+
+async fn begin(client: &Client, snapshot: Option<&str>) -> Result<(), Failure> {
+    let join = snapshot.map(|id| format!("; SET TRANSACTION SNAPSHOT {}", literal(id))).unwrap_or_default();
+    let text = format!("{READING}; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{join}");
+    client
+        .batch_execute(&text)
+        .await
+        .map_err(|error| Failure::new("could not begin to read the source").because(error))
+}
+
+/// Streams a query's rows as binary fields.
+///
+/// # Errors
+/// The query fails, the stream is malformed, or `each` says no.
+pub async fn scan(
+    client: &Client,
+    query: &str,
+    mut each: impl FnMut(&Rows) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let what = || Failure::new(format!("could not read from the source: {}", shortened(query)));
+    let text = format!("COPY ({query}) TO STDOUT (FORMAT binary)");
+    let stream = client.copy_out(&text).await.map_err(|error| what().because(error))?;
+    let mut stream = std::pin::pin!(stream);
+    let mut rows = Rows::default();
+    while let Some(chunk) = stream.try_next().await.map_err(|error| what().because(error))? {
+        rows.push(&chunk);
+        while rows.advance().map_err(|error| what().because(error))? {
+            each(&rows)?;
+        }
+    }
+    Ok(())
+}
+
+fn shortened(query: &str) -> String {
+    if query.chars().count() <= 160 {
+        query.to_owned()
+    } else {
+        query.chars().take(160).chain(['…']).collect()
+    }
+}
+
+/// An identifier, quoted.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as SQL, whatever it holds.
+pub fn literal(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('\'', "''");
+    if text.contains('\\') { format!("E'{escaped}'") } else { format!("'{escaped}'") }
+}

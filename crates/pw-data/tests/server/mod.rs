@@ -1,0 +1,107 @@
+//! A PostgreSQL server of the test's own, gone when the test ends.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use pw_data::server::Address;
+
+pub(crate) const PASSWORD: &str = "not-in-any-message";
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+pub(crate) struct Server {
+    name: String,
+    port: u16,
+}
+
+pub(crate) fn image() -> String {
+    std::env::var("POSTGRES_IMAGE").unwrap_or_else(|_| "partywall-demo/postgres".into())
+}
+
+fn docker(words: &[&str]) -> String {
+    let output = Command::new("docker").args(words).output().expect("docker runs");
+    assert!(output.status.success(), "docker {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        let name = format!("pw-data-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let password = format!("POSTGRES_PASSWORD={PASSWORD}");
+        docker(&[
+            "run",
+            "-d",
+            "--rm",
+            "--name",
+            &name,
+            "-p",
+            "127.0.0.1::5432",
+            "-e",
+            &password,
+            "-e",
+            "POSTGRES_USER=owner",
+            "-e",
+            "POSTGRES_DB=production",
+            &image(),
+        ]);
+        let mut server = Self { name, port: 0 };
+        let told = docker(&["port", &server.name, "5432/tcp"]);
+        server.port = told.rsplit(':').next().and_then(|port| port.trim().parse().ok()).expect("a port");
+        server.wait();
+        server
+    }
+
+    /// The server of the initialisation listens on the socket only.
+    fn wait(&self) {
+        for _ in 0..240 {
+            let words = ["exec", &self.name, "pg_isready", "-q", "-h", "127.0.0.1", "-d", "production"];
+            if Command::new("docker").args(words).output().is_ok_and(|output| output.status.success()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        panic!("the server did not start");
+    }
+
+    pub(crate) fn address(&self, database: &str) -> Address {
+        Address::parse(&format!("postgres://owner:{PASSWORD}@127.0.0.1:{}/{database}", self.port))
+            .expect("a DSN")
+    }
+
+    /// The server's own pg_dump, reaching it as the test does.
+    pub(crate) fn pg_dump(&self) -> Vec<String> {
+        let image = image();
+        ["docker", "run", "--rm", "--network", "host", "-e", "PGPASSWORD", &image, "pg_dump"]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
+    /// Runs SQL; answers unaligned rows.
+    pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
+        self.psql(database, &[], sql)
+    }
+
+    pub(crate) fn psql(&self, database: &str, words: &[&str], sql: &str) -> String {
+        let url = format!("postgres://owner:{PASSWORD}@127.0.0.1/{database}");
+        let base = ["exec", "-i", &self.name, "psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", &url];
+        let mut child = Command::new("docker")
+            .args(base)
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("psql runs");
+        child.stdin.take().expect("a pipe").write_all(sql.as_bytes()).expect("psql reads");
+        let output = child.wait_with_output().expect("psql ends");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(Command::new("docker").args(["rm", "-f", "-v", &self.name]).output());
+    }
+}
