@@ -330,6 +330,14 @@ fn what_we_cannot_read_is_left_to_compose_when_it_reads_it_by_itself() {
 }
 
 #[test]
+fn a_project_behind_profiles_runs_its_default_one() {
+    let text =
+        "services:\n  all: { image: a, profiles: [default] }\n  part: { image: b, profiles: [just-part] }\n";
+    let guess = guess_files("shop", &folder(&[("compose.yaml", text)]));
+    assert!(guess.environments.values().all(|environment| environment.profiles == ["default"]));
+}
+
+#[test]
 fn compose_file_says_what_no_name_says() {
     let part = "services: { node: { ports: ['9000:9000'] } }\n";
     let files = folder(&[

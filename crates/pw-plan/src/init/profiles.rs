@@ -35,7 +35,9 @@ fn by_name(known: &[String], class: Class) -> Vec<String> {
         Class::Staging => STAGING,
         Class::Development => DEVELOPMENT,
     };
-    known.iter().filter(|profile| words.contains(&profile.to_lowercase().as_str())).cloned().collect()
+    // `default` is what a project that puts everything behind profiles means to be run.
+    let on = |profile: &str| profile == "default" || words.contains(&profile);
+    known.iter().filter(|profile| on(&profile.to_lowercase())).cloned().collect()
 }
 
 /// Profiles of the used files and of what they include.
