@@ -51,6 +51,8 @@ impl Wall<'_> {
         let part_of_context = facts.is_tracked
             && !mount.read_only
             && !holds_settings(source)
+            // What an image looks for in `/etc` is its configuration, whatever the folder is called.
+            && !mount.target.starts_with("/etc/")
             && context.is_some_and(|context| is_within(source, context));
         whole_project || whole_context || part_of_context
     }
@@ -77,6 +79,7 @@ fn holds_settings(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
     [
         "conf",
+        "setting",
         "init",
         "cert",
         "ssl",

@@ -85,6 +85,18 @@ fn a_hot_reload_mount_stays_in_development_with_productions_parts_covered() {
 }
 
 #[test]
+fn settings_beside_a_dockerfile_are_no_source_code() {
+    let refused = |folder: &str, target: &str| {
+        let source = format!("/srv/app/{folder}");
+        let web = json!({"image": "a", "build": {"context": "/srv/app"}, "volumes": [bind(&source, target)]});
+        !errors(&Shop::with_web(web).tracked(&source).both().0).is_empty()
+    };
+    assert!(!refused("sites", "/etc/apache2/sites-available"));
+    assert!(!refused("extra_settings", "/app/extra_settings"));
+    assert!(refused("src", "/app/src"));
+}
+
+#[test]
 fn source_code_in_production_is_refused_where_it_is_written() {
     let web = json!({"image": "a", "build": {"context": "/srv/app"}, "volumes": [bind("/srv/app/media", "/m"), bind("/srv/app", "/code")]});
     let compose = "services:\n  web:\n    volumes:\n      - ./media:/m\n      - .:/code\n";
