@@ -64,9 +64,13 @@ impl Server {
         panic!("the server did not start");
     }
 
-    pub(crate) fn address(&self, database: &str) -> Address {
-        Address::parse(&format!("postgres://owner:{PASSWORD}@127.0.0.1:{}/{database}", self.port))
+    pub(crate) fn address_of(&self, user: &str, password: &str, database: &str) -> Address {
+        Address::parse(&format!("postgres://{user}:{password}@127.0.0.1:{}/{database}", self.port))
             .expect("a DSN")
+    }
+
+    pub(crate) fn address(&self, database: &str) -> Address {
+        self.address_of("owner", PASSWORD, database)
     }
 
     /// The server's own pg_dump, reaching it as the test does.

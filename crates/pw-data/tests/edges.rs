@@ -1,0 +1,155 @@
+//! What other samplers break on, each by itself, on one small database.
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+
+mod server;
+
+use pw_data::Halt;
+use pw_data::mask::Secret;
+use pw_data::sample::{Order, Reading};
+use pw_model::source::SourceFile;
+use server::Server;
+
+const SQL: &str = r#"
+CREATE EXTENSION citext;
+CREATE TYPE mood AS ENUM ('good', 'bad');
+CREATE DOMAIN moods AS mood[];
+CREATE TABLE root (id int PRIMARY KEY, moods mood[], more moods, note text GENERATED ALWAYS AS ('n') STORED);
+INSERT INTO root SELECT i, ARRAY['good', 'bad']::mood[], ARRAY['bad']::mood[] FROM generate_series(1, 100) i;
+-- a cycle in which nothing may be null
+CREATE TABLE egg (id bigint PRIMARY KEY, hen bigint NOT NULL, root_id bigint NOT NULL);
+CREATE TABLE hen (id bigint PRIMARY KEY, egg bigint NOT NULL REFERENCES egg DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO egg SELECT i, i % 100 + 1, i FROM generate_series(1, 100) i;
+INSERT INTO hen SELECT i, (i + 7) % 100 + 1 FROM generate_series(1, 100) i;
+ALTER TABLE egg ADD FOREIGN KEY (hen) REFERENCES hen DEFERRABLE INITIALLY DEFERRED;
+-- other integer types on both sides, and many children of one parent
+ALTER TABLE egg ADD FOREIGN KEY (root_id) REFERENCES root;
+CREATE TABLE "Select" ("From" smallint NOT NULL REFERENCES root, "a ""b""" text, "order" int);
+INSERT INTO "Select" SELECT i % 100 + 1, E'tab\t\\N', i FROM generate_series(1, 1000) i;
+-- keys that are equal and not the same bytes
+CREATE TABLE tag (name citext PRIMARY KEY, price numeric UNIQUE);
+INSERT INTO tag VALUES ('One', 1.0), ('Two', 2.50), ('Unused', 3);
+CREATE TABLE tagged (root_id int NOT NULL REFERENCES root, tag citext REFERENCES tag, price numeric REFERENCES tag (price), part int, made date);
+INSERT INTO tagged SELECT i, CASE WHEN i % 2 = 0 THEN 'ONE' END, CASE WHEN i % 2 = 1 THEN 2.5 END FROM generate_series(1, 100) i;
+-- partitions on both sides of a reference
+CREATE TABLE parent (region text, id int, root_id int NOT NULL REFERENCES root, PRIMARY KEY (region, id)) PARTITION BY LIST (region);
+CREATE TABLE parent_a PARTITION OF parent FOR VALUES IN ('a');
+CREATE TABLE parent_b PARTITION OF parent FOR VALUES IN ('b');
+CREATE TABLE child (id int, region text, parent int, FOREIGN KEY (region, parent) REFERENCES parent) PARTITION BY RANGE (id);
+CREATE TABLE child_low PARTITION OF child FOR VALUES FROM (0) TO (50);
+CREATE TABLE child_rest PARTITION OF child DEFAULT;
+INSERT INTO parent SELECT CASE WHEN i % 2 = 0 THEN 'a' ELSE 'b' END, i, i FROM generate_series(1, 100) i;
+INSERT INTO child SELECT i, CASE WHEN i % 5 = 0 THEN NULL WHEN i % 2 = 0 THEN 'a' ELSE 'b' END, i FROM generate_series(1, 100) i;
+CREATE TABLE alone (anything text);
+INSERT INTO alone VALUES ('x'), ('x'), (NULL);
+CREATE TABLE empty (id int PRIMARY KEY, root_id int REFERENCES root);
+CREATE TABLE hidden (id int PRIMARY KEY, root_id int NOT NULL REFERENCES root);
+ALTER TABLE hidden ENABLE ROW LEVEL SECURITY;
+INSERT INTO hidden SELECT i, i FROM generate_series(1, 100) i;
+CREATE ROLE reader LOGIN PASSWORD 'reader';
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;
+DO $$ BEGIN EXECUTE 'CREATE TABLE wide (' || (SELECT string_agg('c' || i || ' bool', ',') FROM generate_series(1, 1600) i) || ')'; END $$;
+INSERT INTO wide (c1, c1600) VALUES (true, false);
+"#;
+
+const RULES: &str = r#"
+cohort: { table: root, sample: 10 }
+exclude: ["parent where id % 10 = 0"]
+children: { Select.From: 3, child.parent: all }
+masks: { alone.anything: keep }
+"#;
+
+fn told(halt: Halt) -> String {
+    match halt {
+        Halt::Complaints(list) => list.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        Halt::Failure(failure) => {
+            let cause = failure.source.as_ref().and_then(|cause| cause.source().map(ToString::to_string));
+            format!("{failure} because {}", cause.unwrap_or_default())
+        }
+    }
+}
+
+async fn sample(server: &Server, rules: &str) -> Result<(), String> {
+    let file = SourceFile::new("rules.yaml", rules);
+    let reading = Reading::open(&server.address("production"), &file, false, &|_| ()).await.map_err(told)?;
+    let (to, secret, program) = (server.address("development"), Secret::new("s"), server.pg_dump());
+    let order = Order { to: &to, secret: &secret, keep_failed: false, pg_dump: Some(&program) };
+    reading.load(&order, &|_| ()).await.map(drop).map_err(told)
+}
+
+#[tokio::test]
+async fn hard_schemas_come_over() {
+    let server = Server::start();
+    server.sql("production", SQL);
+    sample(&server, RULES).await.unwrap();
+    let ask = |sql: &str| server.sql("development", sql);
+    assert_eq!(
+        ask("SELECT count(*), bool_and(convalidated) FROM pg_constraint WHERE contype = 'f'"),
+        server
+            .sql("production", "SELECT count(*), true FROM pg_constraint WHERE contype = 'f'")
+            .replace("true", "t")
+    );
+    assert_eq!(
+        ask("SELECT moods, more, note FROM root LIMIT 1"),
+        "{good,bad}|{bad}|n",
+        "arrays of a type of the user's"
+    );
+    assert_eq!(
+        ask("SELECT count(*), count(DISTINCT \"From\"), min(\"a \"\"b\"\"\") FROM \"Select\""),
+        "30|10|tab\t\\N",
+        "three of each parent"
+    );
+    assert_eq!(
+        ask("SELECT string_agg(name::text, ',' ORDER BY name) FROM tag"),
+        "One,Two",
+        "equal keys, other bytes"
+    );
+    assert_eq!(ask("SELECT count(*) FROM parent WHERE id % 10 = 0"), "0");
+    assert_eq!(ask("SELECT count(*) FROM alone"), "3");
+    assert_eq!(ask("SELECT c1, c1600, c800 IS NULL FROM wide"), "t|f|t");
+    let closed = server.sql("production", "SELECT count(*) FROM root");
+    assert_eq!(closed, "100");
+}
+
+/// The closure against SQL that says the same: the naive way, on the same database.
+#[tokio::test]
+async fn the_closure_is_what_plain_sql_says() {
+    let server = Server::start();
+    server.sql("production", SQL);
+    let rules = "cohort: { table: root, where: \"id % 9 = 0\" }\nmasks: { alone.anything: keep }\n";
+    sample(&server, rules).await.unwrap();
+    let oracle = "WITH RECURSIVE e(id) AS (SELECT id FROM egg WHERE root_id % 9 = 0 \
+        UNION SELECT h.egg FROM e JOIN egg ON egg.id = e.id JOIN hen h ON h.id = egg.hen), \
+        down(kind, id) AS (SELECT 'egg', id FROM egg WHERE root_id % 9 = 0 UNION SELECT n.kind, n.id FROM down d, LATERAL \
+        (SELECT 'hen', id FROM hen WHERE d.kind = 'egg' AND hen.egg = d.id UNION ALL SELECT 'egg', id FROM egg WHERE d.kind = 'hen' AND egg.hen = d.id) n(kind, id)), \
+        up(kind, id) AS (SELECT * FROM down UNION SELECT n.kind, n.id FROM up u, LATERAL \
+        (SELECT 'hen', hen FROM egg WHERE u.kind = 'egg' AND egg.id = u.id UNION ALL SELECT 'egg', egg FROM hen WHERE u.kind = 'hen' AND hen.id = u.id) n(kind, id)) \
+        SELECT kind, count(*), sum(id) FROM up GROUP BY 1 ORDER BY 1";
+    let loaded =
+        "SELECT 'egg', count(*), sum(id) FROM egg UNION ALL SELECT 'hen', count(*), sum(id) FROM hen";
+    assert_eq!(server.sql("development", loaded), server.sql("production", oracle));
+}
+
+#[tokio::test]
+async fn policies_and_leftovers_are_not_passed_over_in_silence() {
+    let server = Server::start();
+    server.sql("production", SQL);
+    let file = SourceFile::new("rules.yaml", RULES);
+    let reader = server.address_of("reader", "reader", "production");
+    let message =
+        Reading::open(&reader, &file, false, &|_| ()).await.err().map(told).expect("a policy hides rows");
+    assert!(message.contains("row-level security"), "{message}");
+
+    server.sql("postgres", "CREATE DATABASE development__partywall_new");
+    let message = sample(&server, RULES).await.unwrap_err();
+    assert!(
+        message.starts_with("a database `development__partywall_new` exists and is not ours"),
+        "{message}"
+    );
+    server
+        .sql("postgres", "COMMENT ON DATABASE development__partywall_new IS 'partywall: unfinished sample'");
+    sample(&server, RULES).await.expect("what a killed run left is removed");
+    assert_eq!(
+        server.sql("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE '%partywall%'"),
+        "0"
+    );
+}
