@@ -20,7 +20,7 @@ enum Chore {
     Demo,
     /// Run ours and the alternatives side by side
     Bench {
-        /// `speed`
+        /// `seed` or `speed`
         name: String,
     },
 }

@@ -1,5 +1,7 @@
 //! `./x bench NAME`: ours and the alternatives in one run, on the same work; medians and ratios.
 
+mod seed;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,7 +27,8 @@ struct Goal {
 pub(crate) fn run(name: &str) -> Result<()> {
     match name {
         "speed" => speed(),
-        other => Err(format!("there is no benchmark `{other}`; there is `speed`").into()),
+        "seed" => seed::run(),
+        other => Err(format!("there is no benchmark `{other}`; there are `seed` and `speed`").into()),
     }
 }
 
