@@ -6,6 +6,7 @@ use std::path::Path;
 
 use comfy_table::{CellAlignment, Table};
 use pw_data::Halt;
+use pw_data::load::Scratch;
 use pw_data::mask::Secret;
 use pw_data::sample::{Done, Order, Planned, Reading};
 use pw_data::server::Address;
@@ -48,7 +49,12 @@ async fn fill(asked: &Sample, reading: &Reading, tell: &dyn Fn(&str)) -> Result<
         .ok()
         .map(|words| words.split_whitespace().map(str::to_owned).collect());
     let order = Order { to: &to, secret: &secret, keep_failed: asked.keep_failed, pg_dump: words.as_deref() };
-    Ok(reading.load(&order, tell).await?)
+    tokio::select! {
+        done = reading.load(&order, tell) => return Ok(done?),
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    Scratch::sweep(&to).await?;
+    Err(Failure::new("interrupted; the target is as before").into())
 }
 
 fn rules(asked: &Sample) -> Result<SourceFile, Stop> {

@@ -24,6 +24,10 @@ pub struct Scratch {
     pub address: Address,
 }
 
+fn scratch_name(target: &Address) -> String {
+    format!("{}__partywall_new", target.database())
+}
+
 fn not(what: &str) -> impl FnOnce(tokio_postgres::Error) -> Failure {
     let what = format!("could not {what}");
     move |error| Failure::new(what).because(error)
@@ -50,7 +54,7 @@ impl Scratch {
             return Err(Failure::new(told).hint("the target must be as new as the source"));
         }
         other_database(source, &keeper, target).await?;
-        let name = format!("{}__partywall_new", target.database());
+        let name = scratch_name(target);
         if name.len() > 63 {
             return Err(Failure::new("the target's name is too long to make another beside it"));
         }
@@ -63,6 +67,16 @@ impl Scratch {
         scratch.remove_leftover().await?;
         scratch.make(source).await?;
         Ok(scratch)
+    }
+
+    /// Removes what a run that was cut off left beside the target.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or refuses.
+    pub async fn sweep(target: &Address) -> Result<(), Failure> {
+        let keeper = target.with_database("postgres").connect().await?;
+        let address = target.with_database(&scratch_name(target));
+        Self { keeper, target: target.clone(), address }.remove_leftover().await
     }
 
     async fn exists(&self, name: &str) -> Result<bool, Failure> {
