@@ -146,6 +146,10 @@ async fn what_would_leak_stops_the_run_and_leaves_the_target() {
     );
     assert!(message.contains("  comments.body: text  # "), "{message}");
 
+    let message = sample(&server, RULES, "s", "development").await.unwrap_err();
+    assert!(message.contains("has 1 tables and was not made by `partywall sample`"), "{message}");
+    server.sql("postgres", "COMMENT ON DATABASE development IS 'partywall: sample'");
+
     let blind = RULES.replace("{ exif.author_email: email, exif.gps: \"null\" }", "{ exif.gps: \"null\" }");
     let message = sample(&server, &blind, "s", "development").await.unwrap_err();
     assert!(message.contains("a masked production value stands in `posts.metadata`"), "{message}");

@@ -15,6 +15,8 @@ pub use transfer::{Leak, Transfer};
 
 /// Marks a scratch database as ours, so that a later run may remove what a killed one left.
 const MARK: &str = "partywall: unfinished sample";
+/// Marks a finished sample as ours, so that the next one may replace it, and nothing else is replaced.
+const SAMPLE: &str = "partywall: sample";
 
 /// A database that is being filled.
 pub struct Scratch {
@@ -54,6 +56,7 @@ impl Scratch {
             return Err(Failure::new(told).hint("the target must be as new as the source"));
         }
         other_database(source, &keeper, target).await?;
+        replaceable(&keeper, target).await?;
         let name = scratch_name(target);
         if name.len() > 63 {
             return Err(Failure::new("the target's name is too long to make another beside it"));
@@ -86,10 +89,7 @@ impl Scratch {
 
     async fn remove_leftover(&self) -> Result<(), Failure> {
         let name = self.address.database();
-        let query =
-            "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = $1";
-        let rows = self.keeper.query(query, &[&name]).await.map_err(not("look for leftovers"))?;
-        match rows.first().map(|row| row.get::<_, String>(0)) {
+        match mark_of(&self.keeper, name).await? {
             Some(mark) if mark == MARK => self.discard().await,
             Some(_) => {
                 Err(Failure::new(format!("a database `{name}` exists and is not ours"))
@@ -136,9 +136,12 @@ impl Scratch {
         let target = self.target.database();
         let (new, old) = (quoted(self.address.database()), format!("{target}__partywall_old"));
         let rename_old = if self.exists(target).await? {
-            self.run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&old)), "drop an older copy")
-                .await?;
-            format!("ALTER DATABASE {} RENAME TO {};", quoted(target), quoted(&old))
+            self.drop_former(&old).await?;
+            let (target, mark) = (quoted(target), literal(SAMPLE));
+            format!(
+                "COMMENT ON DATABASE {target} IS {mark}; ALTER DATABASE {target} RENAME TO {};",
+                quoted(&old)
+            )
         } else {
             String::new()
         };
@@ -149,12 +152,27 @@ impl Scratch {
             drop(self.keeper.batch_execute("ROLLBACK").await);
             return Err(error.hint("close the programs that hold the target open, and try again"));
         }
-        self.run(&format!("COMMENT ON DATABASE {} IS NULL", quoted(target)), "unmark the database").await?;
+        let mark = format!("COMMENT ON DATABASE {} IS {}", quoted(target), literal(SAMPLE));
+        self.run(&mark, "mark the database as a sample").await?;
         self.run(
             &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&old)),
             "drop the former database",
         )
         .await
+    }
+
+    /// What a run left that was cut off between its last two steps.
+    async fn drop_former(&self, name: &str) -> Result<(), Failure> {
+        match mark_of(&self.keeper, name).await?.as_deref() {
+            Some(SAMPLE) => {
+                self.run(&format!("DROP DATABASE {} WITH (FORCE)", quoted(name)), "drop an older copy").await
+            }
+            Some(_) => {
+                Err(Failure::new(format!("a database `{name}` exists and is not ours"))
+                    .hint("rename or drop it"))
+            }
+            None => Ok(()),
+        }
     }
 
     async fn end_connections(&self, name: &str) -> Result<(), Failure> {
@@ -167,6 +185,38 @@ impl Scratch {
         let query = "SELECT current_setting('server_version_num')::int >= 140000";
         Ok(self.keeper.query_one(query, &[]).await.map_err(not("ask the target's version"))?.get(0))
     }
+}
+
+/// The comment of a database, empty without one; `None` when there is no such database.
+async fn mark_of(keeper: &Client, name: &str) -> Result<Option<String>, Failure> {
+    let query =
+        "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = $1";
+    let rows = keeper.query(query, &[&name]).await.map_err(not("look for a database"))?;
+    Ok(rows.first().map(|row| row.get(0)))
+}
+
+/// A wrong address must not cost a database: what is replaced is a sample, empty, or not there.
+async fn replaceable(keeper: &Client, target: &Address) -> Result<(), Failure> {
+    let name = target.database();
+    match mark_of(keeper, name).await?.as_deref() {
+        None | Some(SAMPLE) => return Ok(()),
+        Some(_) => {}
+    }
+    let query = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'";
+    let tables: i64 =
+        target.connect().await?.query_one(query, &[]).await.map_err(not("look into the target"))?.get(0);
+    if tables == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "the database `{name}` has {tables} tables and was not made by `partywall sample`"
+    ))
+    .hint(format!(
+        "give `--to` another name; if it may go, say so on its server: COMMENT ON DATABASE {} IS {}",
+        quoted(name),
+        literal(SAMPLE)
+    )))
 }
 
 /// The target must not be the source, by whatever name either was reached.
