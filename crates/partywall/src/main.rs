@@ -13,6 +13,7 @@ mod prepare;
 mod printer;
 mod session;
 mod stop;
+mod trouble;
 mod view;
 
 use std::process::ExitCode;

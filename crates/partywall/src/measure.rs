@@ -12,7 +12,9 @@ use pw_model::name::EnvironmentName;
 use pw_model::observed::Container;
 use pw_model::unit::Bytes;
 
+use crate::session::Session;
 use crate::stop::Stop;
+use crate::trouble;
 
 /// Between two readings of CPU time. Shorter is noise, longer keeps the user waiting.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(50);
@@ -29,15 +31,18 @@ pub(crate) struct Measured {
 pub(crate) struct Reading {
     pub(crate) name: EnvironmentName,
     pub(crate) containers: Vec<Measured>,
+    /// What is wrong beside the state of the containers.
+    pub(crate) troubles: Vec<String>,
 }
 
 /// Reads all environments at the same two moments.
 pub(crate) async fn read(
+    session: &Session,
     host: &Host,
-    config: &Config,
     names: &[&EnvironmentName],
     interval: Duration,
 ) -> Result<Vec<Reading>, Stop> {
+    let config = &session.config;
     let lists =
         names.iter().map(|name| async move { host.engine().containers(&config.compose_project(name)).await });
     let lists = futures_util::future::try_join_all(lists).await?;
@@ -60,13 +65,18 @@ pub(crate) async fn read(
             .map(|(now, then)| now.cpu.saturating_sub(then.cpu).as_secs_f64() / seconds);
         Measured { cpus: used, memory: now.map(|usage| usage.memory), container }
     };
-    let readings = names.iter().zip(lists);
-    Ok(readings
-        .map(|(name, list)| Reading {
-            name: (*name).clone(),
-            containers: list.into_iter().map(measured).collect(),
-        })
-        .collect())
+    let troubles = names.iter().zip(&lists).map(|(name, list)| {
+        let all: Vec<&Container> = list.iter().collect();
+        async move { trouble::troubles(session, host, name, &all).await }
+    });
+    let troubles = futures_util::future::join_all(troubles).await;
+    let readings = names.iter().zip(lists).zip(troubles);
+    let reading = |((name, list), troubles): ((&&EnvironmentName, Vec<Container>), Vec<String>)| Reading {
+        name: (*name).clone(),
+        containers: list.into_iter().map(measured).collect(),
+        troubles,
+    };
+    Ok(readings.map(reading).collect())
 }
 
 fn usage_of(container: &Container, groups: &[String; 2]) -> Option<Usage> {

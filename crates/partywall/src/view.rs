@@ -17,6 +17,9 @@ pub(crate) fn verdict(reading: &Reading) -> (&'static str, Style) {
     if states.is_empty() {
         return ("not running", DIM);
     }
+    if !reading.troubles.is_empty() {
+        return ("needs you", RED);
+    }
     let well = |container: &&Container| {
         container.is_up() && container.health != Health::Starting || container.ended_well()
     };
@@ -62,6 +65,9 @@ pub(crate) fn block(config: &Config, reading: &Reading, width: u16) -> String {
         "{name_style}{name}{name_style:#}  {style}{word}{style:#}{totals}  {}\n",
         addresses(config, &reading.name).join(" ")
     );
+    for trouble in &reading.troubles {
+        text.push_str(&format!("  {RED}{trouble}{RED:#}\n"));
+    }
     if !reading.containers.is_empty() {
         text.push_str(&table(reading, width));
         text.push('\n');
@@ -183,5 +189,5 @@ pub(crate) fn to_json(config: &Config, reading: &Reading) -> Value {
             })
         })
         .collect();
-    json!({"environment": reading.name, "class": class, "state": verdict(reading).0, "addresses": addresses(config, &reading.name), "services": services})
+    json!({"environment": reading.name, "class": class, "state": verdict(reading).0, "troubles": reading.troubles, "addresses": addresses(config, &reading.name), "services": services})
 }

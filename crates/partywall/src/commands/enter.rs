@@ -31,6 +31,10 @@ pub(crate) async fn logs(
         of_service(&containers, name, service)?;
     }
     let mut command = compose(session, name)?;
+    if printer.is_json() || !std::io::stdout().is_terminal() {
+        // Before the command's own word: it is an option of Compose itself.
+        command.args(["--ansi", "never"]);
+    }
     command.args(["logs", "--tail", &wanted.tail]);
     if wanted.follow {
         command.arg("--follow");

@@ -14,7 +14,7 @@ use crate::view;
 
 pub(crate) async fn run(session: &Session, wanted: Option<&str>, printer: &mut Printer) -> Result<(), Stop> {
     let names = names(session, wanted)?;
-    let readings = measure::read(&session.host(), &session.config, &names, measure::INTERVAL).await?;
+    let readings = measure::read(session, &session.host(), &names, measure::INTERVAL).await?;
     if printer.is_json() {
         let environments: Vec<_> =
             readings.iter().map(|reading| view::to_json(&session.config, reading)).collect();
@@ -33,7 +33,7 @@ pub(crate) async fn top(
     let live = !once && !printer.is_json() && std::io::stdout().is_terminal();
     let host = session.host();
     loop {
-        let reading = measure::read(&host, &session.config, &names, Duration::from_secs(1));
+        let reading = measure::read(session, &host, &names, Duration::from_secs(1));
         let readings = tokio::select! {
             readings = reading => readings?,
             _ = tokio::signal::ctrl_c() => return Ok(()),

@@ -12,7 +12,12 @@ pub(crate) struct Tracked(BTreeSet<PathBuf>);
 /// Asks git once. Outside of a repository, or without git, nothing is tracked.
 pub(crate) async fn tracked(directory: &Path) -> Tracked {
     let mut command = tokio::process::Command::new("git");
-    command.arg("-C").arg(directory).args(["ls-files", "-z", "--", "."]).stdin(std::process::Stdio::null());
+    // A checkout of another account, as root finds it on a server, is read all the same.
+    command
+        .args(["-c", "safe.directory=*", "-C"])
+        .arg(directory)
+        .args(["ls-files", "-z", "--", "."])
+        .stdin(std::process::Stdio::null());
     let Ok(output) = command.output().await else { return Tracked(BTreeSet::new()) };
     let mut known = BTreeSet::new();
     let listed = String::from_utf8_lossy(&output.stdout);

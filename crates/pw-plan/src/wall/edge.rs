@@ -9,6 +9,11 @@ use super::{Wall, object};
 /// Key of the edge network in the rendered file.
 pub(super) const EDGE: &str = "partywall-edge";
 
+/// Engine name of an environment's edge network.
+pub fn edge_network(compose_project: &str) -> String {
+    format!("{compose_project}_{EDGE}")
+}
+
 impl Wall<'_> {
     pub(super) fn edge(&mut self) {
         let routed: Vec<String> = self.environment.routes.keys().map(ToString::to_string).collect();

@@ -38,6 +38,7 @@ use pw_model::source::{Place, SourceFile};
 use serde_json::{Map, Value, json};
 
 pub use claims::{Claims, conflicts};
+pub use edge::edge_network;
 pub use explain::{Origin, explain};
 pub use limits::{group_limits, group_path};
 pub use networks::edge_alias;
@@ -147,7 +148,7 @@ impl<'a> Wall<'a> {
             diagnostics: Vec::new(),
             folders: BTreeSet::new(),
             generated_secrets: BTreeSet::new(),
-            edge: format!("{compose_project}_{}", edge::EDGE),
+            edge: edge_network(&compose_project),
             group: group_path(ground.config, &loaded.name, ground.cgroup_driver),
             claims: Claims::default(),
             compose_project,
