@@ -84,7 +84,8 @@ fn totals(config: &Config, reading: &Reading) -> String {
         .get(&reading.name)
         .map(|environment| environment.budget.clone())
         .unwrap_or_default();
-    let cpus: f64 = reading.containers.iter().filter_map(|one| one.cpus).sum();
+    // A sum of nothing is minus zero.
+    let cpus = reading.containers.iter().filter_map(|one| one.cpus).sum::<f64>().abs();
     let memory = Bytes(reading.containers.iter().filter_map(|one| one.memory).map(|memory| memory.0).sum());
     let of = |limit: Option<String>| limit.map_or(String::new(), |limit| format!(" of {limit}"));
     format!(

@@ -31,28 +31,29 @@ pub(crate) async fn logs(
         of_service(&containers, name, service)?;
     }
     let mut command = compose(session, name)?;
-    if printer.is_json() || !std::io::stdout().is_terminal() {
-        // Before the command's own word: it is an option of Compose itself.
-        command.args(["--ansi", "never"]);
-    }
     command.args(["logs", "--tail", &wanted.tail]);
     if wanted.follow {
         command.arg("--follow");
     }
     command.args(&wanted.service);
-    if printer.is_json() {
-        return json_lines(command, printer).await;
+    if printer.is_json() || !std::io::stdout().is_terminal() {
+        return plain_lines(command, printer).await;
     }
     passed_on(command.status().await)
 }
 
-/// One object per line: `{"container": …, "line": …}`.
-async fn json_lines(mut command: Command, printer: &mut Printer) -> Result<(), Stop> {
+/// Line by line without the terminal's codes, which Compose writes into pipes too; with `--json` `{"container": …, "line": …}`.
+async fn plain_lines(mut command: Command, printer: &mut Printer) -> Result<(), Stop> {
     command.arg("--no-color").stdout(Stdio::piped());
     let mut child = command.spawn().map_err(not_run)?;
     if let Some(out) = child.stdout.take() {
         let mut lines = BufReader::new(out).lines();
         while let Some(line) = lines.next_line().await? {
+            let line = anstream::adapter::strip_str(&line).to_string();
+            if !printer.is_json() {
+                printer.answer(line + "\n")?;
+                continue;
+            }
             let (container, text) = line.split_once(" | ").unwrap_or(("", &line));
             printer.json(&json!({"container": container.trim(), "line": text}))?;
         }
