@@ -66,7 +66,7 @@ pub(super) fn databases(proposal: &Proposal<'_>) -> String {
         return String::new();
     }
     let mut text = String::from(
-        "# PostgreSQL databases that Partywall may sample, rehearse on and back up.\ndatabases:\n",
+        "# PostgreSQL databases, kept for what comes next; used by nothing today.\ndatabases:\n",
     );
     for service in &found {
         let key = if found.len() == 1 { "main" } else { service.name() };
