@@ -4,7 +4,7 @@
 //! snapshot; [`closure`] finds the rows, in our memory, and writes nothing to the source; [`suspect`] stops
 //! where a column looks personal and has no rule; [`mask`] replaces values in the stream and [`proof`]
 //! searches what goes out for what should have stayed; [`load`] fills a scratch database, checks it,
-//! and only then gives it the target's name. [`sample`] is the whole.
+//! and only then gives it the target's name. [`sample`] is the whole; [`seed`] is what an environment needs besides.
 
 pub mod catalogue;
 pub mod closure;
@@ -14,6 +14,7 @@ pub mod mask;
 pub mod proof;
 pub mod rules;
 pub mod sample;
+pub mod seed;
 pub mod server;
 pub mod suspect;
 

@@ -1,6 +1,8 @@
 //! The whole: rules and two databases in, a proved sample out.
 
-use pw_model::diagnostic::Diagnostic;
+use std::cell::Cell;
+
+use pw_model::diagnostic::{Diagnostic, nearest};
 use pw_model::source::SourceFile;
 use pw_run::Failure;
 use serde::Serialize;
@@ -10,7 +12,7 @@ use crate::catalogue::{self, Catalogue};
 use crate::closure::{self, Closure, Paths};
 use crate::load::{self, Schema, Scratch, Transfer};
 use crate::mask::{Kind, Secret};
-use crate::rules::{self, Rules};
+use crate::rules::{self, Rules, Size};
 use crate::server::{Address, Source, literal};
 use crate::suspect::{self, Suspect};
 
@@ -23,6 +25,8 @@ pub struct Reading {
     catalogue: Catalogue,
     rules: Rules,
     closure: Closure,
+    /// Known to have no gap in its rules.
+    covered: Cell<bool>,
 }
 
 /// One line of the plan.
@@ -78,13 +82,28 @@ impl Reading {
         why: bool,
         tell: Progress<'_>,
     ) -> Result<Self, Halt> {
+        Self::open_sized(from, rules, None, why, tell).await
+    }
+
+    /// As [`open`](Self::open), with another size of the cohort than the rules say.
+    ///
+    /// # Errors
+    /// The rules are wrong, or the source cannot be read.
+    pub async fn open_sized(
+        from: &Address,
+        rules: &SourceFile,
+        size: Option<Size>,
+        why: bool,
+        tell: Progress<'_>,
+    ) -> Result<Self, Halt> {
         let source = Source::open(from.clone(), CONNECTIONS).await?;
         tell("reading the catalogue");
         let mut catalogue = catalogue::read(source.leader()).await?;
-        let rules = rules::check(rules, &mut catalogue).map_err(Halt::Complaints)?;
+        let mut rules = rules::check(rules, &mut catalogue).map_err(Halt::Complaints)?;
+        size.into_iter().for_each(|size| rules.resize(size));
         tell("finding the rows");
         let closure = closure::find(&source, &catalogue, &rules, why).await?;
-        Ok(Self { source, catalogue, rules, closure })
+        Ok(Self { source, catalogue, rules, closure, covered: Cell::new(false) })
     }
 
     /// Rows of every table that comes along, and by which path.
@@ -127,6 +146,27 @@ impl Reading {
     /// A rules snippet for the suspects.
     pub fn snippet(&self, suspects: &[Suspect]) -> String {
         suspect::snippet(&self.catalogue, suspects)
+    }
+
+    /// What bars reading this column, written `table.column`, as it is in the source; `None` when nothing does.
+    pub fn bars_reading(&self, written: &str) -> Option<Diagnostic> {
+        let (table, column) = written.rsplit_once('.')?;
+        let table_index = self.catalogue.table(table);
+        let Some((index, known)) = table_index.map(|index| (index, &self.catalogue.tables[index])) else {
+            let told = Diagnostic::error(format!("the source has no table `{table}`"));
+            return Some(told.hint("name a column as `table.column`"));
+        };
+        let Some(found) = known.column(column) else {
+            let told = Diagnostic::error(format!("the source has no column `{written}`"));
+            let near = nearest(column, known.columns.iter().map(|one| one.name.as_str()));
+            return Some(near.map_or(told.clone(), |near| told.hint(format!("write `{table}.{near}`"))));
+        };
+        let masked = self.rules.mask(index, found).filter(|masked| masked.kind != Kind::Keep)?;
+        let told = Diagnostic::error(format!("`{written}` names files and is masked"));
+        Some(
+            told.because(format!("its mask is `{:?}`", masked.kind).to_lowercase())
+                .hint(format!("write `{written}: keep`; a file cannot be found by a masked name")),
+        )
     }
 
     /// By which chain of references a row is in the sample, from the row to the cohort.
@@ -223,6 +263,22 @@ impl Reading {
     /// # Errors
     /// A column has no rule, a value leaks, or a server refuses.
     pub async fn load(&self, order: &Order<'_>, tell: Progress<'_>) -> Result<Done, Halt> {
+        let (done, scratch) = self.fill(order, None, tell).await?;
+        tell("giving it the target's name");
+        scratch.swap().await?;
+        Ok(done)
+    }
+
+    /// Makes the proved sample beside the target and leaves it there, under `name` where one is given.
+    ///
+    /// # Errors
+    /// A column has no rule, a value leaks, or a server refuses; then nothing is left of it.
+    pub async fn fill(
+        &self,
+        order: &Order<'_>,
+        name: Option<&str>,
+        tell: Progress<'_>,
+    ) -> Result<(Done, Scratch), Halt> {
         self.covered().await?;
         let mut transfer =
             Transfer::new(&self.source, &self.catalogue, &self.closure, (&self.rules, order.secret));
@@ -230,13 +286,13 @@ impl Reading {
         let schema = Schema::dump(&self.source, order.pg_dump).await?;
         tell("learning what must not go out");
         transfer.learn().await?;
-        let scratch = Scratch::create(&self.source, order.to).await?;
-        let filled = self.fill(&scratch, &schema, &mut transfer, tell).await;
+        let scratch = Scratch::create(&self.source, order.to, name).await?;
+        let filled = self.fill_scratch(&scratch, &schema, &mut transfer, tell).await;
         if let (Err(_), false) = (&filled, order.keep_failed) {
             scratch.discard().await?;
         }
         filled?;
-        Ok(self.done(&transfer))
+        Ok((self.done(&transfer), scratch))
     }
 
     fn done(&self, transfer: &Transfer<'_>) -> Done {
@@ -251,7 +307,7 @@ impl Reading {
         }
     }
 
-    async fn fill(
+    async fn fill_scratch(
         &self,
         scratch: &Scratch,
         schema: &Schema,
@@ -270,9 +326,7 @@ impl Reading {
         tell("counting");
         let planned: Vec<usize> = self.closure.tables.iter().map(|taken| taken.places.len()).collect();
         load::count(&scratch.address, &self.catalogue, &planned).await?;
-        load::settle(&scratch.address, &self.catalogue).await?;
-        tell("giving it the target's name");
-        Ok(scratch.swap().await?)
+        Ok(load::settle(&scratch.address, &self.catalogue).await?)
     }
 
     fn leaked(&self, leak: &load::Leak) -> Diagnostic {
@@ -288,7 +342,13 @@ impl Reading {
     }
 
     /// Fails closed: nothing is copied while a column looks personal and has no rule, or cannot be carried.
-    async fn covered(&self) -> Result<(), Halt> {
+    ///
+    /// # Errors
+    /// There is such a column, or the source cannot be read.
+    pub async fn covered(&self) -> Result<(), Halt> {
+        if self.covered.get() {
+            return Ok(());
+        }
         let suspects = self.suspects().await?;
         if !suspects.is_empty() {
             return Err(suspect::complaint(&self.catalogue, &suspects).into());
@@ -307,7 +367,11 @@ impl Reading {
                 }
             }
         }
-        if obstacles.is_empty() { Ok(()) } else { Err(Halt::Complaints(obstacles)) }
+        if !obstacles.is_empty() {
+            return Err(Halt::Complaints(obstacles));
+        }
+        self.covered.set(true);
+        Ok(())
     }
 }
 

@@ -26,8 +26,11 @@ pub struct Scratch {
     pub address: Address,
 }
 
+/// Stands in the name of every database that we make beside a target.
+pub(crate) const OURS: &str = "__partywall_";
+
 fn scratch_name(target: &Address) -> String {
-    format!("{}__partywall_new", target.database())
+    format!("{}{OURS}new", target.database())
 }
 
 fn not(what: &str) -> impl FnOnce(tokio_postgres::Error) -> Failure {
@@ -38,9 +41,11 @@ fn not(what: &str) -> impl FnOnce(tokio_postgres::Error) -> Failure {
 impl Scratch {
     /// Makes an empty scratch database beside the target.
     ///
+    /// Who gives it a name takes the target's place himself, and answers for what he replaces.
+    ///
     /// # Errors
     /// The server refuses, is older than the source, is filling this target already, or the target is the source.
-    pub async fn create(source: &Source, target: &Address) -> Result<Self, Failure> {
+    pub async fn create(source: &Source, target: &Address, name: Option<&str>) -> Result<Self, Failure> {
         let keeper = target.with_database("postgres").connect().await?;
         let version: i32 = keeper
             .query_one("SELECT current_setting('server_version_num')::int", &[])
@@ -56,8 +61,10 @@ impl Scratch {
             return Err(Failure::new(told).hint("the target must be as new as the source"));
         }
         other_database(source, &keeper, target).await?;
-        replaceable(&keeper, target).await?;
-        let name = scratch_name(target);
+        if name.is_none() {
+            replaceable(&keeper, target).await?;
+        }
+        let name = name.map_or_else(|| scratch_name(target), str::to_owned);
         if name.len() > 63 {
             return Err(Failure::new("the target's name is too long to make another beside it"));
         }
@@ -90,7 +97,7 @@ impl Scratch {
     async fn remove_leftover(&self) -> Result<(), Failure> {
         let name = self.address.database();
         match mark_of(&self.keeper, name).await? {
-            Some(mark) if mark == MARK => self.discard().await,
+            Some(mark) if mark == MARK || mark == SAMPLE && name.contains(OURS) => self.discard().await,
             Some(_) => {
                 Err(Failure::new(format!("a database `{name}` exists and is not ours"))
                     .hint("rename or drop it"))
@@ -126,6 +133,19 @@ impl Scratch {
     pub async fn discard(&self) -> Result<(), Failure> {
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(self.address.database()));
         self.run(&drop, "drop the scratch database").await
+    }
+
+    /// Marks it as a finished sample.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn finish(&self) -> Result<(), Failure> {
+        let name = quoted(self.address.database());
+        self.run(
+            &format!("COMMENT ON DATABASE {name} IS {}", literal(SAMPLE)),
+            "mark the database as a sample",
+        )
+        .await
     }
 
     /// Gives it the target's name, in one transaction, and drops what had the name before.

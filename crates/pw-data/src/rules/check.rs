@@ -11,7 +11,9 @@ use crate::catalogue::{Catalogue, Reference};
 use crate::mask::{Kind, unfit};
 use crate::server::quoted;
 
-const KEYS: [&str; 8] = ["cohort", "exclude", "masks", "tables", "children", "references", "hold", "vault"];
+const KEYS: [&str; 7] = ["cohort", "exclude", "masks", "tables", "children", "references", "hold"];
+/// Keys of a `seed` section that say what else is done with an environment.
+const OTHERS: [&str; 5] = ["database", "vault", "rewrite", "caches", "restart"];
 
 /// Reads the rules against a catalogue, and adds the references they declare to it.
 ///
@@ -41,7 +43,8 @@ impl Check<'_> {
     fn all(&mut self, section: &Value) -> Rules {
         let empty = Map::new();
         let map = section.as_object().unwrap_or(&empty);
-        self.keys(map, &KEYS, &[]);
+        let known: Vec<&str> = KEYS.into_iter().chain(OTHERS).collect();
+        self.keys(map, &known, &[]);
         self.references(map.get("references"));
         let mut rules = Rules {
             cohorts: self.cohorts(map.get("cohort")),
@@ -140,15 +143,7 @@ impl Check<'_> {
             Value::Number(count) => {
                 count.as_u64().and_then(|count| usize::try_from(count).ok()).map(Size::Count)
             }
-            Value::String(text) => match text.strip_suffix('%') {
-                Some(share) => share
-                    .trim()
-                    .parse::<f64>()
-                    .ok()
-                    .filter(|share| *share > 0.0 && *share <= 100.0)
-                    .map(|share| Size::Share(share / 100.0)),
-                None => text.parse().ok().map(Size::Count),
-            },
+            Value::String(text) => Size::parse(text),
             _ => None,
         };
         if size.is_none() {

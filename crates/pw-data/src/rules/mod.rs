@@ -43,6 +43,15 @@ pub enum Size {
     All,
 }
 
+impl Size {
+    /// `10%` or `500`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let Some(share) = text.strip_suffix('%') else { return text.parse().ok().map(Self::Count) };
+        let share: f64 = share.trim().parse().ok()?;
+        (share > 0.0 && share <= 100.0).then_some(Self::Share(share / 100.0))
+    }
+}
+
 /// Rows of a table, by an expression of the user's.
 pub struct Predicate {
     pub table: usize,
@@ -59,6 +68,14 @@ pub enum Children {
 }
 
 impl Rules {
+    /// Gives every cohort that is sampled another size, or every cohort where none is.
+    pub fn resize(&mut self, size: Size) {
+        let none = self.cohorts.iter().all(|cohort| cohort.size == Size::All);
+        for cohort in self.cohorts.iter_mut().filter(|cohort| none || cohort.size != Size::All) {
+            cohort.size = size;
+        }
+    }
+
     pub fn mask(&self, table: usize, column: usize) -> Option<&Masked> {
         self.masks.get(&(table, column))
     }
