@@ -1,8 +1,6 @@
 //! Any JSON as the model of both environments: rendering ends, never with a panic.
 #![no_main]
 
-use std::collections::BTreeMap;
-
 use libfuzzer_sys::fuzz_target;
 use pw_model::compose::ComposeModel;
 use pw_model::config;
@@ -22,7 +20,7 @@ fuzz_target!(|text: &str| {
     let loaded: Vec<Loaded> = config
         .environments
         .keys()
-        .map(|name| Loaded { name: name.clone(), model: model.clone(), sources: vec![SourceFile::new("c.yml", text)], env_files: Vec::new(), variables: BTreeMap::new(), paths: BTreeMap::new() })
+        .map(|name| Loaded { sources: vec![SourceFile::new("c.yml", text)], ..Loaded::new(name.clone(), model.clone()) })
         .collect();
     let rendered = render_all(ground, &loaded);
     drop(conflicts(&rendered));

@@ -8,6 +8,7 @@ mod apply;
 mod cli;
 mod commands;
 mod load;
+mod masks;
 mod measure;
 mod prepare;
 mod printer;

@@ -51,8 +51,8 @@ pub(crate) async fn walls(
     let rendered = wall::render_all(ground(session, &facts)?, &loaded);
     // What is wrong with production does not bar development, which was only rendered beside it.
     let concerns = |name: &EnvironmentName| wanted.is_none_or(|wanted| wanted == name);
-    let mut diagnostics: Vec<Diagnostic> =
-        warnings.into_iter().filter(|(name, _)| concerns(name)).map(|(_, warning)| warning).collect();
+    let warnings: Vec<_> = warnings.into_iter().filter(|(name, _)| concerns(name)).collect();
+    let mut diagnostics = load::unset::diagnostics(&warnings);
     diagnostics
         .extend(rendered.iter().filter(|one| concerns(&one.name)).flat_map(|one| one.diagnostics.clone()));
     diagnostics.extend(wall::conflicts(&rendered));
@@ -101,9 +101,16 @@ pub(crate) async fn prepare(
 
 /// What does not fit the host.
 pub(crate) async fn fit(session: &Session, host: &Host, walls: &Walls) -> Result<Vec<Diagnostic>, Stop> {
-    let (config, source) = (&session.config, &session.source);
+    let config = &session.config;
     let ours = host.engine().own_ports(config.project.as_str(), &config.proxy.name).await?;
-    Ok(pw_plan::fit::check(config, source, &walls.facts, &walls.rendered, &ours))
+    Ok(pw_plan::fit::check(pw_plan::fit::Ground {
+        config,
+        source: &session.source,
+        facts: &walls.facts,
+        loaded: &walls.loaded,
+        rendered: &walls.rendered,
+        ours: &ours,
+    }))
 }
 
 pub(crate) async fn desired(

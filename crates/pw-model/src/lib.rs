@@ -1,7 +1,7 @@
 //! What the user wrote: names, units, `partywall.yaml`, Compose models, and where each value stands in its file.
 //!
 //! Route: [`config`] parses and checks `partywall.yaml`; [`compose`] is a view over what
-//! `docker compose config` answered; [`role`] guesses what each service is; [`desired`] and
+//! `docker compose config` answered, [`named_files`] at what it leaves out; [`role`] guesses what each service is; [`desired`] and
 //! [`observed`] are the two sides that `pw-plan` compares.
 //!
 //! Pure: no clock, no file, no process. Texts come in as arguments.
@@ -13,6 +13,7 @@ pub mod diagnostic;
 pub mod host;
 pub mod layout;
 pub mod name;
+pub mod named_files;
 pub mod observed;
 pub mod role;
 pub mod source;

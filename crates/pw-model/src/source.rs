@@ -5,6 +5,7 @@
 //! form of the same key, and answers the nearest known ancestor when the exact path is not written.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use saphyr::{LoadableYamlNode, MarkedYaml, YamlData};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,14 @@ pub struct Place {
     pub length: usize,
     /// The whole line, without its end.
     pub text: String,
+}
+
+impl Place {
+    /// The place without its line, which may hold a secret.
+    #[must_use]
+    pub fn without_text(self) -> Self {
+        Self { text: String::new(), ..self }
+    }
 }
 
 /// A text file that the user wrote, as shown in diagnostics.
@@ -55,6 +64,24 @@ impl SourceFile {
         self.search(path).map(|(place, _)| place)
     }
 
+    /// The entries of the list at `path`, in the order in which they are written.
+    pub fn items(&self, path: &[&str]) -> Vec<Item> {
+        let text = self.parsable();
+        let documents = MarkedYaml::load_from_str(&text).unwrap_or_default();
+        let list = documents.first().and_then(|document| value_at(document, path));
+        let entries = list.and_then(|list| list.data.as_sequence()).into_iter().flatten();
+        entries.map(|entry| self.item(entry)).collect()
+    }
+
+    /// An entry of a list or the one text that stands for it.
+    pub(crate) fn item(&self, node: &MarkedYaml<'_>) -> Item {
+        let node = untagged(node);
+        let ((line, column), length, _) = mark(node, 0);
+        let fields = node.data.as_mapping().into_iter().flatten();
+        let fields = fields.filter_map(|(key, value)| Some((key.data.as_str()?.to_owned(), scalar(value)?)));
+        Item { place: self.place(line, column, length), text: scalar(node), fields: fields.collect() }
+    }
+
     fn search(&self, path: &[&str]) -> Option<(Place, usize)> {
         let text = self.parsable();
         let documents = MarkedYaml::load_from_str(&text).ok()?;
@@ -73,7 +100,7 @@ impl SourceFile {
     }
 
     /// The text with closing brackets moved to the right: our parser wants them deeper than their key, Compose does not.
-    fn parsable(&self) -> Cow<'_, str> {
+    pub(crate) fn parsable(&self) -> Cow<'_, str> {
         let closes = |line: &str| line.trim_start().starts_with([']', '}']);
         if !self.text.lines().any(closes) {
             return Cow::Borrowed(&self.text);
@@ -88,6 +115,59 @@ impl SourceFile {
         let column = line.split(needle).next().map_or(0, |before| before.chars().count()) + 1;
         Some(self.place(number + 1, column, needle.chars().count()))
     }
+}
+
+/// One entry of a list: a text, or the fields of a mapping that hold one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    pub place: Place,
+    pub text: Option<String>,
+    pub fields: BTreeMap<String, String>,
+}
+
+/// Where most of `path` is written; of equals, in the last file, which wins in Compose.
+pub fn find_in(sources: &[SourceFile], path: &[&str]) -> Option<Place> {
+    let found = sources.iter().rev().filter_map(|source| source.search(path));
+    found.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(place, _)| place)
+}
+
+/// The value at `path`, through merge keys and tags.
+pub(crate) fn value_at<'n, 'i>(node: &'n MarkedYaml<'i>, path: &[&str]) -> Option<&'n MarkedYaml<'i>> {
+    let node = untagged(node);
+    let Some((head, rest)) = path.split_first() else { return Some(node) };
+    match &node.data {
+        YamlData::Mapping(map) => {
+            let value = |key: &str| map.iter().find(|(known, _)| known.data.as_str() == Some(key));
+            match (value(head), value("<<")) {
+                (Some((_, value)), _) => value_at(value, rest),
+                (None, Some((_, merged))) => merged_at(merged, path),
+                (None, None) => None,
+            }
+        }
+        YamlData::Sequence(items) => value_at(items.get(head.parse::<usize>().ok()?)?, rest),
+        _ => None,
+    }
+}
+
+fn merged_at<'n, 'i>(merged: &'n MarkedYaml<'i>, path: &[&str]) -> Option<&'n MarkedYaml<'i>> {
+    match &merged.data {
+        YamlData::Sequence(items) => items.iter().find_map(|item| value_at(item, path)),
+        _ => value_at(merged, path),
+    }
+}
+
+pub(crate) fn untagged<'n, 'i>(node: &'n MarkedYaml<'i>) -> &'n MarkedYaml<'i> {
+    match &node.data {
+        YamlData::Tagged(_, inner) => untagged(inner),
+        _ => node,
+    }
+}
+
+/// A scalar as it is written.
+fn scalar(node: &MarkedYaml<'_>) -> Option<String> {
+    let data = &untagged(node).data;
+    let number = || data.as_integer().map(|number| number.to_string());
+    data.as_str().map(str::to_owned).or_else(number)
 }
 
 type Found = ((usize, usize), usize, usize);

@@ -17,28 +17,23 @@ use pw_model::diagnostic::Diagnostic;
 use pw_model::host::HostFacts;
 use pw_model::source::{Place, SourceFile};
 
-use crate::wall::Rendered;
+use crate::wall::{Loaded, Rendered};
 
 /// What all parts look at.
 #[derive(Clone, Copy)]
-struct Ground<'a> {
-    config: &'a Config,
-    source: &'a SourceFile,
-    facts: &'a HostFacts,
-    rendered: &'a [Rendered],
-    /// Port and protocol of what our own containers publish already.
-    ours: &'a BTreeSet<(u16, String)>,
+pub struct Ground<'a> {
+    pub config: &'a Config,
+    /// `partywall.yaml`, for places.
+    pub source: &'a SourceFile,
+    pub facts: &'a HostFacts,
+    pub loaded: &'a [Loaded],
+    pub rendered: &'a [Rendered],
+    /// Port and protocol (`tcp` or `udp`) of what our own containers publish already.
+    pub ours: &'a BTreeSet<(u16, String)>,
 }
 
-/// Everything that does not fit. `ours` holds ports that our own containers publish already, with `tcp` or `udp`.
-pub fn check(
-    config: &Config,
-    source: &SourceFile,
-    facts: &HostFacts,
-    rendered: &[Rendered],
-    ours: &BTreeSet<(u16, String)>,
-) -> Vec<Diagnostic> {
-    let ground = Ground { config, source, facts, rendered, ours };
+/// Everything that does not fit.
+pub fn check(ground: Ground<'_>) -> Vec<Diagnostic> {
     let mut found = engine::check(ground);
     found.extend(budgets::check(ground));
     found.extend(ports::check(ground));
@@ -46,7 +41,11 @@ pub fn check(
     found
 }
 
-impl Ground<'_> {
+impl<'a> Ground<'a> {
+    fn loaded(&self, rendered: &Rendered) -> Option<&'a Loaded> {
+        self.loaded.iter().find(|loaded| loaded.name == rendered.name)
+    }
+
     /// Where an environment's key is written, or the nearest line above it.
     fn place(&self, environment: &str, rest: &[&str]) -> Option<Place> {
         self.source.find_nearest(&[&["environments", environment], rest].concat())

@@ -11,7 +11,7 @@ use pw_model::name::EnvironmentName;
 use pw_model::source::SourceFile;
 use pw_model::unit::{Bytes, Cpus};
 use pw_plan::fit;
-use pw_plan::wall::{Ground, Loaded, render_all};
+use pw_plan::wall::{Ground, Loaded, ServiceFile, render_all};
 
 fn facts() -> HostFacts {
     HostFacts {
@@ -35,21 +35,22 @@ fn listens(address: &str, port: u16, protocol: &str) -> Listener {
 
 /// Complaints about a configuration whose two environments have one service each.
 fn complaints(yaml: &str, services: [&str; 2], facts: &HostFacts, ours: &[u16]) -> Vec<String> {
+    complaints_about(yaml, loaded(services), facts, ours)
+}
+
+fn loaded(services: [&str; 2]) -> Vec<Loaded> {
+    let model = |service| {
+        ComposeModel::from_json(&format!(r#"{{"services":{{"web":{service}}}}}"#)).expect("a model")
+    };
+    let named = ["production", "development"].into_iter().zip(services);
+    named
+        .map(|(name, service)| Loaded::new(EnvironmentName::parse(name).expect("a name"), model(service)))
+        .collect()
+}
+
+fn complaints_about(yaml: &str, loaded: Vec<Loaded>, facts: &HostFacts, ours: &[u16]) -> Vec<String> {
     let source = SourceFile::new("partywall.yaml", yaml);
     let config = parse(&source).unwrap_or_else(|e| panic!("{e}"));
-    let loaded: Vec<Loaded> = ["production", "development"]
-        .into_iter()
-        .zip(services)
-        .map(|(name, service)| Loaded {
-            name: EnvironmentName::parse(name).expect("a name"),
-            model: ComposeModel::from_json(&format!(r#"{{"services":{{"web":{service}}}}}"#))
-                .expect("a model"),
-            sources: Vec::new(),
-            variables: std::collections::BTreeMap::new(),
-            env_files: Vec::new(),
-            paths: std::collections::BTreeMap::new(),
-        })
-        .collect();
     let layout = Layout::new("/var/lib/partywall");
     let ground = Ground {
         config: &config,
@@ -60,7 +61,9 @@ fn complaints(yaml: &str, services: [&str; 2], facts: &HostFacts, ours: &[u16]) 
     };
     let rendered = render_all(ground, &loaded);
     let ours: BTreeSet<(u16, String)> = ours.iter().map(|port| (*port, "tcp".to_owned())).collect();
-    fit::check(&config, &source, facts, &rendered, &ours).iter().map(ToString::to_string).collect()
+    let (config, source) = (&config, &source);
+    let ground = fit::Ground { config, source, facts, loaded: &loaded, rendered: &rendered, ours: &ours };
+    fit::check(ground).iter().map(ToString::to_string).collect()
 }
 
 const PLAIN: &str = r#"{"image":"app"}"#;
@@ -170,6 +173,63 @@ fn ports_of_somebody_else_are_refused_and_ours_are_not() {
         ..facts()
     };
     assert!(complaints(YAML, [PLAIN, web], &elsewhere, &[]).is_empty());
+}
+
+#[test]
+fn a_port_in_use_is_shown_on_the_line_that_publishes_it() {
+    let web = r#"{"image":"app","ports":[{"target":5432,"published":"5432","protocol":"tcp"}]}"#;
+    let busy = HostFacts { listening: vec![listens("0.0.0.0", 5433, "tcp")], ..facts() };
+    let mut loaded = loaded([PLAIN, web]);
+    let text = "services:\n  web:\n    ports:\n      - 80:80\n      - \"5432:5432\"\n";
+    loaded[1].sources = vec![SourceFile::new("compose.yaml", text)];
+    let found = complaints_about(YAML, loaded, &busy, &[]);
+    assert!(found[0].contains("--> compose.yaml:5:9"), "{}", found[0]);
+}
+
+#[test]
+fn the_environment_that_can_make_up_for_the_excess_is_named() {
+    let yaml = YAML.replace("memory: 4GB", "memory: 900GB");
+    let found = complaints(&yaml, [PLAIN, PLAIN], &facts(), &[]);
+    assert!(found[0].contains("--> partywall.yaml:5:15"), "{}", found[0]);
+    assert!(
+        found[0].contains("because: `production` asks for 900 GB, `development` asks for 3 GB"),
+        "{}",
+        found[0]
+    );
+    assert!(
+        found[0].contains("hint: lower `memory` in the `budget` of environment `production`"),
+        "{}",
+        found[0]
+    );
+}
+
+#[test]
+fn equal_secrets_are_shown_at_the_file_that_they_come_from() {
+    let web = r#"{"image":"app","environment":{"DB_PASSWORD":"hunter22"}}"#;
+    let place = |loaded: Vec<Loaded>| complaints_about(YAML, loaded, &facts(), &[]).remove(0);
+    let compose = "services:\n  web:\n    env_file: web.env\n";
+    let mut by_file = loaded([web, web]);
+    for one in &mut by_file {
+        let source = SourceFile::new("compose.yaml", compose);
+        let place = source.place(3, 15, 7);
+        let file = SourceFile::new("web.env", "DB_PASSWORD=hunter22\n");
+        one.sources = vec![source];
+        one.service_files =
+            vec![ServiceFile { service: "web".into(), path: "/srv/shop/web.env".into(), file, place }];
+    }
+    let found = place(by_file);
+    assert!(found.contains("--> compose.yaml:3:15") && found.contains("env_file: !override"), "{found}");
+    let mut literal = loaded([web, web]);
+    for one in &mut literal {
+        let text = "services:\n  web:\n    environment:\n      DB_PASSWORD: hunter22\n";
+        one.sources = vec![SourceFile::new("compose.yaml", text)];
+    }
+    let found = place(literal);
+    assert!(
+        found.contains("--> compose.yaml:4:7") && found.contains("write `${DB_PASSWORD}` here"),
+        "{found}"
+    );
+    assert!(!found.contains("hunter22"), "{found}");
 }
 
 #[test]

@@ -191,19 +191,17 @@ fn unfit(
     facts: &HostFacts,
     models: BTreeMap<Class, ComposeModel>,
 ) -> Vec<String> {
-    let loaded = models.into_iter().map(|(class, model)| Loaded {
-        name: EnvironmentName::parse(class.as_str()).expect("a name"),
-        model,
-        sources: Vec::new(),
-        variables: BTreeMap::new(),
-        env_files: Vec::new(),
-        paths: BTreeMap::new(),
-    });
+    let loaded: Vec<Loaded> = models
+        .into_iter()
+        .map(|(class, model)| Loaded::new(EnvironmentName::parse(class.as_str()).expect("a name"), model))
+        .collect();
     let layout = Layout::new("/var/lib/partywall");
     let cgroup_driver = facts.cgroup_driver;
     let ground = Ground { config, source, layout: &layout, cgroup_driver, directory: "/srv/app" };
-    let rendered = render_all(ground, &loaded.collect::<Vec<_>>());
-    let found = fit::check(config, source, facts, &rendered, &BTreeSet::new());
+    let rendered = render_all(ground, &loaded);
+    let ours = BTreeSet::new();
+    let found =
+        fit::check(fit::Ground { config, source, facts, loaded: &loaded, rendered: &rendered, ours: &ours });
     found.iter().filter(|one| one.is_error()).map(ToString::to_string).collect()
 }
 

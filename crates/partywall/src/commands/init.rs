@@ -151,7 +151,8 @@ async fn proposal(
     let class_of = |name: &EnvironmentName| session.config.environments[name].class(name);
     let models: BTreeMap<Class, ComposeModel> =
         load.environments.into_iter().map(|one| (class_of(&one.name), one.model)).collect();
-    let unset: Vec<Diagnostic> = load.warnings.into_iter().map(|(_, warning)| warning.softened()).collect();
+    let unset: Vec<Diagnostic> =
+        load::unset::diagnostics(&load.warnings).into_iter().map(Diagnostic::softened).collect();
     printer.diagnostics(&unset);
     let roles = init::roles(&models);
     let hosts = hosts(arguments, &session.config.project, session.yes)?;

@@ -5,14 +5,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use pw_model::diagnostic::Diagnostic;
-use pw_model::source::{Place, SourceFile};
-use pw_plan::wall::{self, Origin};
+use pw_model::source::Place;
+use pw_plan::wall::{self, Explained, Origin};
 use serde_json::{Value, json};
 
-use crate::load;
+use crate::masks::{self, Masks};
 use crate::prepare;
 use crate::printer::{DIM, Printer};
-use crate::session::{self, Session};
+use crate::session::Session;
 use crate::stop::Stop;
 
 pub(crate) async fn run(
@@ -36,7 +36,7 @@ pub(crate) async fn run(
         return printer.answer(prepare::compose_text(session, rendered));
     }
     let mut shown = rendered.model.clone();
-    let hidden = hide_secrets(&mut shown);
+    let hidden = Masks::of(&rendered.model).hide("", &mut shown);
     printer.answer(wall::yaml(&shown))?;
     if hidden > 0 {
         printer.note(format!("{DIM}{hidden} values are hidden on the terminal; `--output FILE` writes them, readable by you only{DIM:#}"));
@@ -59,40 +59,13 @@ fn write(path: &Path, text: &str, printer: &mut Printer) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Replaces the values of variables that look like credentials. Answers how many.
-fn hide_secrets(model: &mut Value) -> usize {
-    let mut hidden = 0;
-    let services = model.get_mut("services").and_then(Value::as_object_mut);
-    for service in services.into_iter().flatten().map(|(_, service)| service) {
-        let environment = service.get_mut("environment").and_then(Value::as_object_mut);
-        for (key, value) in environment.into_iter().flatten() {
-            if value.as_str().is_some_and(|text| !text.is_empty() && is_secret(key, text)) {
-                *value = json!("***");
-                hidden += 1;
-            }
-        }
-    }
-    hidden
-}
-
-fn is_secret(key: &str, value: &str) -> bool {
-    let key = key.to_uppercase();
-    let named = ["PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "SALT", "DSN", "PRIVATE"]
-        .iter()
-        .any(|word| key.contains(word));
-    let in_address = value
-        .split_once("://")
-        .is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|host| host.contains('@')));
-    named && !key.ends_with("_FILE") || in_address
-}
-
 pub(crate) async fn explain(
     session: &Session,
     name: &str,
     path: &str,
     printer: &mut Printer,
 ) -> Result<(), Stop> {
-    let (name, environment) = session.environment(name)?;
+    let (name, _) = session.environment(name)?;
     let walls = prepare::walls(session, &session.host(), Some(name)).await?;
     let (Some(rendered), Some(loaded)) = (
         walls.rendered.iter().find(|one| one.name == *name),
@@ -100,19 +73,31 @@ pub(crate) async fn explain(
     ) else {
         return Ok(());
     };
-    let variables: Vec<SourceFile> = load::variable_files(session, environment)
-        .into_iter()
-        .filter_map(|file| {
-            Some(SourceFile::new(file.clone(), session::read(&session.directory.join(file)).ok()?))
-        })
-        .collect();
-    let Some((value, origin)) = wall::explain(rendered, loaded, &variables, path) else {
+    let Some(mut explained) = wall::explain(rendered, loaded, path) else {
         return Err(nothing_there(path, &rendered.model));
     };
+    let masks = Masks::of(&rendered.model);
+    hide(&masks, path, &mut explained);
     if printer.is_json() {
-        return printer.json(&as_json(path, value.as_ref(), &origin));
+        return printer.json(&as_json(path, &explained));
     }
-    printer.answer(as_text(path, value.as_ref(), &origin))
+    printer.answer(as_text(path, &explained))
+}
+
+/// Neither the value nor the line that it was written on shows a secret.
+fn hide(masks: &Masks, path: &str, explained: &mut Explained) {
+    let key = path.rsplit('.').next().unwrap_or(path);
+    let before = explained.value.clone();
+    if let Some(value) = &mut explained.value {
+        masks.hide(key, value);
+    }
+    if let Origin::Written { place } | Origin::Variable { place } = &mut explained.origin {
+        place.text = masks.in_text(&place.text);
+        let secret = before.as_ref().and_then(Value::as_str).filter(|_| before != explained.value);
+        if let Some(secret) = secret {
+            place.text = place.text.replace(secret, masks::HIDDEN);
+        }
+    }
 }
 
 fn nothing_there(path: &str, model: &Value) -> Stop {
@@ -138,35 +123,44 @@ fn nothing_there(path: &str, model: &Value) -> Stop {
     )
 }
 
-fn as_text(path: &str, value: Option<&Value>, origin: &Origin) -> String {
-    let shown = match value {
-        Some(Value::String(text)) if is_secret(path.rsplit('.').next().unwrap_or(path), text) => {
-            "***".to_owned()
-        }
+fn as_text(path: &str, explained: &Explained) -> String {
+    let shown = match &explained.value {
         Some(Value::String(text)) => text.clone(),
         Some(value @ (Value::Object(_) | Value::Array(_))) => format!("\n{}", wall::yaml(value)),
         Some(value) => value.to_string(),
         None => "(removed)".to_owned(),
     };
-    let from = match origin {
-        Origin::Rule { rule } => format!("rule `{}`: {}", rule.name, rule.because),
-        Origin::Written { place } => written(place),
-        Origin::Variable { place } => format!("{}:{}", place.file, place.line),
-        Origin::Compose => "Compose's own default".to_owned(),
+    let from = match &explained.origin {
+        Origin::Rule { rule } => Some(format!("rule `{}`: {}", rule.name, rule.because)),
+        Origin::Written { place } => Some(written(place)),
+        Origin::Variable { place } => Some(format!("{}:{}", place.file, place.line)),
+        Origin::Compose => Some("Compose's own default".to_owned()),
+        Origin::Parts => None,
     };
-    format!("{path}: {shown}\n  {from}\n")
+    let inside = explained
+        .inside
+        .iter()
+        .map(|rule| format!("in it `{}`: rule `{}`: {}", rule.path.join("."), rule.name, rule.because));
+    let lines: Vec<String> = from.into_iter().chain(inside).collect();
+    format!("{path}: {shown}\n  {}\n", lines.join("\n  "))
 }
 
 fn written(place: &Place) -> String {
     format!("{}:{}:{}\n  {DIM}{}{DIM:#}", place.file, place.line, place.column, place.text.trim())
 }
 
-fn as_json(path: &str, value: Option<&Value>, origin: &Origin) -> Value {
-    let from = match origin {
+fn as_json(path: &str, explained: &Explained) -> Value {
+    let from = match &explained.origin {
         Origin::Rule { rule } => json!({"rule": rule.name, "because": rule.because}),
         Origin::Written { place } => json!({"file": place.file, "line": place.line, "column": place.column}),
         Origin::Variable { place } => json!({"file": place.file, "line": place.line, "variable": true}),
         Origin::Compose => json!({"compose": true}),
+        Origin::Parts => Value::Null,
     };
-    json!({"path": path, "value": value, "from": from})
+    let inside: Vec<Value> = explained
+        .inside
+        .iter()
+        .map(|rule| json!({"path": rule.path.join("."), "rule": rule.name, "because": rule.because}))
+        .collect();
+    json!({"path": path, "value": explained.value, "from": from, "inside": inside})
 }

@@ -1,12 +1,15 @@
 //! What Compose complains about, at the place where it was written.
 
+use std::path::Path;
+
 use pw_host::compose::ComposeFailure;
 use pw_model::diagnostic::{Diagnostic, nearest};
 use pw_model::name::EnvironmentName;
-use pw_model::source::{Place, SourceFile};
+use pw_model::source::{Place, SourceFile, find_in};
 use saphyr::{LoadableYamlNode, MarkedYaml};
 
-use crate::session::Session;
+use super::service_files::Described;
+use super::unset::{Unset, Warning, diagnostics, reference, unset};
 use crate::stop::Stop;
 
 /// Keys of a service, for suggestions (Compose specification, 2024).
@@ -109,10 +112,13 @@ fn broken_yaml(source: &SourceFile) -> Option<Diagnostic> {
 
 /// What it takes to say where in the user's files Compose's complaints belong.
 pub(crate) struct Told<'a> {
-    pub(crate) sources: &'a [SourceFile],
-    pub(crate) session: &'a Session,
-    pub(crate) name: &'a EnvironmentName,
-    pub(crate) variable_files: &'a [String],
+    /// All Compose files that were read, also included ones.
+    pub(super) sources: &'a [SourceFile],
+    pub(super) env_files: &'a [SourceFile],
+    pub(super) described: &'a Described,
+    pub(super) name: &'a EnvironmentName,
+    /// Where variables are added.
+    pub(super) file: &'a str,
 }
 
 impl Told<'_> {
@@ -129,22 +135,87 @@ impl Told<'_> {
         let ComposeFailure::Refused { lines, warnings } = failure else { return Vec::new() };
         let message = lines.join("\n");
         // Compose counts the lines of broken YAML wrongly; but it alone says what is broken.
-        let broken = message.contains("yaml: ").then(|| self.sources.iter().find_map(broken_yaml)).flatten();
+        let broken = message.contains("yaml: ").then(|| self.named(&message).find_map(broken_yaml)).flatten();
         if let Some(broken) = broken {
             return vec![broken];
         }
-        let known = known(&message, self.sources, self.session, self.name);
+        let known = self.known(&message);
         // A text that is empty for want of a variable breaks whatever it stands in.
-        let unset = if known.is_none() { self.warnings(&warnings) } else { Vec::new() };
-        let about = known.unwrap_or_else(|| unknown(&message, self.sources, self.name));
-        let said =
-            Diagnostic::error(about.what).at(about.place).because(format!("docker compose: {message}"));
-        if unset.is_empty() { vec![said.hint(about.hint)] } else { unset }
+        let unset = if known.is_none() { self.unset(&warnings) } else { Vec::new() };
+        if !unset.is_empty() {
+            let warnings: Vec<_> =
+                unset.into_iter().map(|unset| (self.name.clone(), Warning::Unset(unset))).collect();
+            return diagnostics(&warnings);
+        }
+        let about = known.unwrap_or_else(|| self.unknown(&message));
+        let said = Diagnostic::error(about.what).at(about.place);
+        vec![said.because(format!("docker compose: {message}")).hint(about.hint)]
     }
 
-    /// Variables that are used without a value: Compose takes them as empty, and only whispers.
-    pub(crate) fn warnings(&self, lines: &[String]) -> Vec<Diagnostic> {
-        warnings(lines, self.sources, self.name, self.variable_files)
+    /// Variables without a value.
+    pub(super) fn unset(&self, lines: &[String]) -> Vec<Unset> {
+        let mut names: Vec<&str> = lines.iter().filter_map(|line| unset(line)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.into_iter().map(|name| Unset::of(name, self.sources, self.env_files, self.file)).collect()
+    }
+
+    fn known(&self, message: &str) -> Option<About> {
+        self.required_variable(message)
+            .or_else(|| unknown_key(message, &self.named(message).cloned().collect::<Vec<_>>()))
+            .or_else(|| self.missing_env_file(message))
+    }
+
+    /// The files that the message is about: the one that it names, else all.
+    fn named(&self, message: &str) -> impl Iterator<Item = &SourceFile> {
+        let is_named = |source: &&SourceFile| {
+            let name = source.name.trim_start_matches("./");
+            message
+                .split([' ', ':', '\n', '"', '`'])
+                .any(|word| word.ends_with(&format!("/{name}")) || word == name)
+        };
+        let any = self.sources.iter().any(|source| is_named(&source));
+        self.sources.iter().filter(move |source| !any || is_named(source))
+    }
+
+    fn unknown(&self, message: &str) -> About {
+        let name = self.name;
+        let place = quoted_place(message, &self.named(message).cloned().collect::<Vec<_>>());
+        let hint = match &place {
+            Some(_) => "correct the Compose file at this place".to_owned(),
+            None => {
+                let files: Vec<String> = self.named(message).map(|file| format!("`{}`", file.name)).collect();
+                format!("look for it in {}", files.join(", "))
+            }
+        };
+        About { what: format!("the Compose files of environment `{name}` cannot be read"), place, hint }
+    }
+
+    /// `required variable X is missing a value: …`
+    fn required_variable(&self, message: &str) -> Option<About> {
+        let variable = between(message, "required variable ", " is missing a value")?;
+        Some(About {
+            what: format!("the variable `{variable}` of environment `{}` is not set", self.name),
+            place: self.sources.iter().rev().find_map(|source| reference(source, variable)),
+            hint: format!("add `{variable}=…` to `{}`", self.file),
+        })
+    }
+
+    /// `env file /srv/shop/web.env not found: stat …`, named by a service.
+    fn missing_env_file(&self, message: &str) -> Option<About> {
+        let path = between(message, "env file ", " not found").or_else(|| {
+            let (_, rest) = message.split_once("couldn't find env file: ")?;
+            rest.lines().next()
+        })?;
+        let mut all = self.described.services.values().flatten();
+        let named = all.find(|named| named.path(&named.written) == Path::new(path));
+        let file =
+            named.map_or_else(|| path.rsplit('/').next().unwrap_or(path), |named| named.written.as_str());
+        Some(About {
+            what: format!("the env file `{file}` is missing"),
+            place: named.map(|named| named.place.clone()),
+            hint: format!("write `{file}`, or mark it `required: false`"),
+        })
     }
 }
 
@@ -152,40 +223,6 @@ struct About {
     what: String,
     place: Option<Place>,
     hint: String,
-}
-
-fn known(message: &str, sources: &[SourceFile], session: &Session, name: &EnvironmentName) -> Option<About> {
-    unset_variable(message, sources, session, name)
-        .or_else(|| unknown_key(message, sources))
-        .or_else(|| missing_service_file(message, sources))
-}
-
-fn unknown(message: &str, sources: &[SourceFile], name: &EnvironmentName) -> About {
-    About {
-        what: format!("the Compose files of environment `{name}` cannot be read"),
-        place: quoted_place(message, sources),
-        hint: "correct the Compose file at this place".into(),
-    }
-}
-
-/// `required variable X is missing a value: …`
-fn unset_variable(
-    message: &str,
-    sources: &[SourceFile],
-    session: &Session,
-    name: &EnvironmentName,
-) -> Option<About> {
-    let variable = between(message, "required variable ", " is missing a value")?;
-    let file = session
-        .config
-        .environments
-        .get(name)
-        .and_then(|environment| environment.env_file.iter().last().map(str::to_owned));
-    Some(About {
-        what: format!("the variable `{variable}` of environment `{name}` is not set"),
-        place: variable_place(variable, sources),
-        hint: format!("add `{variable}=…` to `{}`", file.unwrap_or_else(|| ".env".into())),
-    })
 }
 
 /// `services.web Additional property imagee is not allowed`, also with `validating FILE:` before it.
@@ -214,66 +251,23 @@ fn unknown_key(message: &str, sources: &[SourceFile]) -> Option<About> {
     Some(About { what: format!("Compose does not know the key `{key}`"), place, hint })
 }
 
-/// `env file /srv/shop/web.env not found: stat …`, named by a service.
-fn missing_service_file(message: &str, sources: &[SourceFile]) -> Option<About> {
-    let path = between(message, "env file ", " not found").or_else(|| {
-        between(message, "couldn't find env file: ", "\n")
-            .or_else(|| message.split_once("couldn't find env file: ").map(|(_, rest)| rest))
-    })?;
-    let file = path.rsplit('/').next().unwrap_or(path);
-    let place = sources.iter().rev().find_map(|source| source.find_text(file));
-    Some(About {
-        what: format!("the env file `{file}` is missing"),
-        place,
-        hint: format!("write `{file}`, or mark it `required: false`"),
-    })
-}
-
-fn warnings(
-    lines: &[String],
-    sources: &[SourceFile],
-    name: &EnvironmentName,
-    variable_files: &[String],
-) -> Vec<Diagnostic> {
-    let file = variable_files.last().map_or(".env", String::as_str);
-    let unset = lines.iter().filter_map(|line| {
-        let variable = unset(line)?;
-        Some(
-            Diagnostic::error(format!("the variable `{variable}` of environment `{name}` is not set"))
-                .at(variable_place(variable, sources))
-                .because("Compose would put an empty text in its place")
-                .hint(format!(
-                    "add `{variable}=…` to `{file}`, or write `${{{variable}:-}}` where empty is meant"
-                )),
-        )
-    });
-    let mut found: Vec<Diagnostic> = unset.collect();
-    found.dedup();
-    found
-}
-
-/// `The "X" variable is not set.`
-pub(super) fn unset(line: &str) -> Option<&str> {
-    between(line, "The \"", "\" variable is not set")
-}
-
-fn variable_place(variable: &str, sources: &[SourceFile]) -> Option<Place> {
-    let find = |text: &str| sources.iter().find_map(|source| source.find_text(text));
-    find(&format!("${{{variable}")).or_else(|| find(&format!("${variable}"))).or_else(|| find(variable))
-}
-
-/// The place of the longest word of the message that is a path or name in the files.
+/// The place of a path in the message, else of the one text in it that stands once in the files.
 fn quoted_place(message: &str, sources: &[SourceFile]) -> Option<Place> {
-    let words =
-        message.split(|c: char| c.is_whitespace() || "\"'`:,()".contains(c)).filter(|word| word.len() > 2);
-    let by_path = words.clone().filter(|word| word.contains('.')).find_map(|word| {
-        let parts: Vec<&str> = word.split('.').collect();
-        sources.iter().rev().find_map(|source| source.find_nearest(&parts))
-    });
+    let flat = message.replace('[', ".").replace(']', "");
+    let words = flat.split(|c: char| c.is_whitespace() || "\"'`:,()".contains(c));
+    let mut paths = words.filter(|word| word.starts_with("services.") || word.split('.').count() > 2);
+    let by_path = paths.find_map(|word| find_in(sources, &word.split('.').collect::<Vec<_>>()));
     by_path.or_else(|| {
-        let quoted: Vec<&str> = message.split('"').skip(1).step_by(2).collect();
-        quoted.iter().find_map(|text| sources.iter().rev().find_map(|source| source.find_text(text)))
+        let quoted = message.split('"').skip(1).step_by(2);
+        let last = message.rsplit(": ").next();
+        quoted.chain(last).find_map(|text| only_place(text.trim(), sources))
     })
+}
+
+fn only_place(text: &str, sources: &[SourceFile]) -> Option<Place> {
+    let lines = || sources.iter().flat_map(|source| source.text.lines());
+    let once = text.len() > 2 && lines().filter(|line| line.contains(text)).count() == 1;
+    sources.iter().filter(|_| once).find_map(|source| source.find_text(text))
 }
 
 pub(super) fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {

@@ -9,7 +9,8 @@ use pw_host::compose::{self, ComposeAnswer, ComposeFailure, ComposeInputs};
 use pw_model::source::SourceFile;
 use tempfile::NamedTempFile;
 
-use super::complain::{between, unset};
+use super::complain::between;
+use super::unset::unset;
 
 /// More gaps than any project has.
 const MOST: usize = 100;

@@ -3,6 +3,8 @@
 mod complain;
 mod gaps;
 mod paths;
+mod service_files;
+pub(crate) mod unset;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,13 +17,15 @@ use pw_model::name::EnvironmentName;
 use pw_model::source::SourceFile;
 use pw_plan::wall::Loaded;
 
+use self::service_files::Described;
+use self::unset::Warning;
 use crate::session::{self, Session};
 use crate::stop::Stop;
 
 /// Environments as loaded, with what Compose warned about in which of them.
 pub(crate) struct Load {
     pub(crate) environments: Vec<Loaded>,
-    pub(crate) warnings: Vec<(EnvironmentName, Diagnostic)>,
+    pub(crate) warnings: Vec<(EnvironmentName, Warning)>,
 }
 
 /// How much of what the files ask for has to be there.
@@ -61,28 +65,69 @@ async fn one(
     environment: &Environment,
     tracked: &paths::Tracked,
     need: Need,
-) -> Result<(Loaded, Vec<Diagnostic>), Stop> {
+) -> Result<(Loaded, Vec<Warning>), Stop> {
     let files = session.config.compose_files(environment);
     let sources = sources(session, name, environment, &files)?;
+    let described = Described::read(&session.directory, &files);
     let inputs = inputs(session, name, environment, files)?;
-    let variable_files = inputs.env_files.clone();
     let (result, refusals) = match need {
         Need::All => (compose::config(&inputs).await, Vec::new()),
         Need::FirstLook => gaps::config(inputs.clone(), &sources).await,
     };
-    let told = complain::Told { sources: &sources, session, name, variable_files: &variable_files };
-    let read = result.map_err(|failure| told.error(failure))?;
-    let model = read.model;
-    let refused = refusals.into_iter().flat_map(|refusal| told.complaints(refusal));
-    let warnings = refused.chain(told.warnings(&read.warnings)).collect();
-    let variables = match model.content_variables() {
-        names if names.is_empty() || need == Need::FirstLook => BTreeMap::new(),
-        names => compose::variables(&inputs, &names).await?,
+    let all_sources: Vec<SourceFile> = sources.iter().cloned().chain(described.further(&sources)).collect();
+    let (env_files, file) = env_texts(session, &inputs.env_files, &described);
+    let told = complain::Told {
+        sources: &all_sources,
+        env_files: &env_files,
+        described: &described,
+        name,
+        file: &file,
     };
-    let paths = paths::facts(&model, tracked);
+    let read = result.map_err(|failure| told.error(failure))?;
+    let refused = refusals.into_iter().flat_map(|refusal| told.complaints(refusal)).map(Warning::Other);
+    let warnings = refused.chain(told.unset(&read.warnings).into_iter().map(Warning::Unset)).collect();
+    let loaded = Loaded { sources, ..Loaded::new(name.clone(), read.model) };
+    Ok((with_facts(session, loaded, &described, (&inputs, tracked, need)).await?, warnings))
+}
+
+/// What is known beside the model: values, env files, and facts of the host's paths.
+async fn with_facts(
+    session: &Session,
+    loaded: Loaded,
+    described: &Described,
+    of: (&ComposeInputs, &paths::Tracked, Need),
+) -> Result<Loaded, Stop> {
+    let (inputs, tracked, need) = of;
+    let variables = match loaded.model.content_variables() {
+        names if names.is_empty() || need == Need::FirstLook => BTreeMap::new(),
+        names => compose::variables(inputs, &names).await?,
+    };
+    let service_files = match need {
+        Need::All => service_files::load(described, inputs).await?,
+        Need::FirstLook => Vec::new(),
+    };
     let absolute = |file: &String| session.directory.join(file).to_string_lossy().into_owned();
-    let env_files = variable_files.iter().map(absolute).collect();
-    Ok((Loaded { name: name.clone(), model, sources, env_files, variables, paths }, warnings))
+    let env_files = inputs.env_files.iter().map(absolute).collect();
+    let paths = paths::facts(&loaded.model, tracked);
+    let missing = paths::missing(&loaded.model);
+    Ok(Loaded { env_files, variables, paths, service_files, missing, ..loaded })
+}
+
+/// The texts of all files that set variables, and the one to which the user adds some.
+fn env_texts(
+    session: &Session,
+    variable_files: &[String],
+    described: &Described,
+) -> (Vec<SourceFile>, String) {
+    let of_environment = variable_files.iter().map(|file| (file.clone(), session.directory.join(file)));
+    let of_services = described
+        .services
+        .values()
+        .flatten()
+        .map(|named| (named.written.clone(), named.path(&named.written)));
+    let read = |(name, path): (String, PathBuf)| Some(SourceFile::new(name, session::read(&path).ok()?));
+    let texts = of_environment.chain(of_services).filter_map(read).collect();
+    (texts, variable_files.last().cloned().unwrap_or_else(|| ".env".into()))
 }
 
 /// Compose files as the user wrote them; one that is missing is told before Compose tells it worse.
@@ -126,7 +171,7 @@ fn inputs(
 
 /// The files that hold the environment's variables: as configured, else the `.env` beside the first Compose file, as
 /// Compose has it, else the project's.
-pub(crate) fn variable_files(session: &Session, environment: &Environment) -> Vec<String> {
+fn variable_files(session: &Session, environment: &Environment) -> Vec<String> {
     let configured: Vec<String> = environment.env_file.iter().map(str::to_owned).collect();
     if !configured.is_empty() {
         return configured;

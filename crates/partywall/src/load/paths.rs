@@ -52,3 +52,10 @@ pub(crate) fn facts(model: &ComposeModel, tracked: &Tracked) -> BTreeMap<String,
         })
         .collect()
 }
+
+/// Files of secrets and configs that are not there.
+pub(crate) fn missing(model: &ComposeModel) -> BTreeSet<String> {
+    let entries = model.section("secrets").chain(model.section("configs"));
+    let files = entries.filter_map(|(_, entry)| entry.get("file")?.as_str());
+    files.filter(|file| !Path::new(file).exists()).map(str::to_owned).collect()
+}

@@ -43,12 +43,10 @@ pub(crate) fn load(case: &Case, name: &str) -> Loaded {
         SourceFile::new(file, std::fs::read_to_string(case.directory.join(file)).expect("a Compose file"))
     });
     Loaded {
-        name: EnvironmentName::parse(name).expect("a name"),
         paths: facts(&model, &case.directory),
         sources: sources.collect(),
-        variables: BTreeMap::new(),
         env_files: environment.env_file.iter().map(|file| absolute(&case.directory, file)).collect(),
-        model,
+        ..Loaded::new(EnvironmentName::parse(name).expect("a name"), model)
     }
 }
 

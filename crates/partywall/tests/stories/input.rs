@@ -145,6 +145,42 @@ fn a_variable_that_is_not_set() {
     );
 }
 
+/// Promise: what is missing or wrong is shown in the file that says it, and no secret with it.
+/// Given: a secret whose file is missing, a `$` in a password, a wrong port in the overlay.
+/// Then: exit 1 with that file and line; the password is nowhere; nothing is created.
+#[test]
+fn the_file_that_says_it_is_the_one_that_is_named() {
+    let story = Story::light();
+    let good = story.read("docker-compose.yml");
+    let up = || story.run(&["up", DEVELOPMENT]);
+
+    let secret = "    secrets: [token]\n    expose:";
+    let with_secret = good.replace("    expose:", secret) + "secrets:\n  token:\n    file: ./token.txt\n";
+    story.write("docker-compose.yml", &with_secret);
+    let told = story.run(&["up", PRODUCTION]);
+    let line = with_secret.lines().position(|line| line.contains("token.txt")).unwrap_or_default() + 1;
+    let place = format!("--> docker-compose.yml:{line}:5");
+    refused(
+        &story,
+        told,
+        1,
+        &["the file of the secret `token` of environment `production` is missing", &place],
+    );
+
+    story.write("docker-compose.yml", &good.replace("    expose:", "    env_file: web.env\n    expose:"));
+    story.write("web.env", "# $tail\nPASSWORD=head$tail\n");
+    let told = up();
+    assert!(!told.err.contains("head"), "{}", told.err);
+    refused(&story, told, 1, &["the variable `tail`", "--> web.env:2:15", "put the value in single quotes"]);
+
+    story.write("docker-compose.yml", &good);
+    let overlay = story.read("compose.override.yml");
+    story.write("compose.override.yml", &format!("{overlay}  web:\n    volumes: [5]\n"));
+    let line = overlay.lines().count() + 2;
+    let place = format!("--> compose.override.yml:{line}:");
+    refused(&story, up(), 1, &["the Compose files of environment `development` cannot be read", &place]);
+}
+
 /// Promise: what does not fit the host is refused before anything is done.
 /// Given: a port that another process listens on.
 /// Then: exit 1, the error names the port, the place in the Compose file, and who has it; nothing is created.
@@ -158,7 +194,11 @@ fn a_port_that_somebody_has() {
         &story,
         told,
         1,
-        &[&format!("port {port}/tcp of `db`"), "--> ", "because: something listens on 127.0.0.1:"],
+        &[
+            &format!("port {port}/tcp of `db`"),
+            "--> compose.override.yml:",
+            "because: something listens on 127.0.0.1:",
+        ],
     );
 }
 

@@ -63,6 +63,8 @@ fn logs_and_render_answer_on_stdout(story: &Story) {
         .run(&["render", DEVELOPMENT, "--explain", "services.web.imag"])
         .ended(1)
         .says(&["error: ", "hint: "]);
+    let whole = story.run(&["render", DEVELOPMENT, "--explain", "services.db"]).ended(0);
+    assert!(whole.out.contains("in it `ports`: rule `own-ports`"), "{}", whole.out);
     let status = story.run(&["status"]).ended(0);
     assert!(status.out.contains("PRODUCTION") && status.out.contains("DEVELOPMENT"), "{}", status.out);
     assert_eq!((status.err.as_str(), status.out.contains('\u{1b}')), ("", false), "no colours in a pipe");

@@ -82,8 +82,17 @@ pub async fn variables(
     inputs: &ComposeInputs,
     names: &[String],
 ) -> Result<BTreeMap<String, String>, Failure> {
-    let asked = names.iter().map(|name| (name.clone(), format!("${{{name}-}}")));
-    let service = json!({"image": "none", "environment": asked.collect::<BTreeMap<_, _>>()});
+    let texts: Vec<String> = names.iter().map(|name| format!("${{{name}-}}")).collect();
+    let values = names.iter().cloned().zip(interpolated(inputs, &texts).await?);
+    Ok(values.filter(|(_, value)| !value.is_empty()).collect())
+}
+
+/// Texts with their variables put in, as Compose does it, from the same env files.
+pub async fn interpolated(inputs: &ComposeInputs, texts: &[String]) -> Result<Vec<String>, Failure> {
+    let key = |number: usize| format!("TEXT_{number}");
+    let asked: BTreeMap<String, &String> =
+        texts.iter().enumerate().map(|(number, text)| (key(number), text)).collect();
+    let service = json!({"image": "none", "environment": asked});
     let text = json!({"name": "variables", "services": {"ask": service}}).to_string();
     let mut command = command();
     command.arg("--project-directory").arg(&inputs.directory).current_dir(&inputs.directory);
@@ -92,13 +101,14 @@ pub async fn variables(
     }
     command.args(["-f", "-", "config", "--format", "json"]);
     let output = output_of(command, &text).await?;
-    let failed = || Failure::new("could not ask Compose for the variables of secrets");
+    let failed = || Failure::new("could not ask Compose for the values of variables");
     let answer = String::from_utf8_lossy(&output.stdout);
     let model = ComposeModel::from_json(&answer).map_err(|error| failed().because(error))?;
     let service = model.service("ask").ok_or_else(failed)?;
-    let set = service.environment().filter(|(_, value)| !value.is_empty());
+    let values: BTreeMap<&str, &str> = service.environment().collect();
+    let value = |number: usize| values.get(key(number).as_str()).copied().unwrap_or_default();
     // Compose answers texts that can be read again, with `$` doubled.
-    Ok(set.map(|(name, value)| (name.to_owned(), value.replace("$$", "$"))).collect())
+    Ok((0..texts.len()).map(|number| value(number).replace("$$", "$")).collect())
 }
 
 /// The hash of each service, by which Compose decides whether to recreate its container.

@@ -4,6 +4,6 @@ mod config;
 mod process;
 mod run;
 
-pub use config::{ComposeAnswer, ComposeFailure, ComposeInputs, config, hashes, variables};
+pub use config::{ComposeAnswer, ComposeFailure, ComposeInputs, config, hashes, interpolated, variables};
 pub use process::version;
 pub use run::{build, images, pull, up};

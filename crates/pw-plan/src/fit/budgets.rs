@@ -18,55 +18,65 @@ pub(super) fn check(ground: Ground<'_>) -> Vec<Diagnostic> {
     found
 }
 
-/// The last environment that has the budget, whose line is the one to change: production comes first.
-fn last<'a>(ground: Ground<'a>, has: impl Fn(&Environment) -> bool) -> Option<&'a EnvironmentName> {
-    let all = ground.config.environments_in_order();
-    all.into_iter().filter(|(_, environment)| has(environment)).map(|(name, _)| name).next_back()
+/// One kind of budget, added up against the host.
+struct Account<'a> {
+    key: &'static str,
+    /// How an amount is written, and what it is of.
+    show: fn(u64) -> String,
+    unit: &'static str,
+    there: u64,
+    asked: Vec<(&'a EnvironmentName, u64)>,
 }
 
-fn over(ground: Ground<'_>, key: &str, amounts: [String; 3], name: Option<&EnvironmentName>) -> Diagnostic {
-    let [asked, there, excess] = amounts;
-    let name = name.map_or("", EnvironmentName::as_str);
-    Diagnostic::error(format!("budgets ask for {asked}, the host has {there}: {excess} too many"))
-        .at(ground.place(name, &["budget", key]))
-        .hint(format!("lower `{key}` in the `budget` of environment `{name}`"))
+impl<'a> Account<'a> {
+    fn new(ground: Ground<'a>, key: &'static str, amount: fn(&Environment) -> Option<u64>) -> Self {
+        let all = ground.config.environments_in_order().into_iter();
+        let asked = all.filter_map(|(name, environment)| Some((name, amount(environment)?))).collect();
+        Self { key, show: |bytes| Bytes(bytes).to_string(), unit: "", there: 0, asked }
+    }
+
+    /// Whose line is to be changed: the last that can make up for the excess alone, as production comes first; else
+    /// the one that asks for most.
+    fn to_lower(&self, excess: u64) -> Option<&'a EnvironmentName> {
+        let able = self.asked.iter().rev().find(|(_, amount)| *amount > excess);
+        able.or_else(|| self.asked.iter().max_by_key(|(_, amount)| *amount)).map(|(name, _)| *name)
+    }
+
+    fn over(&self, ground: Ground<'_>) -> Option<Diagnostic> {
+        let asked: u64 = self.asked.iter().map(|(_, amount)| *amount).fold(0, u64::saturating_add);
+        let excess = asked.checked_sub(self.there).filter(|excess| *excess > 0)?;
+        let (show, key, unit) = (self.show, self.key, self.unit);
+        let name = self.to_lower(excess)?;
+        let each: Vec<String> =
+            self.asked.iter().map(|(name, amount)| format!("`{name}` asks for {}", show(*amount))).collect();
+        let (asked, there, excess) = (show(asked), show(self.there), show(excess));
+        Some(
+            Diagnostic::error(format!(
+                "budgets ask for {asked}{unit}, the host has {there}: {excess} too many"
+            ))
+            .at(ground.place(name.as_str(), &["budget", key]))
+            .because(each.join(", "))
+            .hint(format!("lower `{key}` in the `budget` of environment `{name}`")),
+        )
+    }
 }
 
 fn cpus(ground: Ground<'_>) -> Option<Diagnostic> {
-    let asked: u64 = budgets(ground, |environment| environment.budget.cpus.map(Cpus::thousandths)).sum();
-    let excess = asked.checked_sub(ground.facts.cpus.thousandths()).filter(|excess| *excess > 0)?;
+    let there = ground.facts.cpus.thousandths();
     let show = |thousandths: u64| format!("{}", thousandths as f64 / 1000.0);
-    let name = last(ground, |environment| environment.budget.cpus.is_some());
-    Some(over(
-        ground,
-        "cpus",
-        [format!("{} CPUs", show(asked)), ground.facts.cpus.to_string(), show(excess)],
-        name,
-    ))
+    let account = Account::new(ground, "cpus", |environment| environment.budget.cpus.map(Cpus::thousandths));
+    Account { show, unit: " CPUs", there, ..account }.over(ground)
 }
 
 fn memory(ground: Ground<'_>) -> Option<Diagnostic> {
-    let asked = Bytes(budgets(ground, |environment| environment.budget.memory.map(|bytes| bytes.0)).sum());
-    let amounts = bytes_over(asked, ground.facts.memory, "memory")?;
-    Some(over(ground, "memory", amounts, last(ground, |environment| environment.budget.memory.is_some())))
+    let account =
+        Account::new(ground, "memory", |environment| environment.budget.memory.map(|bytes| bytes.0));
+    Account { unit: " of memory", there: ground.facts.memory.0, ..account }.over(ground)
 }
 
 fn disk(ground: Ground<'_>) -> Option<Diagnostic> {
-    let asked = Bytes(budgets(ground, |environment| environment.budget.disk.map(|bytes| bytes.0)).sum());
-    let amounts = bytes_over(asked, ground.facts.disk_total, "disk")?;
-    Some(over(ground, "disk", amounts, last(ground, |environment| environment.budget.disk.is_some())))
-}
-
-fn bytes_over(asked: Bytes, there: Bytes, what: &str) -> Option<[String; 3]> {
-    (asked > there)
-        .then(|| [format!("{asked} of {what}"), there.to_string(), asked.saturating_sub(there).to_string()])
-}
-
-fn budgets<'a>(
-    ground: Ground<'a>,
-    amount: impl Fn(&Environment) -> Option<u64> + 'a,
-) -> impl Iterator<Item = u64> + 'a {
-    ground.config.environments.values().filter_map(amount)
+    let account = Account::new(ground, "disk", |environment| environment.budget.disk.map(|bytes| bytes.0));
+    Account { unit: " of disk", there: ground.facts.disk_total.0, ..account }.over(ground)
 }
 
 /// Part of a disk budget may be in use already, so that this only warns.
@@ -188,7 +198,8 @@ fn together(ground: Ground<'_>) -> Option<Diagnostic> {
     let beside =
         Bytes(beside.filter_map(|(_, environment)| environment.budget.memory).map(|bytes| bytes.0).sum());
     let all = Bytes(asked.0.saturating_add(beside.0));
-    let name = last(ground, |environment| environment.budget.memory.is_some())?;
+    let all_environments = ground.config.environments_in_order();
+    let (name, _) = all_environments.into_iter().rfind(|(_, one)| one.budget.memory.is_some())?;
     (asked.0 > 0 && beside.0 > 0 && beside <= ground.facts.memory && all > ground.facts.memory).then(|| {
         Diagnostic::warning(format!(
             "limits of production and budgets beside it are {all} of memory, the host has {}",

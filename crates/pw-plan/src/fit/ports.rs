@@ -6,9 +6,11 @@ use pw_model::compose::PublishedPort;
 use pw_model::config::{Class, TlsMode};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::host::Listener;
+use pw_model::source::Place;
+use serde_json::json;
 
 use super::{Ground, model, written};
-use crate::wall::Rendered;
+use crate::wall::{Rendered, entry_place};
 
 /// What usually listens on a port.
 const KNOWN: &[(u16, &str)] = &[
@@ -33,6 +35,8 @@ struct Wanted {
     service: String,
     address: String,
     port: u16,
+    /// The port of the container, by which the line that publishes it is found.
+    target: u16,
     protocol: String,
 }
 
@@ -64,6 +68,7 @@ fn numbers(service: &str, port: &PublishedPort) -> Vec<Wanted> {
         service: service.into(),
         address: address.clone(),
         port: number,
+        target: port.target,
         protocol: port.protocol.clone(),
     };
     (first..=last).map(one).collect()
@@ -96,16 +101,15 @@ fn what(listener: &Listener) -> String {
 fn in_use(ground: Ground<'_>, rendered: &Rendered, all: &[Wanted], of: (&Wanted, &Listener)) -> Diagnostic {
     let (port, listener) = of;
     let name = rendered.name.as_str();
-    let published = published(ground, rendered, &port.service);
-    let (path, hint) = if published {
+    let (place, hint) = if published(ground, rendered, &port.service) {
         (
-            vec!["publish", port.service.as_str()],
+            ground.place(name, &["publish", port.service.as_str()]),
             format!("stop what listens there, or publish another port in `publish` of environment `{name}`"),
         )
     } else {
         let offset = offset(ground, rendered, all);
         (
-            vec!["port_offset"],
+            written_at(ground, rendered, port).or_else(|| ground.place(name, &["port_offset"])),
             format!("stop what listens there, or set `port_offset: {offset}` in environment `{name}`"),
         )
     };
@@ -113,9 +117,18 @@ fn in_use(ground: Ground<'_>, rendered: &Rendered, all: &[Wanted], of: (&Wanted,
         "port {}/{} of `{}` in environment `{name}` is in use",
         port.port, port.protocol, port.service
     ))
-    .at(ground.place(name, &path))
+    .at(place)
     .because(what(listener))
     .hint(hint)
+}
+
+/// The line of the Compose file that publishes the port.
+fn written_at(ground: Ground<'_>, rendered: &Rendered, port: &Wanted) -> Option<Place> {
+    let sources = &ground.loaded(rendered)?.sources;
+    let path = ["services", port.service.as_str(), "ports"];
+    let entry = json!({"target": port.target, "protocol": port.protocol});
+    let exact = || sources.iter().rev().find_map(|source| source.find(&path));
+    entry_place(sources, &path, &entry).or_else(exact)
 }
 
 /// True when `publish` in partywall.yaml names the service's ports, which are then not moved.

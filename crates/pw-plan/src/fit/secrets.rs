@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use pw_model::compose::Service;
 use pw_model::config::Class;
 use pw_model::diagnostic::Diagnostic;
+use pw_model::source::Place;
 
 use super::{Ground, model};
-use crate::wall::Rendered;
+use crate::wall::{Origin, Rendered, variable_origin};
 
 const SECRET: &[&str] = &["PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "APIKEY", "CREDENTIAL"];
 /// Endings of a name's word that say the same: `DBPASS`, `SECRETKEY`.
@@ -42,48 +44,86 @@ const ABOUT: &[&str] = &[
 /// Shorter values are no secrets.
 const SHORTEST: usize = 4;
 
+/// A variable of a service that looks like a secret.
+struct Secret {
+    service: String,
+    name: String,
+    value: String,
+}
+
 pub(super) fn check(ground: Ground<'_>) -> Vec<Diagnostic> {
     let Some(production) = ground.rendered.iter().find(|rendered| rendered.class == Class::Production) else {
         return Vec::new();
     };
-    let theirs: BTreeSet<(String, String)> = secrets(production);
-    let values: BTreeSet<&str> = theirs.iter().map(|(_, value)| value.as_str()).collect();
+    let theirs = secrets(production);
+    let values: BTreeSet<&str> = theirs.iter().map(|one| one.value.as_str()).collect();
     let beside = ground.rendered.iter().filter(|rendered| rendered.class != Class::Production);
     beside
         .filter_map(|rendered| {
-            let own = secrets(rendered);
-            let same: BTreeSet<&str> = own
-                .iter()
-                .filter(|(_, value)| values.contains(value.as_str()))
-                .map(|(name, _)| name.as_str())
-                .collect();
-            (!same.is_empty()).then(|| shared(ground, production, rendered, &same))
+            let mut own = secrets(rendered);
+            own.retain(|one| values.contains(one.value.as_str()));
+            (!own.is_empty()).then(|| shared(ground, production, rendered, &own))
         })
         .collect()
 }
 
-fn shared(
-    ground: Ground<'_>,
-    production: &Rendered,
-    rendered: &Rendered,
-    names: &BTreeSet<&str>,
-) -> Diagnostic {
+fn shared(ground: Ground<'_>, production: &Rendered, rendered: &Rendered, same: &[Secret]) -> Diagnostic {
     let name = rendered.name.as_str();
+    let names: BTreeSet<&str> = same.iter().map(|one| one.name.as_str()).collect();
     let list = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let (place, hint) = remedy(ground, rendered, same);
     Diagnostic::warning(format!("environment `{name}` has the same secrets as `{}`", production.name))
-        .at(ground.place(name, &["env_file"]))
+        .at(place)
         .because(format!("equal in both: {list}"))
-        .hint(format!(
-            "give `{name}` an env file of its own, such as `env_file: .env.{name}`, with other values"
-        ))
+        .hint(hint)
 }
 
-/// Name and value of every variable that looks like a secret.
-fn secrets(rendered: &Rendered) -> BTreeSet<(String, String)> {
+/// Where the first of them comes from, and what gives the environment values of its own.
+fn remedy(ground: Ground<'_>, rendered: &Rendered, same: &[Secret]) -> (Option<Place>, String) {
+    let name = rendered.name.as_str();
+    let own_file = || {
+        let hint = format!(
+            "give `{name}` an env file of its own, such as `env_file: .env.{name}`, with other values"
+        );
+        (ground.place(name, &["env_file"]), hint)
+    };
+    let Some((first, loaded)) = same.first().zip(ground.loaded(rendered)) else { return own_file() };
+    let service = &first.service;
+    match variable_origin(rendered, loaded, service, &first.name) {
+        Origin::Variable { place } => {
+            let named = loaded
+                .service_files
+                .iter()
+                .find(|one| one.service == *service && one.file.name == place.file);
+            let hint = format!(
+                "in an overlay of `{name}` write `env_file: !override [.env.{service}.{name}]` under `{service}`, with other values"
+            );
+            (named.map(|one| one.place.clone()), hint)
+        }
+        Origin::Written { place } if place.text.contains(&first.value) => {
+            let variable = &first.name;
+            let hint = format!(
+                "write `${{{variable}}}` here, and give each environment a value in its own env file"
+            );
+            (Some(place.without_text()), hint)
+        }
+        _ => own_file(),
+    }
+}
+
+/// Every variable that looks like a secret.
+fn secrets(rendered: &Rendered) -> Vec<Secret> {
     let model = model(rendered);
-    let variables = model.services().flat_map(|service| service.environment().collect::<Vec<_>>());
-    let secret = variables.filter(|(name, value)| is_secret(name) && is_value(value));
-    secret.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    let of_service = |service: Service<'_>| -> Vec<Secret> {
+        let secret = service.environment().filter(|(name, value)| is_secret(name) && is_value(value));
+        let owned = |(name, value): (&str, &str)| Secret {
+            service: service.name().into(),
+            name: name.into(),
+            value: value.into(),
+        };
+        secret.map(owned).collect()
+    };
+    model.services().flat_map(of_service).collect()
 }
 
 fn is_secret(name: &str) -> bool {

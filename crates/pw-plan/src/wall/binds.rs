@@ -1,6 +1,6 @@
 //! Bind mounts that cannot reach another environment's data, variables or secrets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pw_model::compose::BindMount;
 use pw_model::diagnostic::Diagnostic;
@@ -41,12 +41,12 @@ impl Wall<'_> {
     /// Every path that an environment before this one mounts or keeps secrets in.
     fn paths_of_others(&self) -> BTreeMap<String, Use> {
         let mut paths = BTreeMap::new();
-        let ours = &self.loaded.env_files;
+        let ours: BTreeSet<&str> = self.loaded.all_env_files().collect();
         for (loaded, rendered) in self.before {
             let files = self.files_that_decide(loaded).into_iter().map(|path| (path, Use::Reads));
             for (path, usage) in paths_of(loaded, rendered).into_iter().chain(files) {
                 // The same variable file for both is the user's wish, and no secret between them.
-                if usage != Use::Secret || !ours.contains(&path) {
+                if usage != Use::Secret || !ours.contains(path.as_str()) {
                     let known = paths.entry(path).or_insert(usage);
                     *known = (*known).max(usage);
                 }
@@ -281,7 +281,7 @@ fn paths_of(loaded: &Loaded, rendered: &Rendered) -> Vec<(String, Use)> {
         }
     }
     let files = loaded.model.section("secrets").filter_map(|(_, secret)| secret.get("file")?.as_str());
-    let files = files.chain(loaded.env_files.iter().map(String::as_str));
+    let files = files.chain(loaded.all_env_files());
     paths.extend(files.map(|path| (path.to_owned(), Use::Secret)));
     paths
 }

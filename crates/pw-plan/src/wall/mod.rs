@@ -14,6 +14,7 @@ mod binds;
 mod claims;
 mod code;
 mod edge;
+mod entries;
 mod explain;
 mod holes;
 mod images;
@@ -34,12 +35,14 @@ use pw_model::host::CgroupDriver;
 use pw_model::layout::Layout;
 use pw_model::name::EnvironmentName;
 use pw_model::role::{self, Role};
-use pw_model::source::{Place, SourceFile};
+use pw_model::source::{Place, SourceFile, find_in};
 use serde_json::{Map, Value, json};
 
 pub use claims::{Claims, conflicts};
 pub use edge::edge_network;
-pub use explain::{Origin, explain};
+pub use entries::place_of as entry_place;
+pub(crate) use explain::variable_origin;
+pub use explain::{Explained, Origin, explain};
 pub use limits::{group_limits, group_path};
 pub use networks::edge_alias;
 pub use write::yaml;
@@ -57,6 +60,43 @@ pub struct Loaded {
     pub variables: BTreeMap<String, String>,
     /// Facts of every bind mount's source, by absolute path.
     pub paths: BTreeMap<String, PathFacts>,
+    /// Env files of single services, which Compose merges into `environment` and then forgets.
+    pub service_files: Vec<ServiceFile>,
+    /// Files of secrets and configs that are not there.
+    pub missing: BTreeSet<String>,
+}
+
+/// A file from which one service takes variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceFile {
+    pub service: String,
+    /// Absolute.
+    pub path: String,
+    pub file: SourceFile,
+    /// Where a Compose file names it.
+    pub place: Place,
+}
+
+impl Loaded {
+    /// The model alone; what is known beside it is filled in by the caller.
+    pub fn new(name: EnvironmentName, model: ComposeModel) -> Self {
+        Self {
+            name,
+            model,
+            sources: Vec::new(),
+            env_files: Vec::new(),
+            variables: BTreeMap::new(),
+            paths: BTreeMap::new(),
+            service_files: Vec::new(),
+            missing: BTreeSet::new(),
+        }
+    }
+
+    /// Absolute paths of every file that holds the environment's variables.
+    fn all_env_files(&self) -> impl Iterator<Item = &str> {
+        let of_services = self.service_files.iter().map(|file| file.path.as_str());
+        self.env_files.iter().map(String::as_str).chain(of_services)
+    }
 }
 
 /// What the host says about a path that is mounted.
@@ -208,9 +248,9 @@ impl<'a> Wall<'a> {
         self.out.diagnostics.push(diagnostic);
     }
 
-    /// Where a path is written in the Compose files; the last file that has it wins, as in Compose.
+    /// Where a path is written in the Compose files, or the nearest line above it.
     fn place(&self, path: &[&str]) -> Option<Place> {
-        place_in(&self.loaded.sources, path)
+        find_in(&self.loaded.sources, path)
     }
 
     fn labels(&mut self) {
@@ -254,12 +294,6 @@ impl<'a> Wall<'a> {
             self.note(&[section, key, "labels", label], "labels", "so that everybody can see whose it is");
         }
     }
-}
-
-/// The exact place of a path in the last file that writes it, else the nearest ancestor in the first.
-pub(crate) fn place_in(sources: &[SourceFile], path: &[&str]) -> Option<Place> {
-    let exact = sources.iter().rev().find_map(|source| source.find(path));
-    exact.or_else(|| sources.iter().rev().find_map(|source| source.find_nearest(path)))
 }
 
 /// Every service's role: what the user says, else the guess.

@@ -88,7 +88,7 @@ impl Wall<'_> {
             shifted.push(port);
         }
         let because = format!(
-            "environment `{}` publishes on 127.0.0.1 only, {} above the written port or the next free one",
+            "environment `{}` publishes on 127.0.0.1 only, {} above the written port, or further where the proxy or another environment has that one",
             self.out.name,
             self.offset()
         );

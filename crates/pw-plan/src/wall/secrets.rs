@@ -17,6 +17,28 @@ impl Wall<'_> {
         for (key, file) in shared {
             self.own_secret(key, file);
         }
+        self.missing_files();
+    }
+
+    /// The engine would find it only when the container starts, after others have been stopped for it.
+    fn missing_files(&mut self) {
+        for section in ["secrets", "configs"] {
+            let entries = self.out.model.get(section).and_then(Value::as_object);
+            let named = entries.into_iter().flatten();
+            let missing: Vec<(String, String)> = named
+                .filter_map(|(key, entry)| Some((key.clone(), entry.get("file")?.as_str()?.to_owned())))
+                .filter(|(_, file)| self.loaded.missing.contains(file))
+                .collect();
+            for (key, file) in missing {
+                let what = section.trim_end_matches('s');
+                let message =
+                    format!("the file of the {what} `{key}` of environment `{}` is missing", self.out.name);
+                let place = self.place(&[section, &key, "file"]);
+                let because = format!("there is no {file}");
+                let hint = "write the file, or correct the path here";
+                self.complain(Diagnostic::error(message).at(place).because(because).hint(hint));
+            }
+        }
     }
 
     fn own_secret(&mut self, key: &str, file: &str) {

@@ -279,12 +279,11 @@ fn load(environment: &Described) -> Loaded {
     let facts = PATHS.iter().map(|(path, is_file, is_tracked)| {
         ((*path).to_owned(), PathFacts { is_file: *is_file, is_tracked: *is_tracked })
     });
+    let model = ComposeModel::from_json(&environment.model.to_string()).expect("a model");
     Loaded {
-        name: EnvironmentName::parse(&environment.name).expect("a name"),
-        model: ComposeModel::from_json(&environment.model.to_string()).expect("a model"),
         sources: vec![SourceFile::new("compose.yaml", "services: {}\n")],
-        variables: BTreeMap::new(),
         env_files: vec![format!("/srv/app/.env.{}", environment.name)],
         paths: facts.collect(),
+        ..Loaded::new(EnvironmentName::parse(&environment.name).expect("a name"), model)
     }
 }

@@ -1,13 +1,15 @@
 //! A shop with two environments, of which each test writes only the part that it is about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pw_model::compose::ComposeModel;
 use pw_model::host::CgroupDriver;
 use pw_model::layout::Layout;
 use pw_model::name::EnvironmentName;
 use pw_model::source::SourceFile;
-use pw_plan::wall::{Ground, Loaded, Origin, PathFacts, Rendered, explain, render_all};
+use pw_plan::wall::{
+    Explained, Ground, Loaded, Origin, PathFacts, Rendered, ServiceFile, explain, render_all,
+};
 use serde_json::{Value, json};
 
 pub(crate) struct Shop {
@@ -19,6 +21,8 @@ pub(crate) struct Shop {
     paths: BTreeMap<String, PathFacts>,
     sources: Vec<SourceFile>,
     overlay: Option<SourceFile>,
+    service_files: [Vec<ServiceFile>; 2],
+    missing: BTreeSet<String>,
 }
 
 impl Shop {
@@ -36,6 +40,8 @@ impl Shop {
             paths: BTreeMap::new(),
             sources: vec![SourceFile::new("compose.yaml", "services: {}\n")],
             overlay: None,
+            service_files: [Vec::new(), Vec::new()],
+            missing: BTreeSet::new(),
         }
     }
 
@@ -79,6 +85,21 @@ impl Shop {
         self
     }
 
+    /// An env file of `web` in production (0) or development (1), in the project's folder.
+    pub(crate) fn service_file(mut self, environment: usize, name: &str, text: &str) -> Self {
+        let place = SourceFile::new("compose.yaml", format!("env_file: {name}")).place(1, 11, name.len());
+        let (service, path) = ("web".to_owned(), format!("/srv/app/{name}"));
+        let file = SourceFile::new(name, text);
+        self.service_files[environment].push(ServiceFile { service, path, file, place });
+        self
+    }
+
+    /// A file of a secret or config that is not there.
+    pub(crate) fn missing(mut self, path: &str) -> Self {
+        self.missing.insert(path.to_owned());
+        self
+    }
+
     /// Production and development, rendered.
     pub(crate) fn render(&self) -> [Rendered; 2] {
         let text = format!(
@@ -102,29 +123,31 @@ impl Shop {
         ["production", "development"].map(|name| {
             let index = usize::from(name == "development");
             let overlay = self.overlay.iter().filter(|_| name == "development");
+            let model = ComposeModel::from_json(&self.models[index].to_string()).expect("a model");
             Loaded {
-                name: EnvironmentName::parse(name).expect("a name"),
-                model: ComposeModel::from_json(&self.models[index].to_string()).expect("a model"),
                 sources: self.sources.iter().chain(overlay).cloned().collect(),
-                variables: BTreeMap::new(),
                 env_files: vec![format!("/srv/app/.env.{name}")],
                 paths: self.paths.clone(),
+                service_files: self.service_files[index].clone(),
+                missing: self.missing.clone(),
+                ..Loaded::new(EnvironmentName::parse(name).expect("a name"), model)
             }
         })
     }
 
     /// The value at a path of development, and where it comes from: `rule NAME`, `FILE:LINE` or `compose`.
-    pub(crate) fn explain(&self, path: &str, variables: &[SourceFile]) -> Option<(Option<Value>, String)> {
+    pub(crate) fn explain(&self, path: &str) -> Option<(Explained, String)> {
         let (_, development) = self.both();
         let [_, loaded] = self.loaded();
-        let (value, origin) = explain(&development, &loaded, variables, path)?;
-        let origin = match origin {
+        let explained = explain(&development, &loaded, path)?;
+        let origin = match explained.origin.clone() {
             Origin::Rule { rule } => format!("rule {}", rule.name),
             Origin::Written { place } => format!("{}:{}", place.file, place.line),
             Origin::Variable { place } => format!("variable {}:{}", place.file, place.line),
             Origin::Compose => "compose".to_owned(),
+            Origin::Parts => "rules inside".to_owned(),
         };
-        Some((value, origin))
+        Some((explained, origin))
     }
 
     pub(crate) fn both(&self) -> (Rendered, Rendered) {

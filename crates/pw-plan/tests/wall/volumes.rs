@@ -85,6 +85,24 @@ fn a_hot_reload_mount_stays_in_development_with_productions_parts_covered() {
 }
 
 #[test]
+fn env_files_of_productions_services_are_covered_in_a_mounted_project_and_own_ones_are_not() {
+    let production = json!({"services": {"web": {"image": "a"}}});
+    let development = json!({"services": {"web": {"image": "a", "volumes": [bind("/srv/app", "/code")]}}});
+    let shop = Shop::of(production, development)
+        .tracked("/srv/app")
+        .service_file(0, "config/web.env", "A=1")
+        .service_file(0, "both.env", "B=1")
+        .service_file(1, "both.env", "B=1");
+    let (_, development) = shop.both();
+    let found = volumes(&development);
+    assert!(found.contains(&mount("/dev/null", "/code/config/web.env", true)), "{found:?}");
+    assert!(found.iter().all(|(_, target, _)| target != "/code/both.env"), "{found:?}");
+    let said =
+        warnings(&development).into_iter().any(|text| text.contains("keeps `/srv/app/config/web.env`"));
+    assert!(said, "{:?}", warnings(&development));
+}
+
+#[test]
 fn settings_beside_a_dockerfile_are_no_source_code() {
     let refused = |folder: &str, target: &str| {
         let source = format!("/srv/app/{folder}");
