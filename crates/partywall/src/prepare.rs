@@ -130,15 +130,16 @@ pub(crate) async fn desired(
     };
     let text = compose_text(session, rendered);
     let hashes = compose::hashes(&text).await?;
-    let memory = walls.facts.writes_cgroups.then_some(walls.facts.memory);
     let ground = ground(session, &walls.facts)?;
-    pw_plan::desire::desired(ground, &walls.loaded[at], rendered, (text, hashes), memory).ok_or_else(|| {
-        Stop::because(
-            format!("environment `{name}` is not described"),
-            "it was rendered from elsewhere",
-            "see `partywall check`",
-        )
-    })
+    pw_plan::desire::desired(ground, &walls.loaded[at], rendered, (text, hashes), &walls.facts).ok_or_else(
+        || {
+            Stop::because(
+                format!("environment `{name}` is not described"),
+                "it was rendered from elsewhere",
+                "see `partywall check`",
+            )
+        },
+    )
 }
 
 /// The rendered file as it is written.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pw_host::Host;
+use pw_host::{Host, firewall};
 use pw_model::compose::ComposeModel;
 use pw_model::name::EnvironmentName;
 use pw_model::observed::Container;
@@ -21,7 +21,17 @@ pub(crate) async fn troubles(
     }
     let mut found = services(session, name, containers);
     found.extend(routes(session, host, name).await);
+    found.extend(firewall(session, name).await);
     found
+}
+
+/// Rules of a firewall end with a reboot, and with whoever clears them. Without the right to read them, nothing is said.
+async fn firewall(session: &Session, name: &EnvironmentName) -> Option<String> {
+    let chain = pw_plan::wall::firewall_chain_name(&session.config.compose_project(name));
+    let missing = !firewall::holds(&chain).await.unwrap_or(true);
+    missing.then(|| {
+        format!("the firewall rules of this environment are gone; `partywall up {name}` sets them again")
+    })
 }
 
 /// The rendered file says what should be there; its labels say what may end.

@@ -13,11 +13,12 @@ use rustix::fs::Access;
 
 use crate::docker::Engine;
 use crate::failed::existing;
-use crate::{compose, group};
+use crate::{compose, firewall, group};
 
 /// What the host has. Never fails: what cannot be found out is zero, empty or `None`.
 pub async fn facts(engine: &Engine, state_root: &Path) -> HostFacts {
-    let (info, compose, projects) = tokio::join!(info(engine), compose::version(), engine.compose_projects());
+    let (info, compose, projects, writes_firewall) =
+        tokio::join!(info(engine), compose::version(), engine.compose_projects(), firewall::is_writable());
     let data = info.as_ref().and_then(|info| info.docker_root_dir.clone());
     let (disk_total, disk_free) = disk(data.as_deref().map_or(state_root, Path::new));
     let root = Path::new(group::ROOT);
@@ -34,6 +35,7 @@ pub async fn facts(engine: &Engine, state_root: &Path) -> HostFacts {
         listening: listening().into_iter().collect(),
         compose_projects: projects.unwrap_or_default(),
         writes_cgroups: writes_cgroups(root, driver),
+        writes_firewall,
     }
 }
 

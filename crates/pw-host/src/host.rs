@@ -11,7 +11,7 @@ use pw_run::{Failure, Perform};
 
 use crate::docker::Engine;
 use crate::files::Store;
-use crate::{caddy, compose, files, group};
+use crate::{caddy, compose, files, firewall, group};
 
 /// Told each line that a long run (pull, build, start) prints.
 pub type OnLine = Arc<dyn Fn(&str) + Send + Sync>;
@@ -103,6 +103,8 @@ impl Host {
             Action::GenerateSecret { path } => files::generate_secret(Path::new(path)),
             Action::LimitGroup { limits } => group::limit(&self.groups, limits).await,
             Action::RemoveGroup { path } => group::remove(&self.groups, path).await,
+            Action::SetFirewall { chain } => firewall::set(chain).await,
+            Action::RemoveFirewall { name } => firewall::remove(name).await,
             Action::OpenSwitch { path, address, .. } => files::open_switch(Path::new(path), address),
             Action::CloseSwitch { path, .. } => files::close_switch(Path::new(path)),
             other => Err(Failure::new(format!("nobody carries out `{other}`"))),

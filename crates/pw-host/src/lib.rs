@@ -1,7 +1,7 @@
 //! Hands and eyes: everything that touches Docker, Compose, Caddy, control groups and files.
 //!
 //! Route: [`Host`] implements the two doors of `pw-run` and hands each action to one module:
-//! [`docker`] and [`compose`] for containers, [`caddy`] for the proxy, [`group`] for limits, [`files`]
+//! [`docker`] and [`compose`] for containers, [`caddy`] for the proxy, [`group`] for limits, [`firewall`], [`files`]
 //! for the state folder. [`facts`], [`stats`] and [`lock`] are for commands that ask without a plan.
 //!
 //! Nothing is decided here: what to do comes in as an [`Action`](pw_plan::Action).
@@ -12,6 +12,7 @@ pub mod docker;
 pub mod facts;
 mod failed;
 pub mod files;
+pub mod firewall;
 pub mod group;
 mod host;
 pub mod lock;

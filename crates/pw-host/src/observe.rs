@@ -9,7 +9,7 @@ use pw_model::observed::{Observed, ObservedProxy};
 use pw_run::{Failure, Observe};
 
 use crate::files::hash_of;
-use crate::{Host, caddy, group};
+use crate::{Host, caddy, firewall, group};
 
 impl Observe for Host {
     async fn observe(&self, desired: &Desired) -> Result<Observed, Failure> {
@@ -22,6 +22,10 @@ impl Observe for Host {
             self.engine.images(images),
             self.observe_proxy(desired.proxy.as_ref()),
         )?;
+        let firewall = match &desired.firewall {
+            Some(chain) => Some(firewall::observe(chain).await?),
+            None => None,
+        };
         Ok(Observed {
             containers,
             networks,
@@ -29,6 +33,7 @@ impl Observe for Host {
             images,
             files: files(desired)?,
             folders: folders(desired),
+            firewall: firewall.flatten(),
             group: desired.group.as_ref().and_then(|limits| group::observe(&self.groups, limits)),
             proxy,
             open_switches: switches(desired),

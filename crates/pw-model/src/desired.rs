@@ -33,6 +33,8 @@ pub struct Desired {
     /// Files of the host that are filled with a fresh random value when they do not exist.
     pub generated_secrets: Vec<String>,
     pub group: Option<GroupLimits>,
+    /// `None` where the host's firewall cannot be set.
+    pub firewall: Option<FirewallChain>,
     /// `None` when nothing is routed.
     pub proxy: Option<DesiredProxy>,
     pub routes: Vec<DesiredRoute>,
@@ -74,6 +76,18 @@ pub struct GroupLimits {
     /// Memory that is not reclaimed while others have some to give.
     pub memory_protection: Option<Bytes>,
     pub process_ceiling: Option<u64>,
+}
+
+/// A chain of the host's firewall that drops packets between an environment and all other containers.
+///
+/// Reached from `FORWARD` of the table `mangle`, which Docker does not touch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirewallChain {
+    pub name: String,
+    /// In order, as `iptables -S` prints them after the chain's name.
+    pub rules: Vec<String>,
+    /// True: the same rules hold for IPv6.
+    pub ipv6: bool,
 }
 
 /// The one Caddy, as this project needs it.

@@ -22,6 +22,8 @@ pub struct HostFacts {
     pub compose_projects: Vec<String>,
     /// True when we may create control groups ourselves.
     pub writes_cgroups: bool,
+    /// True when we may set rules of the host's firewall.
+    pub writes_firewall: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

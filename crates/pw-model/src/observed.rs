@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::desired::GroupLimits;
+use crate::desired::{FirewallChain, GroupLimits};
 
 /// Everything a plan compares against. Only stable facts: two snapshots of an idle host are equal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,7 @@ pub struct Observed {
     pub files: BTreeMap<String, String>,
     pub folders: BTreeSet<String>,
     pub group: Option<GroupLimits>,
+    pub firewall: Option<FirewallChain>,
     pub proxy: ObservedProxy,
     /// Switch file → the address that it lets requests through to.
     pub open_switches: BTreeMap<String, String>,

@@ -3,21 +3,20 @@
 use std::collections::BTreeMap;
 
 use pw_model::desired::{Desired, DesiredRoute, DesiredService, FileText};
-use pw_model::unit::Bytes;
+use pw_model::host::HostFacts;
 use serde_json::Value;
 
-use crate::wall::{Ground, Loaded, Rendered, group_limits};
+use crate::wall::{Ground, Loaded, Rendered, firewall_chain, group_limits};
 
 /// One environment as it should be.
 ///
-/// `text` is the rendered file and `hashes` what `docker compose config --hash` says of it; `memory`
-/// is the host's, `None` where control groups cannot be set.
+/// `file` is the rendered text and what `docker compose config --hash` says of it. What the host cannot set is `None`.
 pub fn desired(
     ground: Ground<'_>,
     loaded: &Loaded,
     rendered: &Rendered,
     file: (String, BTreeMap<String, String>),
-    memory: Option<Bytes>,
+    facts: &HostFacts,
 ) -> Option<Desired> {
     let (config, layout) = (ground.config, ground.layout);
     let environment = config.environments.get(&rendered.name)?;
@@ -44,7 +43,10 @@ pub fn desired(
         volumes: own(rendered, "volumes"),
         folders: rendered.folders.iter().cloned().collect(),
         generated_secrets: rendered.generated_secrets.iter().cloned().collect(),
-        group: memory.map(|memory| group_limits(config, &rendered.name, rendered.group.clone(), memory)),
+        group: facts
+            .writes_cgroups
+            .then(|| group_limits(config, &rendered.name, rendered.group.clone(), facts.memory)),
+        firewall: facts.writes_firewall.then(|| firewall_chain(rendered)).flatten(),
         routes: routes.collect(),
         proxy,
     })

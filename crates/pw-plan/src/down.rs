@@ -22,6 +22,7 @@ impl Draft<'_> {
         self.remove_services();
         self.leave_edge();
         self.remove_networks();
+        self.remove_firewall();
     }
 
     fn remove_services(&mut self) {
@@ -81,6 +82,13 @@ impl Draft<'_> {
                 Undo::Nothing,
                 "a network with members cannot be removed",
             );
+        }
+    }
+
+    fn remove_firewall(&mut self) {
+        if let Some(chain) = &self.observed.firewall {
+            let back = Undo::by(Action::SetFirewall { chain: chain.clone() });
+            self.step(Action::RemoveFirewall { name: chain.name.clone() }, back, "its networks are gone");
         }
     }
 

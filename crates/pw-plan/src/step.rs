@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use pw_model::desired::GroupLimits;
+use pw_model::desired::{FirewallChain, GroupLimits};
 use serde::{Deserialize, Serialize};
 
 /// One call to the outside world. Closed, and idempotent by contract: doing it twice is doing it once.
@@ -43,6 +43,13 @@ pub enum Action {
     },
     RemoveGroup {
         path: String,
+    },
+    /// Makes the chain hold exactly these rules, and leads `FORWARD` to it.
+    SetFirewall {
+        chain: FirewallChain,
+    },
+    RemoveFirewall {
+        name: String,
     },
     /// Pulls the images of these services where the engine does not have them.
     PullImages {
@@ -216,6 +223,10 @@ impl fmt::Display for Action {
                 write!(f, "limit control group {}{}", limits.path, ceilings(limits))
             }
             Self::RemoveGroup { path } => write!(f, "remove control group {path}"),
+            Self::SetFirewall { chain } => {
+                write!(f, "set firewall chain {} ({} rules)", chain.name, chain.rules.len())
+            }
+            Self::RemoveFirewall { name } => write!(f, "remove firewall chain {name}"),
             Self::PullImages { services, .. } => write!(f, "pull images of {}", services.join(", ")),
             Self::BuildImages { services, .. } => write!(f, "build images of {}", services.join(", ")),
             Self::StartServices { services, .. } => write!(f, "start {}", services.join(", ")),

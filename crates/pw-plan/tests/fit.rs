@@ -26,6 +26,7 @@ fn facts() -> HostFacts {
         listening: Vec::new(),
         compose_projects: Vec::new(),
         writes_cgroups: true,
+        writes_firewall: true,
     }
 }
 

@@ -131,6 +131,7 @@ fn facts(listening: &[u16]) -> HostFacts {
         listening: listening.iter().map(listener).collect(),
         compose_projects: Vec::new(),
         writes_cgroups: true,
+        writes_firewall: true,
     }
 }
 

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use pw_model::config::Class;
-use pw_model::desired::{Desired, DesiredProxy, DesiredRoute, DesiredService, FileText, GroupLimits};
+use pw_model::desired::{
+    Desired, DesiredProxy, DesiredRoute, DesiredService, FileText, FirewallChain, GroupLimits,
+};
 use pw_model::name::{EnvironmentName, ProjectName};
 use pw_model::role::Role;
 use pw_plan::{Plan, destroy, down, up};
@@ -69,6 +71,11 @@ fn desired(shape: &Shape) -> Desired {
         variable_file: None,
         state_folder: folder,
         group: Some(group(environment)),
+        firewall: Some(FirewallChain {
+            name: pw_plan::wall::firewall_chain_name(&project),
+            rules: vec![format!("-i pw-{environment} -o pw-+ -j DROP")],
+            ipv6: false,
+        }),
         proxy: Some(proxy(&project)),
         routes: vec![DesiredRoute {
             service: "web".into(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::harness::{Answer, Container, DEVELOPMENT, Link, PRODUCTION, Story, docker, lines};
@@ -25,6 +26,57 @@ fn the_wall_of_the_demo_holds() {
     no_connection_leads_across(&story);
     names_resolve_to_the_own_services(&story);
     volumes_stay_on_their_side(&story);
+}
+
+/// Promise: what is shut stays shut while somebody else changes the host's networks. Docker alone does not hold
+/// it: with each new network it takes its rules out for a moment.
+/// Given: both environments up, and networks that are made and removed by others, one after another.
+/// Then: thousands of attempts from development to reach production's web service all fail; those to reach its
+/// own, from the same program, succeed.
+#[test]
+fn the_wall_holds_while_networks_come_and_go() {
+    let story = Story::demo();
+    story.up(PRODUCTION);
+    story.up(DEVELOPMENT);
+    let (own, other) = (address_of_web(&story, DEVELOPMENT), address_of_web(&story, PRODUCTION));
+    let inside = story.container(DEVELOPMENT, "db");
+    assert_ne!(connections(&inside, &own), 0, "the program reaches nothing at all");
+    let busy = AtomicBool::new(true);
+    let reached = std::thread::scope(|scope| {
+        let churn = scope.spawn(|| {
+            let name = format!("{}-passing", story.compose_project(PRODUCTION));
+            while busy.load(Ordering::Relaxed) {
+                docker(&["network", "create", &name]);
+                docker(&["network", "rm", &name]);
+            }
+        });
+        let reached = connections(&inside, &other);
+        busy.store(false, Ordering::Relaxed);
+        churn.join().expect("networks can be made");
+        reached
+    });
+    assert_eq!(reached, 0, "development reached production's {other}");
+}
+
+fn address_of_web(story: &Story, environment: &str) -> String {
+    let addresses = story.container(environment, "web").addresses();
+    addresses.first().expect("web is on a network").0.clone()
+}
+
+/// How many of 3,000 attempts, spread over some seconds, connect to port 8000 of an address.
+fn connections(inside: &Container, address: &str) -> usize {
+    const ATTEMPTS: &str = r"
+        use IO::Socket::INET;
+        my $reached = 0;
+        for my $round (1 .. 150) {
+            my @open = map { IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => 8000, Blocking => 0) } 1 .. 20;
+            select(undef, undef, undef, 0.06);
+            $reached += grep { $_ && $_->connected } @open;
+        }
+        print $reached;
+    ";
+    let heard = inside.exec(&["perl", "-e", ATTEMPTS, address]).expect("Perl in the database's image");
+    heard.trim().parse().expect("a number")
 }
 
 fn each_answers_on_its_own_name(story: &Story) {

@@ -6,6 +6,7 @@ mod caddy;
 mod common;
 mod compose;
 mod files;
+mod firewall;
 mod groups;
 mod services;
 mod snapshot;

@@ -23,6 +23,7 @@ pub(super) fn check(ground: Ground<'_>) -> Vec<Diagnostic> {
         "install the Compose plugin, then run `docker compose version`",
     ));
     found.extend(control_groups(ground));
+    found.extend(firewall(ground));
     found
 }
 
@@ -57,6 +58,14 @@ fn control_groups(ground: Ground<'_>) -> Option<Diagnostic> {
         Diagnostic::warning("control groups of environments cannot be set with these rights")
             .because("without them a budget holds each container, not all of an environment together, and production has no memory guarantee")
             .hint("run `partywall` as root")
+    })
+}
+
+fn firewall(ground: Ground<'_>) -> Option<Diagnostic> {
+    (!ground.facts.writes_firewall).then(|| {
+        Diagnostic::warning("the host's firewall cannot be set with these rights")
+            .because("Docker's own rules have gaps: for some milliseconds, whenever a network is created, containers of one network reach another")
+            .hint("run `partywall` as root, where `iptables` is installed")
     })
 }
 

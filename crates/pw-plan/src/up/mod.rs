@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pw_model::config::Class;
 mod proxy;
 
-use pw_model::desired::{Desired, GroupLimits};
+use pw_model::desired::{Desired, FirewallChain, GroupLimits};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::observed::Observed;
 use pw_model::role::Role;
@@ -79,6 +79,22 @@ impl Draft<'_> {
         if let Some(limits) = &desired.group {
             self.limit(limits);
         }
+        if let Some(chain) = &desired.firewall {
+            self.wall_off(chain);
+        }
+    }
+
+    fn wall_off(&mut self, chain: &FirewallChain) {
+        if self.observed.firewall.as_ref() == Some(chain) {
+            return;
+        }
+        let undo = match &self.observed.firewall {
+            Some(before) => Action::SetFirewall { chain: before.clone() },
+            None => Action::RemoveFirewall { name: chain.name.clone() },
+        };
+        let because =
+            "no packet leads from or to another environment, also while Docker changes its own rules";
+        self.step(Action::SetFirewall { chain: chain.clone() }, Undo::by(undo), because);
     }
 
     fn limit(&mut self, limits: &GroupLimits) {

@@ -6,12 +6,15 @@ use pw_model::config::Config;
 use pw_model::diagnostic::Diagnostic;
 use serde_json::Value;
 
+use super::firewall::bridges_of;
 use super::{Rendered, edge_alias};
 
 /// Everything of which a host has only one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claims {
     pub networks: BTreeSet<String>,
+    /// Interfaces of the host.
+    pub bridges: BTreeSet<String>,
     pub volumes: BTreeSet<String>,
     /// Address, port, protocol.
     pub ports: BTreeSet<(String, u16, String)>,
@@ -41,6 +44,7 @@ pub(super) fn of(rendered: &Rendered, _config: &Config) -> Claims {
     let paths = rendered.folders.iter().chain(&rendered.generated_secrets).cloned().collect();
     Claims {
         networks: names("networks"),
+        bridges: bridges_of(rendered).map(str::to_owned).collect(),
         volumes: names("volumes"),
         ports: services.into_iter().flatten().flat_map(|(_, service)| ports_of(service)).collect(),
         containers: services
@@ -95,6 +99,7 @@ fn shared(one: &Claims, other: &Claims) -> Vec<String> {
     let mut found: Vec<String> =
         ports.map(|(_, number, protocol)| format!("the host port {number}/{protocol}")).collect();
     found.extend(both(&one.networks, &other.networks, "network"));
+    found.extend(both(&one.bridges, &other.bridges, "bridge"));
     found.extend(both(&one.volumes, &other.volumes, "volume"));
     found.extend(both(&one.containers, &other.containers, "container name"));
     found.extend(both(&one.groups, &other.groups, "control group"));

@@ -1,7 +1,7 @@
 //! The wall: one isolated, plain Compose file per environment.
 //!
 //! Route: [`render_all`] takes the environments in order, production first, and renders each beside
-//! those before it; [`volumes`], [`networks`], [`ports`], [`limits`], [`secrets`] change one part of
+//! those before it; [`volumes`], [`networks`], [`firewall`], [`ports`], [`limits`], [`secrets`] change one part of
 //! the model each; [`holes`] reports what would breach the wall; [`claims`] proves that no two
 //! environments own the same thing; [`explain`] answers which line or rule set a value.
 //!
@@ -16,6 +16,7 @@ mod code;
 mod edge;
 mod entries;
 mod explain;
+mod firewall;
 mod holes;
 mod images;
 mod limits;
@@ -43,6 +44,8 @@ pub use edge::edge_network;
 pub use entries::place_of as entry_place;
 pub(crate) use explain::variable_origin;
 pub use explain::{Explained, Origin, explain};
+pub(crate) use firewall::firewall_chain;
+pub use firewall::firewall_chain_name;
 pub use limits::{group_limits, group_path};
 pub use networks::edge_alias;
 pub use write::yaml;

@@ -23,6 +23,7 @@ impl Wall<'_> {
             self.external_links(&name);
         }
         self.edge();
+        self.bridges();
     }
 
     fn own_network(&mut self, key: &str) {

@@ -31,6 +31,10 @@ fn names(rendered: &Rendered) -> BTreeSet<String> {
         for (key, value) in entries(&rendered.model, section) {
             let name = value["name"].as_str().map_or_else(|| format!("{project}_{key}"), str::to_owned);
             names.insert(format!("{section} {name}"));
+            if let Some(bridge) = value["driver_opts"]["com.docker.network.bridge.name"].as_str() {
+                assert!(bridge.len() <= 15, "the kernel refuses `{bridge}`");
+                names.insert(format!("bridge {bridge}"));
+            }
         }
     }
     names.extend(

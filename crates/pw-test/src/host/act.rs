@@ -33,6 +33,14 @@ impl FakeHost {
                 Ok(())
             }
             Action::RemoveGroup { path } => self.remove_group(path),
+            Action::SetFirewall { chain } => {
+                self.world.firewall.insert(chain.name.clone(), chain.clone());
+                Ok(())
+            }
+            Action::RemoveFirewall { name } => {
+                self.world.firewall.remove(name);
+                Ok(())
+            }
             Action::PullImages { compose, services } | Action::BuildImages { compose, services } => {
                 self.fetch_images(compose, services)
             }

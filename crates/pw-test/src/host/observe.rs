@@ -47,6 +47,7 @@ impl FakeHost {
                 .collect(),
             folders: self.all_folders().into_iter().filter(|path| is_ours(path, desired)).collect(),
             group: group.cloned(),
+            firewall: desired.firewall.as_ref().and_then(|chain| world.firewall.get(&chain.name)).cloned(),
             proxy: desired.proxy.as_ref().map_or_else(ObservedProxy::default, |proxy| self.proxy(proxy)),
             open_switches: world
                 .switches

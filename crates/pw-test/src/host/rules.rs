@@ -2,6 +2,7 @@
 
 use pw_model::observed::State;
 use pw_plan::Action;
+use pw_plan::wall::firewall_chain_name;
 
 use super::world::{World, is_below};
 
@@ -40,6 +41,7 @@ impl Guard {
         share.folders.retain(|path| inside(path));
         share.switches.retain(|path, _| inside(path));
         share.groups.retain(|path, _| inside(path));
+        share.firewall.retain(|name, _| *name == firewall_chain_name(&self.project));
         share.images.clear();
         share.loaded.clear();
         share.containers.retain(|_, container| {

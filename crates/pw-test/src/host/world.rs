@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pw_model::desired::GroupLimits;
+use pw_model::desired::{FirewallChain, GroupLimits};
 use pw_model::observed::{Health, State};
 
 /// All that plans can change. Two hosts in the same state are equal.
@@ -18,6 +18,8 @@ pub struct World {
     pub files: BTreeMap<String, String>,
     pub folders: BTreeSet<String>,
     pub groups: BTreeMap<String, GroupLimits>,
+    /// Chain name → chain.
+    pub firewall: BTreeMap<String, FirewallChain>,
     /// Switch file → address.
     pub switches: BTreeMap<String, String>,
     /// Folder or admin address of a proxy → the site files as it last read them.
@@ -87,6 +89,7 @@ impl World {
         maps("file", &self.files, &other.files, &mut lines);
         sets("folder", &self.folders, &other.folders, &mut lines);
         maps("group", &self.groups, &other.groups, &mut lines);
+        maps("firewall chain", &self.firewall, &other.firewall, &mut lines);
         maps("switch", &self.switches, &other.switches, &mut lines);
         maps("loaded sites", &self.loaded, &other.loaded, &mut lines);
         lines

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::{DEVELOPMENT, PRODUCTION, Story, docker_answers};
 
@@ -49,9 +50,18 @@ impl Drop for Story {
                 drop(group.parent().map(fs::remove_dir));
             }
         }
+        for environment in [PRODUCTION, DEVELOPMENT] {
+            remove_chain(&pw_plan::wall::firewall_chain_name(&self.compose_project(environment)));
+        }
         for root in hierarchies() {
             drop(fs::remove_dir(root.join("partywall").join(&self.name)));
         }
+    }
+}
+
+fn remove_chain(name: &str) {
+    for words in [["-D", "FORWARD", "-j", name].as_slice(), &["-F", name], &["-X", name]] {
+        drop(Command::new("iptables").args(["-w", "10", "-t", "mangle"]).args(words).output());
     }
 }
 

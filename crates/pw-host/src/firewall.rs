@@ -1,0 +1,144 @@
+//! The host's firewall: one chain per environment in the table `mangle`, set whole with `iptables-restore`.
+
+use std::io;
+use std::process::{Output, Stdio};
+
+use pw_model::desired::FirewallChain;
+use pw_run::Failure;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+const TABLE: &str = "mangle";
+const FAMILIES: [&str; 2] = ["iptables", "ip6tables"];
+const INSTALL: &str = "run `partywall` as root; `apt-get install iptables` where it is missing";
+
+/// What iptables says when it fails.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Said(String);
+
+/// True when this host has iptables and we may change its rules.
+pub async fn is_writable() -> bool {
+    rustix::process::geteuid().is_root() && listed(FAMILIES[0]).await.is_ok()
+}
+
+/// The chain as it is; `None` when it is missing or nothing leads to it.
+pub async fn observe(wanted: &FirewallChain) -> Result<Option<FirewallChain>, Failure> {
+    let mut seen: Option<Vec<String>> = None;
+    for family in families(wanted.ipv6) {
+        let Some(rules) = rules_of(&wanted.name, &listed(family).await?) else { return Ok(None) };
+        // Two families that differ are neither what is wanted.
+        if seen.as_ref().is_some_and(|before| *before != rules) {
+            return Ok(None);
+        }
+        seen = Some(rules);
+    }
+    Ok(seen.map(|rules| FirewallChain { name: wanted.name.clone(), rules, ipv6: wanted.ipv6 }))
+}
+
+/// True when the chain is there and `FORWARD` leads to it.
+pub async fn holds(name: &str) -> Result<bool, Failure> {
+    Ok(rules_of(name, &listed(FAMILIES[0]).await?).is_some())
+}
+
+/// Replaces the chain in one transaction of the kernel: no packet meets half of it.
+pub async fn set(chain: &FirewallChain) -> Result<(), Failure> {
+    for family in families(chain.ipv6) {
+        let mut text = format!("*{TABLE}\n:{} - [0:0]\n", chain.name);
+        text.extend(chain.rules.iter().map(|rule| format!("-A {} {rule}\n", chain.name)));
+        if !leads_to(&chain.name, &listed(family).await?) {
+            text.push_str(&format!("-A FORWARD -j {}\n", chain.name));
+        }
+        text.push_str("COMMIT\n");
+        restore(family, &text).await?;
+    }
+    Ok(())
+}
+
+/// Removes the chain and what leads to it, of both families.
+pub async fn remove(name: &str) -> Result<(), Failure> {
+    for family in FAMILIES {
+        // A host without IPv6 has none to remove.
+        let Ok(rules) = listed(family).await else { continue };
+        if !rules.lines().any(|line| line == format!("-N {name}")) {
+            continue;
+        }
+        let jumps = rules.lines().filter(|line| *line == jump(name)).count();
+        let mut text = format!("*{TABLE}\n");
+        text.extend(std::iter::repeat_n(format!("-D FORWARD -j {name}\n"), jumps));
+        text.push_str(&format!("-F {name}\n-X {name}\nCOMMIT\n"));
+        restore(family, &text).await?;
+    }
+    Ok(())
+}
+
+fn families(ipv6: bool) -> impl Iterator<Item = &'static str> {
+    FAMILIES.into_iter().take(1 + usize::from(ipv6))
+}
+
+fn jump(name: &str) -> String {
+    format!("-A FORWARD -j {name}")
+}
+
+fn leads_to(name: &str, rules: &str) -> bool {
+    rules.lines().any(|line| line == jump(name))
+}
+
+/// The rules of a chain from what `-S` prints; `None` when nothing leads to it.
+fn rules_of(name: &str, rules: &str) -> Option<Vec<String>> {
+    let own = format!("-A {name} ");
+    leads_to(name, rules)
+        .then(|| rules.lines().filter_map(|line| line.strip_prefix(&own)).map(str::to_owned).collect())
+}
+
+async fn listed(family: &str) -> Result<String, Failure> {
+    let output = run(command(family).args(["-w", "10", "-t", TABLE, "-S"]), "").await;
+    let output = said(output, "could not read the firewall's rules")?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+async fn restore(family: &str, text: &str) -> Result<(), Failure> {
+    let mut command = command(&format!("{family}-restore"));
+    said(run(command.args(["-w", "10", "--noflush"]), text).await, "could not set the firewall's rules")
+        .map(drop)
+}
+
+/// Where a user's `PATH` has no folder of system programs, the usual ones are searched as well.
+fn command(program: &str) -> Command {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+async fn run(command: &mut Command, input: &str) -> io::Result<Output> {
+    let mut child = command.spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A broken pipe means that it gave up early; its own words say why.
+        drop(stdin.write_all(input.as_bytes()).await);
+    }
+    child.wait_with_output().await
+}
+
+fn said(output: io::Result<Output>, what: &str) -> Result<Output, Failure> {
+    let failure = Failure::new(what).hint(INSTALL);
+    match output {
+        Ok(output) if output.status.success() => Ok(output),
+        Ok(output) => Err(failure.because(Said(String::from_utf8_lossy(&output.stderr).trim().to_owned()))),
+        Err(error) => Err(failure.because(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_counts_only_when_something_leads_to_it() {
+        let rules = "-P FORWARD ACCEPT\n-N PARTYWALL-1\n-A FORWARD -j PARTYWALL-1\n-A PARTYWALL-1 -i pw-a -o br-+ -j DROP\n";
+        assert_eq!(rules_of("PARTYWALL-1", rules), Some(vec!["-i pw-a -o br-+ -j DROP".to_owned()]));
+        assert_eq!(rules_of("PARTYWALL-1", &rules.replace("-A FORWARD", "-A INPUT")), None);
+        assert_eq!(rules_of("PARTYWALL", rules), None);
+    }
+}

@@ -1,0 +1,85 @@
+//! The firewall: packets between an environment's networks and all other containers are dropped.
+//!
+//! Docker keeps networks apart by itself, with holes in time: for each network that anybody creates, the
+//! engine takes the jump to its isolation rules out of `FORWARD` and puts it back. Until then one network
+//! reaches another. These rules stand in a table that the engine does not touch, and they name bridges
+//! rather than networks, so that they are there before the first bridge is.
+
+use std::collections::BTreeSet;
+
+use pw_model::desired::FirewallChain;
+use serde_json::{Value, json};
+
+use super::{Rendered, Wall, object};
+
+const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
+/// The kernel takes 15 characters for the name of an interface.
+const PREFIX: &str = "pw-";
+/// Bridges of others: environments', those that Docker names, and that of `docker build` and plain `docker run`.
+const OTHERS: [&str; 3] = ["pw-+", "br-+", "docker0"];
+
+/// The bridge of a network, from the network's engine name.
+fn bridge_name(network: &str) -> String {
+    format!("{PREFIX}{}", &crate::hash(network)[..12])
+}
+
+/// The chain of an environment; iptables takes 28 characters.
+pub fn firewall_chain_name(compose_project: &str) -> String {
+    format!("PARTYWALL-{}", &crate::hash(compose_project)[..12])
+}
+
+/// The rules for the networks that the environment makes; `None` where it makes none.
+pub(crate) fn firewall_chain(rendered: &Rendered) -> Option<FirewallChain> {
+    let bridges: BTreeSet<&str> = bridges_of(rendered).collect();
+    let within = bridges.iter().map(|bridge| format!("-i {bridge} -o {bridge} -j RETURN"));
+    let across = bridges.iter().flat_map(|bridge| {
+        OTHERS.iter().flat_map(move |other| {
+            [format!("-i {bridge} -o {other} -j DROP"), format!("-i {other} -o {bridge} -j DROP")]
+        })
+    });
+    let rules: Vec<String> = within.chain(across).collect();
+    (!rules.is_empty()).then(|| FirewallChain {
+        name: firewall_chain_name(&rendered.compose_project),
+        rules,
+        ipv6: networks(rendered).any(|network| network.get("enable_ipv6") == Some(&Value::Bool(true))),
+    })
+}
+
+/// The bridges of the environment's own networks.
+pub(super) fn bridges_of(rendered: &Rendered) -> impl Iterator<Item = &str> {
+    networks(rendered).filter_map(|network| network.get("driver_opts")?.get(BRIDGE_NAME)?.as_str())
+}
+
+fn networks(rendered: &Rendered) -> impl Iterator<Item = &Value> {
+    let networks = rendered.model.get("networks").and_then(Value::as_object);
+    networks.into_iter().flatten().map(|(_, network)| network)
+}
+
+impl Wall<'_> {
+    /// Names the bridges of all networks of the environment's own.
+    pub(super) fn bridges(&mut self) {
+        let networks = self.out.model.get("networks").and_then(Value::as_object);
+        let keys: Vec<String> = networks.into_iter().flatten().map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.name_bridge(&key);
+        }
+    }
+
+    fn name_bridge(&mut self, key: &str) {
+        let keeps_names = self.is_first_production();
+        let Some(network) = self.network(key) else { return };
+        let external = network.get("external") == Some(&Value::Bool(true));
+        let is_bridge = network.get("driver").is_none_or(|driver| driver == "bridge");
+        let Some(name) = network.get("name").and_then(Value::as_str).map(bridge_name) else { return };
+        if external || !is_bridge {
+            return;
+        }
+        let options = object(network, "driver_opts");
+        if keeps_names && options.contains_key(BRIDGE_NAME) {
+            return;
+        }
+        options.insert(BRIDGE_NAME.into(), json!(name));
+        let because = "the firewall names the bridge before it is there";
+        self.note(&["networks", key, "driver_opts", BRIDGE_NAME], "own-bridge", because);
+    }
+}
