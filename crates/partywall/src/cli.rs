@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::complete::{environments, services};
+
 /// Production and development of one application, side by side on one server.
 #[derive(Debug, Parser)]
 #[command(name = "partywall", version, max_term_width = 100, disable_help_subcommand = true)]
@@ -40,6 +42,7 @@ pub(crate) enum Command {
     /// What `up` would do, step by step, with the undo beside each step
     Plan {
         /// The environment
+        #[arg(add = environments())]
         environment: String,
         /// Plan this operation
         #[arg(long, value_parser = ["up", "down", "destroy"], default_value = "up")]
@@ -47,6 +50,7 @@ pub(crate) enum Command {
     },
     /// Bring an environment to what its files describe
     Up {
+        #[arg(add = environments())]
         environment: String,
         /// Build images again even where they exist
         #[arg(long)]
@@ -54,20 +58,26 @@ pub(crate) enum Command {
     },
     /// Stop an environment and remove its containers; volumes stay
     Down {
+        #[arg(add = environments())]
         environment: String,
         #[command(flatten)]
         confirm: Confirm,
     },
     /// Remove an environment with its volumes and all data in them
     Destroy {
+        #[arg(add = environments())]
         environment: String,
         #[command(flatten)]
         confirm: Confirm,
     },
     /// Environments, services, health, usage and addresses at a glance
-    Status { environment: Option<String> },
+    Status {
+        #[arg(add = environments())]
+        environment: Option<String>,
+    },
     /// Usage of every service, live
     Top {
+        #[arg(add = environments())]
         environment: Option<String>,
         /// Print one reading and end
         #[arg(long)]
@@ -75,7 +85,9 @@ pub(crate) enum Command {
     },
     /// Logs of an environment or of one service
     Logs {
+        #[arg(add = environments())]
         environment: String,
+        #[arg(add = services())]
         service: Option<String>,
         /// Go on as new lines come
         #[arg(long, short)]
@@ -86,16 +98,22 @@ pub(crate) enum Command {
     },
     /// Run a command in a service's container
     Exec {
+        #[arg(add = environments())]
         environment: String,
+        #[arg(add = services())]
         service: String,
-        /// The command, after `--`
-        #[arg(last = true, required = true)]
+        /// The command with its arguments; `--` before it where it begins with a dash
+        #[arg(trailing_var_arg = true, required = true)]
         command: Vec<String>,
     },
     /// Open a shell in which plain `docker compose` speaks to one environment
-    Shell { environment: String },
+    Shell {
+        #[arg(add = environments())]
+        environment: String,
+    },
     /// Print the final Compose file of an environment
     Render {
+        #[arg(add = environments())]
         environment: String,
         /// Say which file and line, or which rule, set a value: `services.web.mem_limit`
         #[arg(long, value_name = "PATH")]
@@ -110,7 +128,7 @@ pub(crate) enum Command {
     Resume,
     /// Take back an operation that was cut off
     Abandon,
-    /// Print completions for a shell
+    /// Print completions for a shell, with the names of environments and services
     Completions { shell: clap_complete::Shell },
     /// Write man pages into a folder
     Man { folder: PathBuf },
@@ -141,7 +159,7 @@ pub(crate) struct Init {
 #[derive(Debug, Args)]
 pub(crate) struct Confirm {
     /// The environment's name, typed again; needed for production where nobody can be asked
-    #[arg(long, value_name = "ENV")]
+    #[arg(long, value_name = "ENV", add = environments())]
     pub(crate) confirm: Option<String>,
 }
 

@@ -7,6 +7,7 @@
 mod apply;
 mod cli;
 mod commands;
+mod complete;
 mod load;
 mod masks;
 mod measure;
@@ -19,12 +20,14 @@ mod view;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::cli::Cli;
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
+    // Answers the shell and ends, when it is the shell that asks.
+    clap_complete::CompleteEnv::with_factory(Cli::command).var(complete::VARIABLE).complete();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return printer::usage(&error),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use pw_host::docker::Published;
 use pw_host::stats::{self, Usage};
 use pw_host::{Host, group};
 use pw_model::config::Config;
@@ -31,6 +32,7 @@ pub(crate) struct Measured {
 pub(crate) struct Reading {
     pub(crate) name: EnvironmentName,
     pub(crate) containers: Vec<Measured>,
+    pub(crate) published: Vec<Published>,
     /// What is wrong beside the state of the containers.
     pub(crate) troubles: Vec<String>,
 }
@@ -45,7 +47,10 @@ pub(crate) async fn read(
     let config = &session.config;
     let lists =
         names.iter().map(|name| async move { host.engine().containers(&config.compose_project(name)).await });
-    let lists = futures_util::future::try_join_all(lists).await?;
+    let lists = futures_util::future::try_join_all(lists);
+    let ports =
+        names.iter().map(|name| async move { host.engine().published(&config.compose_project(name)).await });
+    let (lists, ports) = tokio::try_join!(lists, futures_util::future::try_join_all(ports))?;
     let groups: Vec<[String; 2]> = names.iter().map(|name| group_paths(config, name)).collect();
     let usage = |lists: &[Vec<Container>]| -> BTreeMap<String, Usage> {
         let all = lists
@@ -70,13 +75,12 @@ pub(crate) async fn read(
         async move { trouble::troubles(session, host, name, &all).await }
     });
     let troubles = futures_util::future::join_all(troubles).await;
-    let readings = names.iter().zip(lists).zip(troubles);
-    let reading = |((name, list), troubles): ((&&EnvironmentName, Vec<Container>), Vec<String>)| Reading {
-        name: (*name).clone(),
-        containers: list.into_iter().map(measured).collect(),
-        troubles,
-    };
-    Ok(readings.map(reading).collect())
+    let mut readings = Vec::new();
+    for (((name, list), published), troubles) in names.iter().zip(lists).zip(ports).zip(troubles) {
+        let containers = list.into_iter().map(measured).collect();
+        readings.push(Reading { name: (*name).clone(), containers, published, troubles });
+    }
+    Ok(readings)
 }
 
 fn usage_of(container: &Container, groups: &[String; 2]) -> Option<Usage> {

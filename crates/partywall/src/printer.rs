@@ -77,8 +77,25 @@ impl Printer {
 
 /// Prints what clap says. Help is an answer; a slip of the hand is the user's input, exit 1.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let before_the_command = std::env::args().take_while(|word| word != "--");
+    if error.use_stderr() && before_the_command.into_iter().any(|word| word == "--json") {
+        return Printer::new(true, false).stop(&Stop::Complaints(vec![slip(&error.to_string())]));
+    }
     drop(error.print());
     if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+/// What clap says, in our shape: its first paragraph, and its tip or else the usage line as hint.
+fn slip(text: &str) -> Diagnostic {
+    let plain = text.replace('\'', "`");
+    let paragraph = plain.split("\n\n").next().unwrap_or_default();
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = words(paragraph.trim_start_matches("error: "));
+    let line = |start: &str| plain.lines().find_map(|line| line.trim().strip_prefix(start)).map(words);
+    // Without a command clap prints the help, which has no error in it.
+    let message = if paragraph.starts_with("error: ") { message } else { "a command is missing".to_owned() };
+    Diagnostic::error(message)
+        .hint(line("tip: ").or_else(|| line("Usage: ")).unwrap_or_else(|| "see `partywall --help`".into()))
 }
 
 fn coloured(diagnostic: &Diagnostic) -> String {
@@ -99,4 +116,30 @@ fn ignore_closed_pipe(result: std::io::Result<()>) -> Result<(), Stop> {
 /// `1 step`, `2 steps`.
 pub(crate) fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use clap::Parser as _;
+
+    fn slip_of(words: &[&str]) -> Diagnostic {
+        let words = ["partywall"].iter().chain(words);
+        slip(&Cli::try_parse_from(words).expect_err("a slip").to_string())
+    }
+
+    #[test]
+    fn a_slip_of_the_hand_is_a_diagnostic() {
+        let typed = slip_of(&["upp"]);
+        assert_eq!(typed.message, "unrecognized subcommand `upp`");
+        assert!(typed.hint.is_some_and(|hint| hint.contains("`up`")));
+        let missing = slip_of(&["exec", "development"]);
+        assert_eq!(
+            missing.message,
+            "the following required arguments were not provided: <SERVICE> <COMMAND>..."
+        );
+        assert!(missing.hint.is_some_and(|hint| hint.starts_with("partywall exec ")));
+        assert_eq!(slip_of(&[]).message, "a command is missing");
+    }
 }

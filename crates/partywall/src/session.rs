@@ -112,7 +112,7 @@ pub(crate) fn left_unfinished(left: &Unfinished) -> String {
         .to_string()
 }
 
-fn find(given: Option<&Path>) -> Result<PathBuf, Stop> {
+pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf, Stop> {
     let start = match given {
         Some(folder) => folder.to_owned(),
         None => std::env::current_dir()

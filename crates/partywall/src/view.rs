@@ -2,6 +2,7 @@
 
 use anstyle::Style;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
+use pw_host::docker::Published;
 use pw_model::config::{Class, Config, TlsMode};
 use pw_model::name::EnvironmentName;
 use pw_model::observed::{Container, Health, State};
@@ -51,6 +52,17 @@ pub(crate) fn addresses(config: &Config, name: &EnvironmentName) -> Vec<String> 
     hosts.map(|host| format!("{scheme}://{host}{suffix}")).collect()
 }
 
+/// Each address and each published port on a line of its own, so that no terminal breaks one.
+pub(crate) fn reached(addresses: &[String], published: &[Published]) -> String {
+    let ports = published.iter().map(|one| {
+        let address =
+            if one.address.contains(':') { format!("[{}]", one.address) } else { one.address.clone() };
+        let protocol = if one.protocol == "tcp" { String::new() } else { format!("/{}", one.protocol) };
+        format!("{address}:{} → {} {}{protocol}", one.port, one.service, one.target)
+    });
+    addresses.iter().cloned().chain(ports).map(|line| format!("  {line}\n")).collect()
+}
+
 /// One environment as a block: headline, then a line per service.
 pub(crate) fn block(config: &Config, reading: &Reading, width: u16) -> String {
     let (word, style) = verdict(reading);
@@ -62,8 +74,8 @@ pub(crate) fn block(config: &Config, reading: &Reading, width: u16) -> String {
     let name = reading.name.as_str().to_uppercase();
     let totals = totals(config, reading);
     let mut text = format!(
-        "{name_style}{name}{name_style:#}  {style}{word}{style:#}{totals}  {}\n",
-        addresses(config, &reading.name).join(" ")
+        "{name_style}{name}{name_style:#}  {style}{word}{style:#}{totals}\n{}",
+        reached(&addresses(config, &reading.name), &reading.published)
     );
     for trouble in &reading.troubles {
         text.push_str(&format!("  {RED}{trouble}{RED:#}\n"));
@@ -190,5 +202,10 @@ pub(crate) fn to_json(config: &Config, reading: &Reading) -> Value {
             })
         })
         .collect();
-    json!({"environment": reading.name, "class": class, "state": verdict(reading).0, "troubles": reading.troubles, "addresses": addresses(config, &reading.name), "services": services})
+    let published: Vec<Value> = reading
+        .published
+        .iter()
+        .map(|one| json!({"service": one.service, "target": one.target, "protocol": one.protocol, "address": one.address, "port": one.port}))
+        .collect();
+    json!({"environment": reading.name, "class": class, "state": verdict(reading).0, "troubles": reading.troubles, "addresses": addresses(config, &reading.name), "published": published, "services": services})
 }

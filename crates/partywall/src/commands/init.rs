@@ -27,7 +27,7 @@ pub(crate) async fn run(common: &Common, arguments: &Init, printer: &mut Printer
         return printer.answer(config::schema() + "\n");
     }
     if arguments.example {
-        return printer.answer(config::EXAMPLE);
+        return print(config::EXAMPLE.to_owned(), &[], printer);
     }
     let directory = folder(common)?;
     let target = directory.join(FILE_NAME);
@@ -42,12 +42,23 @@ pub(crate) async fn run(common: &Common, arguments: &Init, printer: &mut Printer
         return Err(no_compose_file(&directory));
     }
     let session = provisional(directory, &guess, &folder_name, arguments, common)?;
-    let text = proposal(&session, &guess, arguments, printer).await?;
+    let (text, warnings) = proposal(&session, &guess, arguments).await?;
+    if !printer.is_json() {
+        printer.diagnostics(&warnings);
+    }
     if arguments.print {
-        return printer.answer(text);
+        return print(text, &warnings, printer);
     }
     write(&session.directory, &text)?;
-    answer(&session, &guess, printer)
+    answer(&session, &guess, &warnings, printer)
+}
+
+/// The text of a partywall.yaml that is not written.
+fn print(text: String, warnings: &[Diagnostic], printer: &mut Printer) -> Result<(), Stop> {
+    if printer.is_json() {
+        return printer.json(&json!({"ok": true, "file": FILE_NAME, "text": text, "warnings": warnings}));
+    }
+    printer.answer(text)
 }
 
 fn folder(common: &Common) -> Result<PathBuf, Stop> {
@@ -138,8 +149,7 @@ async fn proposal(
     session: &Session,
     guess: &FileGuess,
     arguments: &Init,
-    printer: &mut Printer,
-) -> Result<String, Stop> {
+) -> Result<(String, Vec<Diagnostic>), Stop> {
     let names: Vec<&EnvironmentName> = session.config.environments.keys().collect();
     let host = session.host();
     let root = session.layout.root().to_owned();
@@ -151,14 +161,12 @@ async fn proposal(
     let class_of = |name: &EnvironmentName| session.config.environments[name].class(name);
     let models: BTreeMap<Class, ComposeModel> =
         load.environments.into_iter().map(|one| (class_of(&one.name), one.model)).collect();
-    let unset: Vec<Diagnostic> =
-        load::unset::diagnostics(&load.warnings).into_iter().map(Diagnostic::softened).collect();
-    printer.diagnostics(&unset);
+    let unset = load::unset::diagnostics(&load.warnings).into_iter().map(Diagnostic::softened).collect();
     let roles = init::roles(&models);
     let hosts = hosts(arguments, &session.config.project, session.yes)?;
     let schema = format!("./{SCHEMA_NAME}");
     let project = &session.config.project;
-    Ok(init::propose(&Proposal {
+    let text = init::propose(&Proposal {
         project,
         files: guess,
         models: &models,
@@ -166,7 +174,8 @@ async fn proposal(
         facts: &facts,
         hosts: &hosts,
         schema: &schema,
-    }))
+    });
+    Ok((text, unset))
 }
 
 /// The one thing that the files do not always say.
@@ -207,10 +216,15 @@ fn write(directory: &Path, text: &str) -> Result<(), Stop> {
     Ok(())
 }
 
-fn answer(session: &Session, guess: &FileGuess, printer: &mut Printer) -> Result<(), Stop> {
+fn answer(
+    session: &Session,
+    guess: &FileGuess,
+    warnings: &[Diagnostic],
+    printer: &mut Printer,
+) -> Result<(), Stop> {
     if printer.is_json() {
         let environments: Vec<&str> = guess.environments.keys().map(|class| class.as_str()).collect();
-        return printer.json(&json!({"ok": true, "file": session.directory.join(FILE_NAME), "project": session.config.project, "environments": environments}));
+        return printer.json(&json!({"ok": true, "file": session.directory.join(FILE_NAME), "project": session.config.project, "environments": environments, "warnings": warnings}));
     }
     printer.note(format!("{GREEN}{FILE_NAME} is written{GREEN:#}; read it, it is short"));
     printer.note("next: `partywall check`, then `partywall up production`");

@@ -11,8 +11,10 @@ mod shell;
 mod status;
 
 use clap::CommandFactory;
+use serde_json::json;
 
 use crate::cli::{Cli, Command};
+use crate::complete;
 use crate::printer::Printer;
 use crate::session::Session;
 use crate::stop::Stop;
@@ -68,14 +70,16 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Stop> {
 }
 
 fn completions(shell: clap_complete::Shell, printer: &mut Printer) -> Result<(), Stop> {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "partywall", &mut text);
+    let text = complete::registration(&shell.to_string())?;
     printer.answer(String::from_utf8_lossy(&text))
 }
 
 fn man(folder: &std::path::Path, printer: &mut Printer) -> Result<(), Stop> {
     std::fs::create_dir_all(folder)?;
     clap_mangen::generate_to(Cli::command(), folder)?;
+    if printer.is_json() {
+        return printer.json(&json!({"ok": true, "folder": folder}));
+    }
     printer.note(format!("man pages are in {}", folder.display()));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `shell`: a shell that says where you are, and in which plain `docker compose` speaks to one environment.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use pw_model::config::Class;
@@ -35,11 +35,35 @@ pub(crate) async fn run(session: &Session, name: &str, printer: &mut Printer) ->
     command.env_remove("COMPOSE_PROFILES").env("PS1", plain_prompt(&project, class));
     start.prepare(&mut command);
     printer.note(format!("`docker compose` here speaks to `{project}`; `exit` leaves"));
+    let title = Title::keep();
     let status = command.status().await?;
+    drop(title);
     match status.code() {
         Some(0) => Ok(()),
         code => Err(Stop::Code(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))),
     }
+}
+
+/// The terminal's own title, which comes back when the shell has ended.
+struct Title;
+
+impl Title {
+    fn keep() -> Option<Self> {
+        let terminal = std::io::stdout().is_terminal();
+        terminal.then(|| write_codes("\x1b[22;0t")).map(|()| Self)
+    }
+}
+
+impl Drop for Title {
+    fn drop(&mut self) {
+        // Emptied first, for terminals that keep no titles.
+        write_codes("\x1b]0;\x07\x1b[23;0t");
+    }
+}
+
+fn write_codes(codes: &str) {
+    let mut out = std::io::stdout();
+    drop(out.write_all(codes.as_bytes()).and_then(|()| out.flush()));
 }
 
 /// What a shell is started with so that its prompt survives the user's own start files.

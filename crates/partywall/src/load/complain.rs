@@ -253,7 +253,7 @@ fn unknown_key(message: &str, sources: &[SourceFile]) -> Option<About> {
 
 /// The place of a path in the message, else of the one text in it that stands once in the files.
 fn quoted_place(message: &str, sources: &[SourceFile]) -> Option<Place> {
-    let flat = message.replace('[', ".").replace(']', "");
+    let flat = message.replace('[', ".").replace(']', "").replace("..", ".");
     let words = flat.split(|c: char| c.is_whitespace() || "\"'`:,()".contains(c));
     let mut paths = words.filter(|word| word.starts_with("services.") || word.split('.').count() > 2);
     let by_path = paths.find_map(|word| find_in(sources, &word.split('.').collect::<Vec<_>>()));

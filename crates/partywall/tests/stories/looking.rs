@@ -33,6 +33,9 @@ fn exec_hands_on_input_and_exit_code(story: &Story) {
     assert_eq!((told.code, told.out.as_str(), told.err.as_str()), (Some(7), "hello\n", "oops\n"));
     let told = story.run(&["exec", PRODUCTION, "web", "--", "sh", "-c", "echo $APP_ENV"]).ended(0);
     assert_eq!(told.out, "production\n");
+    let told =
+        story.run(&["exec", PRODUCTION, "web", "sh", "-c", "echo $APP_ENV; exit 3", "--json"]).ended(3);
+    assert_eq!(told.out, "production\n", "what follows the command is the command's");
     let told = story.run(&["exec", DEVELOPMENT, "wbe", "--", "true"]).ended(1);
     told.says(&["error: ", "has no service `wbe`", "hint: did you mean `web`?"]);
 }
@@ -67,6 +70,9 @@ fn logs_and_render_answer_on_stdout(story: &Story) {
     assert!(whole.out.contains("in it `ports`: rule `own-ports`"), "{}", whole.out);
     let status = story.run(&["status"]).ended(0);
     assert!(status.out.contains("PRODUCTION") && status.out.contains("DEVELOPMENT"), "{}", status.out);
+    let port = format!("\n  127.0.0.1:{} → db 6379\n", story.port + 1);
+    assert!(status.out.contains(&port), "{port} is not in {}", status.out);
+    assert!(status.out.contains(&format!("\n  http://{}:{}\n", story.host(DEVELOPMENT), story.http)));
     assert_eq!((status.err.as_str(), status.out.contains('\u{1b}')), ("", false), "no colours in a pipe");
     let quiet = story.run(&["up", DEVELOPMENT, "--quiet"]).ended(0);
     assert_eq!((quiet.out.as_str(), quiet.err.as_str()), ("", ""));
@@ -85,10 +91,18 @@ fn json_is_json(story: &Story) {
         &["render", PRODUCTION, "--explain", "services.web.image"],
         &["logs", DEVELOPMENT],
         &["resume"],
+        &["init", "--print"],
+        &["init", "--example"],
+        &["man", "man"],
     ] {
         is_json(story, words, 0);
     }
     is_json(story, &["up", "developmnet"], 1);
+    let slip = is_json(story, &["upp"], 1);
+    assert_eq!(slip[0]["errors"][0]["message"], "unrecognized subcommand `upp`");
+    is_json(story, &["exec"], 1);
+    let status = is_json(story, &["status", DEVELOPMENT], 0);
+    assert_eq!(status[0]["environments"][0]["published"][0]["port"], story.port + 1);
     is_json(story, &["destroy", PRODUCTION], 1);
     story.note(DEVELOPMENT, "as JSON");
     let events = is_json(story, &["up", DEVELOPMENT], 0);
@@ -106,6 +120,29 @@ fn is_json(story: &Story, words: &[&str], code: i32) -> Vec<Value> {
         .collect();
     assert!(!lines.is_empty(), "{words:?} answers nothing");
     lines
+}
+
+/// What the shell is offered after these words.
+fn offered(story: &Story, words: &[&str]) -> Vec<String> {
+    let mut command = story.command(&["--", "partywall"]);
+    command.args(words).env("PARTYWALL_COMPLETE", "bash").env("_CLAP_IFS", "\n");
+    command.env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+    let output = command.output().expect("the program");
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// Promise: the tabulator key knows the project's own names.
+/// Given: a project that never ran, and its `--project` from elsewhere.
+/// Then: environments, production first, and services are offered; a folder without a project offers no name and no error.
+#[test]
+fn the_shell_offers_the_projects_names() {
+    let story = Story::light();
+    assert_eq!(offered(&story, &["up", ""])[..2], [PRODUCTION, DEVELOPMENT]);
+    assert_eq!(offered(&story, &["down", "dev"]), [DEVELOPMENT]);
+    assert_eq!(offered(&story, &["logs", DEVELOPMENT, ""])[..3], ["db", "migrate", "web"]);
+    assert_eq!(offered(&story, &["--project", "/", "up", "dev"]), Vec::<String>::new());
+    let script = story.run(&["completions", "bash"]).ended(0);
+    assert!(script.out.contains("PARTYWALL_COMPLETE"), "{}", script.out);
 }
 
 fn closed_pipes_are_no_crash(story: &Story) {
@@ -147,6 +184,11 @@ fn the_prompt_says_where_you_are(story: &Story) {
             let told = finished(child);
             let shown = format!("{colour} {} ", story.compose_project(environment));
             assert!(told.out.contains(&shown), "{shell}: {shown:?} is not in {:?}", told.out);
+            assert!(
+                told.out.contains("\u{1b}[22;0t") && told.out.trim_end().ends_with("\u{1b}[23;0t"),
+                "{:?}",
+                told.out
+            );
         }
     }
 }

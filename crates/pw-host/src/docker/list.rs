@@ -16,6 +16,16 @@ use super::label;
 /// Labels of a network or volume, by its name.
 pub(super) type Labelled = BTreeMap<String, HashMap<String, String>>;
 
+/// One port of the host behind which a service listens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Published {
+    pub service: String,
+    pub target: u16,
+    pub protocol: String,
+    pub port: u16,
+    pub address: String,
+}
+
 impl Engine {
     /// Containers of a Compose project in any state, without one-off runs. One call: health and exit code stand in the status text.
     pub async fn containers(&self, compose_project: &str) -> Result<Vec<Container>, Failure> {
@@ -42,6 +52,16 @@ impl Engine {
         let ports = ours.iter().chain(&proxies).flat_map(|summary| summary.ports.iter().flatten());
         let published = ports.filter_map(|port| Some((port.public_port?, port.typ?.to_string())));
         Ok(published.collect())
+    }
+
+    /// What a Compose project publishes on the host, also ports that the engine chose.
+    pub async fn published(&self, compose_project: &str) -> Result<Vec<Published>, Failure> {
+        let found = self.summaries(&format!("{}={compose_project}", label::PROJECT)).await?;
+        let mut ports: Vec<Published> = found.iter().flat_map(published).collect();
+        ports.sort();
+        // The same port on IPv4 and IPv6 is told once.
+        ports.dedup_by(|next, first| Published { address: first.address.clone(), ..next.clone() } == *first);
+        Ok(ports)
     }
 
     pub(super) async fn summaries(&self, label: &str) -> Result<Vec<ContainerSummary>, Failure> {
@@ -118,6 +138,22 @@ impl Engine {
         let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
         Ok(runs.then(|| networks.into_keys().collect()))
     }
+}
+
+fn published(summary: &ContainerSummary) -> Vec<Published> {
+    let service = label_of(summary, label::SERVICE).unwrap_or_default();
+    let ports = summary.ports.iter().flatten();
+    ports
+        .filter_map(|port| {
+            Some(Published {
+                service: service.to_owned(),
+                target: port.private_port,
+                protocol: port.typ?.to_string(),
+                port: port.public_port?,
+                address: port.ip.clone().unwrap_or_default(),
+            })
+        })
+        .collect()
 }
 
 fn chosen(all: Labelled, names: &[String], compose_project: &str) -> BTreeSet<String> {

@@ -7,6 +7,7 @@ mod network;
 mod remove;
 
 pub use connect::Engine;
+pub use list::Published;
 
 pub(crate) use connect::endpoint;
 

@@ -115,7 +115,7 @@ pub enum Class {
 
 /// One path or a list of paths.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a path or a list of paths is wanted here")]
 pub enum Files {
     One(String),
     Many(Vec<String>),
@@ -123,7 +123,10 @@ pub enum Files {
 
 /// A public name of a service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a host name, or `{ host: NAME, port: NUMBER }` with a port up to 65535, is wanted here"
+)]
 pub enum Route {
     /// A host name; the port is the one that the service publishes or exposes.
     Host(String),

@@ -49,9 +49,20 @@ fn explain(source: &SourceFile, error: &Error) -> Diagnostic {
             let (message, _) = split_location(&other.to_string());
             Diagnostic::error(format!("`{}` cannot be read", source.name))
                 .at(place)
-                .because(message)
+                .because(plain(&message))
                 .hint("see `partywall init --example` for the form of each key")
         }
+    }
+}
+
+/// What a number may be, in place of the name of a machine type.
+fn plain(message: &str) -> String {
+    match message.strip_prefix("invalid ") {
+        Some("u16") => "a whole number from 0 to 65535 is wanted here".to_owned(),
+        Some("u64" | "u32" | "u8" | "usize") => "a whole number is wanted here".to_owned(),
+        Some("f64" | "f32") => "a number is wanted here".to_owned(),
+        Some("bool" | "boolean") => "`true` or `false` is wanted here".to_owned(),
+        _ => message.to_owned(),
     }
 }
 
@@ -132,6 +143,16 @@ mod tests {
         let shown = complaint("project: shop\nenvironments:\n  development:\n    budget: { memory: lots }\n");
         assert!(shown.contains("partywall.yaml:4:"), "{shown}");
         assert!(shown.contains("`lots` is not an amount of memory"), "{shown}");
+    }
+
+    #[test]
+    fn what_may_stand_there_is_said_in_words_of_the_file() {
+        let proxy = complaint("project: shop\nenvironments: {}\nproxy: { http_port: 80000 }\n");
+        assert!(proxy.contains("because: a whole number from 0 to 65535 is wanted here"), "{proxy}");
+        let route = complaint(
+            "project: shop\nenvironments: { production: { routes: { web: { host: a, port: x } } } }\n",
+        );
+        assert!(route.contains("because: a host name, or `{ host: NAME, port: NUMBER }`"), "{route}");
     }
 
     #[test]
