@@ -153,6 +153,24 @@ fn compose_config(project: &Path, guess: &FileGuess, class: Class) -> ComposeMod
     ComposeModel::from_json(&String::from_utf8_lossy(&output.stdout)).expect("JSON")
 }
 
+fn holes() -> BTreeSet<String> {
+    BTreeSet::from(["ci/docker-socket".to_owned(), "web/host-path".to_owned()])
+}
+
+#[test]
+fn holes_are_proposed_as_comments_that_say_what_each_permits() {
+    let (text, _) = proposal(&projects()[0], &facts(&[]));
+    let said = "    #   ci/docker-socket: the Docker socket: whoever holds it is root on the host\n";
+    assert!(text.contains(said), "{text}");
+    assert_eq!(text.matches("    # allow: [ci/docker-socket, web/host-path]\n").count(), 1, "{text}");
+    let allowed = text.replace("    # allow: ", "    allow: ");
+    let source = SourceFile::new("partywall.yaml", allowed);
+    let config = parse(&source).unwrap_or_else(|e| panic!("{e}"));
+    assert!(!check(&config, &source).iter().any(|one| one.is_error()));
+    let development = EnvironmentName::parse("development").expect("a name");
+    assert!(config.environments[&development].allows("ci", "docker-socket"));
+}
+
 fn proposal(project: &Path, facts: &HostFacts) -> (String, BTreeMap<Class, ComposeModel>) {
     let files = guess(project);
     let models: BTreeMap<Class, ComposeModel> =
@@ -164,6 +182,7 @@ fn proposal(project: &Path, facts: &HostFacts) -> (String, BTreeMap<Class, Compo
         roles: &roles(&models),
         facts,
         hosts: &BTreeMap::new(),
+        holes: &BTreeMap::from([(Class::Development, holes())]),
         schema: "./partywall.schema.json",
     });
     (text, models)

@@ -1,19 +1,23 @@
 //! `init`: read the Compose files and the host, write `partywall.yaml`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use inquire::validator::Validation;
 use pw_model::compose::ComposeModel;
 use pw_model::config::{self, Class, Config, Environment, FILE_NAME, Files};
 use pw_model::diagnostic::Diagnostic;
+use pw_model::host::HostFacts;
 use pw_model::name::{EnvironmentName, ProjectName, project_name_from};
 use pw_model::source::SourceFile;
 use pw_plan::init::{self, FileGuess, FolderFile, Proposal};
+use pw_plan::wall::{self, Ground, Loaded};
 use serde_json::json;
 
 use crate::cli::{Common, Init};
 use crate::load;
+use crate::prepare;
 use crate::printer::{GREEN, Printer};
 use crate::session::{self, Session};
 use crate::stop::Stop;
@@ -21,6 +25,7 @@ use crate::stop::Stop;
 const SCHEMA_NAME: &str = "partywall.schema.json";
 /// Folders below the project's that are searched for Compose and env files.
 const DEPTH: usize = 3;
+const HOST_RULE: &str = "write only the name, such as `shop.example`, without `https://`, port or path";
 
 pub(crate) async fn run(common: &Common, arguments: &Init, printer: &mut Printer) -> Result<(), Stop> {
     if arguments.schema {
@@ -160,39 +165,70 @@ async fn proposal(
     let load = load?;
     let class_of = |name: &EnvironmentName| session.config.environments[name].class(name);
     let models: BTreeMap<Class, ComposeModel> =
-        load.environments.into_iter().map(|one| (class_of(&one.name), one.model)).collect();
+        load.environments.iter().map(|one| (class_of(&one.name), one.model.clone())).collect();
     let unset = load::unset::diagnostics(&load.warnings).into_iter().map(Diagnostic::softened).collect();
     let roles = init::roles(&models);
     let hosts = hosts(arguments, &session.config.project, session.yes)?;
     let schema = format!("./{SCHEMA_NAME}");
     let project = &session.config.project;
-    let text = init::propose(&Proposal {
+    let proposal = Proposal {
         project,
         files: guess,
         models: &models,
         roles: &roles,
         facts: &facts,
         hosts: &hosts,
+        holes: &BTreeMap::new(),
         schema: &schema,
-    });
-    Ok((text, unset))
+    };
+    let holes = holes(session, init::propose(&proposal), &facts, &load.environments)?;
+    Ok((init::propose(&Proposal { holes: &holes, ..proposal }), unset))
+}
+
+/// What the wall would complain of under the proposed file.
+fn holes(
+    session: &Session,
+    text: String,
+    facts: &HostFacts,
+    loaded: &[Loaded],
+) -> Result<BTreeMap<Class, BTreeSet<String>>, Stop> {
+    let source = SourceFile::new(FILE_NAME, text);
+    let config = config::parse(&source)?;
+    let ground = Ground { config: &config, source: &source, ..prepare::ground(session, facts)? };
+    let rendered = wall::render_all(ground, loaded);
+    Ok(rendered.into_iter().map(|one| (one.class, one.holes)).collect())
 }
 
 /// The one thing that the files do not always say.
 fn hosts(arguments: &Init, project: &ProjectName, yes: bool) -> Result<BTreeMap<Class, String>, Stop> {
     if let Some(host) = &arguments.host {
+        if !is_answered(host) {
+            let message = format!("`{host}` is not a host name");
+            return Err(Stop::because(message, "`--host` gives it", HOST_RULE));
+        }
         return Ok(BTreeMap::from([(Class::Production, host.clone())]));
     }
     if yes || arguments.print || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Ok(BTreeMap::new());
     }
     let example = format!("for example {project}.example; empty takes what the files say");
-    let asked = inquire::Text::new("Public host name of production:").with_help_message(&example).prompt();
+    let check = |typed: &str| {
+        let typed = typed.trim();
+        let right = typed.is_empty() || is_answered(typed);
+        Ok(if right { Validation::Valid } else { Validation::Invalid(HOST_RULE.into()) })
+    };
+    let question = inquire::Text::new("Public host name of production:");
+    let asked = question.with_help_message(&example).with_validator(check).prompt();
     match asked {
         Ok(host) if host.trim().is_empty() => Ok(BTreeMap::new()),
         Ok(host) => Ok(BTreeMap::from([(Class::Production, host.trim().to_owned())])),
         Err(_) => Err(Stop::Code(130)),
     }
+}
+
+/// One name: what stands for many has no name of development beside it.
+fn is_answered(host: &str) -> bool {
+    config::is_host_name(host) && !host.starts_with('*')
 }
 
 fn write(directory: &Path, text: &str) -> Result<(), Stop> {

@@ -145,6 +145,30 @@ fn a_variable_that_is_not_set() {
     );
 }
 
+/// Promise: `init` writes no file that `check` refuses, and says which holes are there.
+/// Given: a host name that is an address, or stands for many; a development service with the engine's socket.
+/// Then: exit 1 without a file; the proposal has the `allow:` line as a comment, with what it permits.
+#[test]
+fn init_refuses_wrong_names_and_tells_holes() {
+    let story = Story::light();
+    fs::remove_file(story.project().join("partywall.yaml")).expect("a file");
+    for host in ["https://shop.example/", "*.shop.example", "shop..example", "shop_1.example"] {
+        let told = story.run(&["init", "--host", host]);
+        refused(&story, told, 1, &[&format!("`{host}` is not a host name"), "because: `--host` gives it"]);
+    }
+    assert!(!story.project().join("partywall.yaml").exists());
+    let overlay = story.read("compose.override.yml");
+    let socket = "  ci:\n    image: ci\n    volumes: [\"/var/run/docker.sock:/var/run/docker.sock\"]\n";
+    story.write("compose.override.yml", &format!("{overlay}{socket}"));
+    let told = story.run(&["init", "--print", "--host", "shop.example"]).ended(0);
+    let hole = "    #   ci/docker-socket: the Docker socket: whoever holds it is root on the host\n";
+    assert!(
+        told.out.contains(hole) && told.out.contains("    # allow: [ci/docker-socket]\n"),
+        "{}",
+        told.out
+    );
+}
+
 /// Promise: what is missing or wrong is shown in the file that says it, and no secret with it.
 /// Given: a secret whose file is missing, a `$` in a password, a wrong port in the overlay.
 /// Then: exit 1 with that file and line; the password is nowhere; nothing is created.

@@ -131,7 +131,8 @@ fn is_known_hole(text: &str) -> bool {
         .is_some_and(|(service, kind)| !service.is_empty() && HOLES.iter().any(|(known, _)| *known == kind))
 }
 
-fn is_host_name(text: &str) -> bool {
+/// Letters, digits and dashes between dots; `*.` before them means all names below.
+pub fn is_host_name(text: &str) -> bool {
     let labels = text.strip_prefix("*.").unwrap_or(text).split('.');
     !text.is_empty()
         && text.len() <= 253

@@ -4,7 +4,7 @@ mod check;
 mod file;
 mod parse;
 
-pub use check::{HOLES, check};
+pub use check::{HOLES, check, is_host_name};
 pub use file::{
     Access, Allowance, Budget, Class, Config, Cost, Database, Environment, Files, Objective, Proxy, Route,
     Sleep, TlsMode,

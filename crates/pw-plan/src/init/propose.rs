@@ -1,9 +1,9 @@
 //! The text of `partywall.yaml`, with comments that a developer reads in a minute.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pw_model::compose::ComposeModel;
-use pw_model::config::Class;
+use pw_model::config::{Class, HOLES};
 use pw_model::host::HostFacts;
 use pw_model::name::ProjectName;
 use pw_model::role::Role;
@@ -26,6 +26,8 @@ pub struct Proposal<'a> {
     pub facts: &'a HostFacts,
     /// Host names that the user chose.
     pub hosts: &'a BTreeMap<Class, String>,
+    /// Holes that the wall complains of, each `service/kind`; from [`crate::wall::Rendered::holes`].
+    pub holes: &'a BTreeMap<Class, BTreeSet<String>>,
     /// Where the JSON Schema lies, such as `./partywall.schema.json`.
     pub schema: &'a str,
 }
@@ -104,6 +106,7 @@ impl<'a> Decided<'a> {
             Class::Production => self.kept_ports(),
             _ => self.moved_ports(class),
         };
+        text += &self.holes(class);
         text + &self.shares.line(class)
     }
 
@@ -173,6 +176,21 @@ impl<'a> Decided<'a> {
         text
     }
 
+    /// What `check` will complain of, ready to be allowed by whoever wants it so.
+    fn holes(&self, class: Class) -> String {
+        let holes = self.proposal.holes.get(&class).filter(|holes| !holes.is_empty());
+        let Some(holes) = holes else { return String::new() };
+        let mut text = String::from(
+            "    # `partywall check` complains of these: take them away in an overlay, or allow those that are wanted.\n",
+        );
+        for hole in holes {
+            let kind = hole.rsplit('/').next().unwrap_or_default();
+            let permits = HOLES.iter().find(|(known, _)| *known == kind).map_or("", |(_, permits)| *permits);
+            text += &format!("    #   {hole}: {permits}\n");
+        }
+        text + &format!("    # allow: {}\n", list(holes))
+    }
+
     fn moved_ports(&self, class: Class) -> String {
         let Some(model) = self.proposal.models.get(&class) else { return String::new() };
         let beside = self.proposal.files.environments.keys().filter(|other| **other != Class::Production);
@@ -183,8 +201,7 @@ impl<'a> Decided<'a> {
         if moved.is_empty() {
             return String::new();
         }
-        let mut text =
-            indented(&super::write::wrapped("Ports, on 127.0.0.1 only, or the next free one:", &moved));
+        let mut text = indented(&super::write::wrapped("Ports, on 127.0.0.1 only:", &moved));
         if offset != first {
             text += &line(
                 &format!("    port_offset: {offset}"),

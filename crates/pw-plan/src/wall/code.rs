@@ -33,6 +33,7 @@ impl Wall<'_> {
         let hint = format!(
             "in production's overlay write `volumes: !reset []` under `{name}`, or accept it with `allow: [{name}/bind-mount]`"
         );
+        self.out.holes.insert(format!("{name}/bind-mount"));
         let place = self.mount_place(name, &mount);
         self.complain(Diagnostic::error(message).at(place).because(because).hint(hint));
     }

@@ -71,6 +71,7 @@ impl Wall<'_> {
         for name in self.service_names() {
             for hole in self.holes_of(&name) {
                 if !self.environment.allows(&name, hole.kind) {
+                    self.out.holes.insert(format!("{name}/{}", hole.kind));
                     let diagnostic = self.breach(&name, &hole);
                     self.complain(diagnostic);
                 }

@@ -130,6 +130,8 @@ pub struct Rendered {
     pub compose_project: String,
     pub model: Value,
     pub roles: BTreeMap<String, Role>,
+    /// Holes that no `allow` permits, each `service/kind` as it would be written there.
+    pub holes: BTreeSet<String>,
     /// What we set, and why.
     pub rules: Vec<Rule>,
     pub diagnostics: Vec<Diagnostic>,
@@ -187,6 +189,7 @@ impl<'a> Wall<'a> {
             class: environment.class(&loaded.name),
             model: Value::Object(loaded.model.0.clone()),
             roles: roles(ground.config, &loaded.model),
+            holes: BTreeSet::new(),
             rules: Vec::new(),
             diagnostics: Vec::new(),
             folders: BTreeSet::new(),
