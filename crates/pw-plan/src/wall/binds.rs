@@ -99,7 +99,10 @@ impl Wall<'_> {
                 self.own_folder(slot);
             }
             Some(Use::Reads) => self.share_read_only(slot, &inside),
-            None => self.cover_all(slot, &inside),
+            None => {
+                self.cover_all(slot, &inside);
+                self.hold_parents(slot, &inside);
+            }
         }
     }
 
@@ -227,21 +230,36 @@ impl Wall<'_> {
         }
     }
 
-    fn cover(&mut self, slot: &Slot<'_>, path: &str, usage: Use) {
-        let cover = cover_of(&slot.mount, path, usage);
-        let Some(service) = self.service(slot.service) else { return };
-        let list = service.get_mut("volumes").and_then(Value::as_array_mut);
-        // What the user mounts there already hides it.
-        let Some(list) =
-            list.filter(|list| list.iter().all(|mount| mount.get("target") != cover.get("target")))
-        else {
-            return;
+    /// Mounts folders onto themselves: the kernel renames no mount point, so what is covered below stays where its cover is.
+    fn hold_parents(&mut self, slot: &Slot<'_>, inside: &[(&String, Use)]) {
+        for folder in parents(&slot.mount, inside) {
+            let target = shown_at(&slot.mount, &folder);
+            let bind = json!({"create_host_path": true});
+            let itself = json!({"type": "bind", "source": folder, "target": target, "bind": bind});
+            let because = format!("`{folder}` cannot be renamed, for what lies in it is covered");
+            self.add_mount(slot.service, itself, because);
+        }
+    }
+
+    /// True when nothing was mounted there before; what the user mounts hides what is below it already.
+    fn add_mount(&mut self, service: &str, mount: Value, because: String) -> bool {
+        let Some(list) = self.service(service).and_then(|service| service.get_mut("volumes")) else {
+            return false;
         };
-        list.push(cover);
+        let Some(list) = list.as_array_mut() else { return false };
+        if list.iter().any(|there| there.get("target") == mount.get("target")) {
+            return false;
+        }
+        list.push(mount);
         let index = (list.len() - 1).to_string();
+        self.note(&["services", service, "volumes", &index], "cover", because);
+        true
+    }
+
+    fn cover(&mut self, slot: &Slot<'_>, path: &str, usage: Use) {
         let because = format!("`{path}` is another environment's and lies inside a mounted folder");
-        self.note(&["services", slot.service, "volumes", &index], "cover", because);
-        if usage == Use::Secret {
+        let is_new = self.add_mount(slot.service, cover_of(&slot.mount, path, usage), because);
+        if is_new && usage == Use::Secret {
             self.warn_of_covered_secret(slot, path);
         }
     }
@@ -254,7 +272,7 @@ impl Wall<'_> {
         self.complain(
             Diagnostic::warning(message)
                 .at(self.mount_place(slot.service, &slot.mount))
-                .because("the file is covered in the container, until somebody replaces it by renaming another one over it")
+                .because("the file is covered in the container, until somebody on the host replaces it by renaming another one over it, as editors do")
                 .hint(format!("move `{path}` out of the mounted folder")),
         );
     }
@@ -318,13 +336,30 @@ fn looks_secret(path: &str) -> bool {
 
 /// A mount that hides or protects `path` where it shows inside `mount`.
 fn cover_of(mount: &BindMount, path: &str, usage: Use) -> Value {
-    let inner = &path[mount.source.trim_end_matches('/').len()..];
-    let target = format!("{}{inner}", mount.target.trim_end_matches('/'));
+    let target = shown_at(mount, path);
     match usage {
         Use::Reads => json!({"type": "bind", "source": path, "target": target, "read_only": true}),
         Use::Owns => json!({"type": "tmpfs", "target": target}),
         Use::Secret => json!({"type": "bind", "source": "/dev/null", "target": target, "read_only": true}),
     }
+}
+
+/// Where a path inside the mount's source shows in the container.
+fn shown_at(mount: &BindMount, path: &str) -> String {
+    let inner = &path[mount.source.trim_end_matches('/').len()..];
+    format!("{}{inner}", mount.target.trim_end_matches('/'))
+}
+
+/// Folders between a writable mount and what is covered in it, outermost first. Not those inside of what is hidden.
+fn parents(mount: &BindMount, covered: &[(&String, Use)]) -> BTreeSet<String> {
+    let hidden =
+        |folder: &str| covered.iter().any(|(path, usage)| *usage != Use::Reads && is_within(folder, path));
+    let above = covered.iter().flat_map(|(path, _)| {
+        let folders = std::iter::successors(path.rsplit_once('/'), |(folder, _)| folder.rsplit_once('/'));
+        folders.map(|(folder, _)| folder)
+    });
+    let between = above.filter(|folder| is_within(folder, &mount.source) && *folder != mount.source);
+    between.filter(|folder| !mount.read_only && !hidden(folder)).map(str::to_owned).collect()
 }
 
 /// Every folder of the host that services mount, plainly or behind a named volume.

@@ -85,6 +85,28 @@ fn a_hot_reload_mount_stays_in_development_with_productions_parts_covered() {
 }
 
 #[test]
+fn a_folder_above_what_is_covered_cannot_be_renamed() {
+    let production = json!({"services": {"web": {"image": "a", "volumes": [bind("/srv/app/var/lib/data", "/data"), bind("/srv/app/var/lib/data/logs/old", "/l")]}}});
+    let development = |mount| {
+        let web = json!({"image": "a", "build": {"context": "/srv/app"}, "volumes": [mount]});
+        let shop = Shop::of(production.clone(), json!({"services": {"web": web}})).tracked("/srv/app");
+        volumes(&shop.both().1)
+    };
+    let found = development(bind("/srv/app", "/code"));
+    for held in ["/srv/app/var", "/srv/app/var/lib"] {
+        let target = held.replace("/srv/app", "/code");
+        assert!(found.contains(&mount(held, &target, false)), "{held}: {found:?}");
+    }
+    assert!(found.iter().all(|(source, _, _)| !source.starts_with("/srv/app/var/lib/data")), "{found:?}");
+    let mut read_only = bind("/srv/app", "/code");
+    read_only["read_only"] = json!(true);
+    assert!(
+        development(read_only).iter().all(|(source, _, _)| source != "/srv/app/var"),
+        "nothing to rename"
+    );
+}
+
+#[test]
 fn env_files_of_productions_services_are_covered_in_a_mounted_project_and_own_ones_are_not() {
     let production = json!({"services": {"web": {"image": "a"}}});
     let development = json!({"services": {"web": {"image": "a", "volumes": [bind("/srv/app", "/code")]}}});
