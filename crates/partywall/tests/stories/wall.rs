@@ -58,6 +58,45 @@ fn the_wall_holds_while_networks_come_and_go() {
     assert_eq!(reached, 0, "development reached production's {other}");
 }
 
+/// Promise: development that mounts the whole project writable does not see production's data and variables in it,
+/// whatever is renamed from inside.
+/// Given: production with its data in `./var/lib/data`, and development that mounts `.`.
+/// Then: the data and the variables are empty there, nothing above them can be moved away, and a restart shows no more.
+#[test]
+fn what_is_covered_stays_covered() {
+    let story = Story::light();
+    story.edit(
+        "docker-compose.yml",
+        "    expose: [",
+        "    volumes: [\"./var/lib/data:/keep\"]\n    expose: [",
+    );
+    story.edit("compose.override.yml", "  db:\n", "  db:\n    volumes: [\".:/code\"]\n");
+    story.up(PRODUCTION);
+    let kept = story.container(PRODUCTION, "web");
+    kept.exec(&["sh", "-c", &format!("echo secret > /keep/{MARK}")]).expect("production writes");
+    story.up(DEVELOPMENT);
+    let inside = story.container(DEVELOPMENT, "db");
+    assert!(inside.exec(&["touch", "/code/fresh"]).is_some(), "the project is mounted writable");
+    assert!(story.project().join("var/lib/data").join(MARK).is_file(), "production's data is in the project");
+    for (from, to) in [
+        ("var", "away"),
+        ("var/lib", "away"),
+        ("var/lib/data", "away"),
+        (".env.prod", "away"),
+        ("fresh", ".env.prod"),
+    ] {
+        let moved = inside.exec(&["mv", "-fT", &format!("/code/{from}"), &format!("/code/{to}")]);
+        assert!(moved.is_none(), "{from} became {to}");
+    }
+    for _ in 0..2 {
+        let found = inside.exec(&["find", "/code", "-name", MARK]);
+        assert_eq!(found.as_deref().map(str::trim), Some(""), "production's data shows");
+        let variables = inside.exec(&["cat", "/code/.env.prod"]);
+        assert_eq!(variables.as_deref(), Some(""), "production's variables show");
+        docker(&["restart", "-t", "1", &inside.id()]);
+    }
+}
+
 fn address_of_web(story: &Story, environment: &str) -> String {
     let addresses = story.container(environment, "web").addresses();
     addresses.first().expect("web is on a network").0.clone()
