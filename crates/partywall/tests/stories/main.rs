@@ -15,5 +15,6 @@ mod kill;
 mod looking;
 mod people;
 mod sockets;
+mod tls;
 mod up;
 mod wall;
