@@ -31,6 +31,9 @@ pub(crate) struct Common {
     /// Do not ask; production still wants `--confirm production`
     #[arg(long, short, global = true)]
     pub(crate) yes: bool,
+    /// The project has moved: take the environment over from another folder, or from another state folder
+    #[arg(long, global = true)]
+    pub(crate) moved: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -55,6 +58,8 @@ pub(crate) enum Command {
         /// Build images again even where they exist
         #[arg(long)]
         build: bool,
+        #[command(flatten)]
+        confirm: Confirm,
     },
     /// Stop an environment and remove its containers; volumes stay
     Down {

@@ -1,5 +1,6 @@
 //! From files and host to both sides of a plan.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use pw_host::{Host, compose};
@@ -94,9 +95,31 @@ pub(crate) async fn prepare(
             return Err(Stop::Complaints(errors));
         }
     }
-    let desired = desired(session, &walls, name).await?;
+    let mut desired = desired(session, &walls, name).await?;
+    desired.moved = session.moved;
     let observed = host.observe(&desired).await?;
+    if session.moved {
+        may_be_taken_over(name, &observed)?;
+    }
     Ok(Prepared { desired, observed, warnings: walls.diagnostics.len() })
+}
+
+/// The way back of a take-over starts what ran from its own file.
+fn may_be_taken_over(name: &EnvironmentName, observed: &Observed) -> Result<(), Stop> {
+    let files = observed.containers.iter().filter_map(|container| container.origin.compose_file.as_ref());
+    for file in files.collect::<BTreeSet<_>>() {
+        if let Err(error) = std::fs::File::open(file) {
+            return Err(Stop::because(
+                format!("`{name}` cannot be taken over"),
+                format!(
+                    "its Compose file `{file}` cannot be read ({}), and without it there is no way back",
+                    error.kind()
+                ),
+                "run it as a user who may read that file, such as root",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What does not fit the host.

@@ -9,6 +9,7 @@ use pw_model::config::{self, Class, Config, Environment, FILE_NAME};
 use pw_model::diagnostic::{Diagnostic, nearest};
 use pw_model::layout::Layout;
 use pw_model::name::EnvironmentName;
+use pw_model::observed::Container;
 use pw_model::source::SourceFile;
 use pw_run::Unfinished;
 
@@ -22,6 +23,8 @@ pub(crate) struct Session {
     pub(crate) config: Config,
     pub(crate) layout: Layout,
     pub(crate) yes: bool,
+    /// The user says that environments may be taken over from another folder or state.
+    pub(crate) moved: bool,
 }
 
 impl Session {
@@ -31,7 +34,8 @@ impl Session {
         let text = read(&directory.join(FILE_NAME))?;
         let source = SourceFile::new(FILE_NAME, text);
         let config = config::parse(&source)?;
-        let session = Self { directory, source, config, layout: layout()?, yes: common.yes };
+        let session =
+            Self { directory, source, config, layout: layout()?, yes: common.yes, moved: common.moved };
         if let Some(left) = session.unfinished()?.filter(|_| !session.is_at_work()) {
             printer.note(left_unfinished(&left).replacen("error", "warning", 1));
         }
@@ -71,6 +75,22 @@ impl Session {
         Ok(environment.class(name))
     }
 
+    /// Refuses to enter an environment that runs from another folder or another state folder.
+    pub(crate) fn runs_from_here(
+        &self,
+        name: &EnvironmentName,
+        containers: &[Container],
+    ) -> Result<(), Stop> {
+        if self.moved {
+            return Ok(());
+        }
+        let file = self.layout.folder_file(&self.config.project, name);
+        let recorded = pw_host::recorded_folder(Path::new(&file));
+        let folder = self.directory.to_string_lossy();
+        pw_plan::origin::check_state(name.as_str(), self.layout.identity(), containers)?;
+        Ok(pw_plan::origin::check_folder(name.as_str(), &folder, recorded.as_ref())?)
+    }
+
     fn unknown_environment(&self, name: &str) -> Stop {
         let known: Vec<&str> = self.config.environments.keys().map(EnvironmentName::as_str).collect();
         let diagnostic = Diagnostic::error(format!("there is no environment `{name}`"))
@@ -97,6 +117,7 @@ impl Session {
             Path::new(&self.layout.lock(&self.config.project)),
             &format!("partywall {command}"),
         )?;
+        pw_host::identity::keep_identity(Path::new(self.layout.root()), self.layout.identity())?;
         let journal = SqliteJournal::open(Path::new(&self.layout.journal(&self.config.project)))?;
         Ok((lock, journal))
     }
@@ -182,7 +203,8 @@ pub(crate) fn layout() -> Result<Layout, Stop> {
             ));
         }
     };
-    Ok(Layout::new(root))
+    let identity = pw_host::identity::identity(Path::new(&root))?;
+    Ok(Layout::new(root).identified(identity))
 }
 
 fn absolute(folder: &str) -> Result<String, Stop> {

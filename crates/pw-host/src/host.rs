@@ -52,7 +52,8 @@ impl Host {
             Some(admin) => caddy::load_external(Path::new(folder), admin).await,
             None => {
                 let container = folder.rsplit('/').next().unwrap_or(folder);
-                let running = self.engine.is_running(container).await?;
+                // One that another state folder made does not read this one's files.
+                let running = self.engine.runs_with(container, folder).await?;
                 caddy::load(Path::new(folder), running).await
             }
         }
@@ -75,6 +76,10 @@ impl Host {
             Action::BuildImages { compose, services } => compose::build(compose, services, line).await,
             Action::StartServices { compose, services } => {
                 let started = compose::up(compose, services, line).await;
+                self.engine.explain_start(&compose.project, started).await
+            }
+            Action::RecreateServices { compose, services } => {
+                let started = compose::recreate(compose, services, line).await;
                 self.engine.explain_start(&compose.project, started).await
             }
             Action::AwaitServices { project, services, timeout_seconds } => {

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use pw_model::desired::{Desired, DesiredProxy};
-use pw_model::observed::{Observed, ObservedProxy};
+use pw_model::observed::{Observed, ObservedProxy, RecordedFolder};
 use pw_run::{Failure, Observe};
+use serde_json::Value;
 
 use crate::files::hash_of;
 use crate::{Host, caddy, firewall, group};
@@ -37,6 +38,8 @@ impl Observe for Host {
             group: desired.group.as_ref().and_then(|limits| group::observe(&self.groups, limits)),
             proxy,
             open_switches: switches(desired),
+            folder: recorded_folder(Path::new(&desired.folder_file.path)),
+            aspects: installed_aspects(desired),
         })
     }
 }
@@ -47,19 +50,48 @@ impl Host {
         let admin = proxy.external_admin.as_deref();
         let current = caddy::is_current(Path::new(&proxy.folder), &proxy.site_file.text, admin);
         if admin.is_some() {
-            return Ok(ObservedProxy { running: true, networks: BTreeSet::new(), current: current.await });
+            return Ok(ObservedProxy { running: true, current: current.await, ..ObservedProxy::default() });
         }
-        let (networks, current) = tokio::join!(self.engine.networks_of(&proxy.container), current);
-        let networks = networks?;
-        Ok(ObservedProxy { running: networks.is_some(), networks: networks.unwrap_or_default(), current })
+        let found = self.engine.networks_and_origin(&proxy.container);
+        let (found, current, edges) = tokio::join!(found, current, self.edges(proxy));
+        let (networks, origin) = found?.map_or((None, None), |(networks, origin)| (networks, Some(origin)));
+        let (running, networks) = (networks.is_some(), networks.unwrap_or_default());
+        Ok(ObservedProxy { running, networks, current, origin, edges: edges? })
     }
+
+    /// Edge networks that exist, of all environments of all projects that the proxy serves.
+    async fn edges(&self, proxy: &DesiredProxy) -> Result<BTreeSet<String>, Failure> {
+        let all = self.engine.all_networks().await?;
+        let edges = caddy::compose_projects(Path::new(&proxy.folder))?;
+        let edges = edges.iter().map(|project| pw_plan::wall::edge_network(project));
+        Ok(edges.filter(|name| all.contains_key(name)).collect())
+    }
+}
+
+/// The folder that an environment was last brought up from, by the file that remembers it.
+pub fn recorded_folder(file: &Path) -> Option<RecordedFolder> {
+    let path = fs::read_to_string(file).ok()?.trim_end().to_owned();
+    Some(RecordedFolder { exists: Path::new(&path).is_dir(), path })
+}
+
+/// What the installed file says of each service, unless it is as desired.
+fn installed_aspects(desired: &Desired) -> BTreeMap<String, BTreeMap<String, String>> {
+    let text = fs::read_to_string(&desired.compose_file.path).unwrap_or_default();
+    if text == desired.compose_file.text {
+        return BTreeMap::new();
+    }
+    // Written by us; one that cannot be read only costs the detail of a reason.
+    let model: Value = serde_saphyr::from_str(&text).unwrap_or_default();
+    let services = model.get("services").and_then(Value::as_object).into_iter().flatten();
+    services.map(|(name, service)| (name.clone(), pw_plan::aspects::aspects(service))).collect()
 }
 
 /// Hashes of the files that a plan may write.
 fn files(desired: &Desired) -> Result<BTreeMap<String, String>, Failure> {
     let proxy = desired.proxy.iter().flat_map(|proxy| [&proxy.compose_file.path, &proxy.site_file.path]);
     let variables = desired.variable_file.iter().map(|file| &file.path);
-    let ours = [&desired.compose_file.path].into_iter().chain(variables).chain(proxy);
+    let ours =
+        [&desired.compose_file.path, &desired.folder_file.path].into_iter().chain(variables).chain(proxy);
     let paths = ours.chain(&desired.generated_secrets);
     let hashed = paths.map(|path| Ok(hash_of(Path::new(path))?.map(|hash| (path.clone(), hash))));
     hashed.filter_map(Result::transpose).collect()

@@ -1,6 +1,6 @@
 //! What should be: one environment, rendered and ready to compare with what is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,12 @@ pub struct Desired {
     pub compose_file: FileText,
     /// Beside the rendered file, where Compose reads it by itself: what `secrets` and `configs` take from variables.
     pub variable_file: Option<FileText>,
+    /// Holds the project's folder, so that a second copy of the project is not taken for the first.
+    pub folder_file: FileText,
+    /// Identity of the state folder.
+    pub state: String,
+    /// True when the user says that the environment is to move to this folder and this state.
+    pub moved: bool,
     /// In the order of the model; keyed by service name.
     pub services: BTreeMap<String, DesiredService>,
     /// Engine names of networks and volumes that belong to this environment alone.
@@ -47,6 +53,13 @@ pub struct FileText {
     pub text: String,
 }
 
+impl Desired {
+    /// Absolute folder of the project.
+    pub fn folder(&self) -> &str {
+        self.folder_file.text.trim_end()
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct DesiredService {
     pub role: Role,
@@ -58,6 +71,12 @@ pub struct DesiredService {
     /// Names of services that must be there first.
     pub needs: Vec<String>,
     pub has_healthcheck: bool,
+    /// Engine names of the networks that its containers must be on.
+    pub networks: BTreeSet<String>,
+    /// Path inside → path of the host, or engine name of the volume, to be mounted there.
+    pub mounts: BTreeMap<String, String>,
+    /// What of it can differ → hash of the value, never the value.
+    pub aspects: BTreeMap<String, String>,
 }
 
 /// The parent control group of an environment and what it holds the containers to.

@@ -6,18 +6,31 @@ use crate::name::{EnvironmentName, ProjectName};
 ///
 /// ```text
 /// ROOT/projects/PROJECT/{journal.db, lock, store/HASH}
-/// ROOT/projects/PROJECT/ENVIRONMENT/{compose.yaml, secrets/, binds/}
+/// ROOT/identity
+/// ROOT/projects/PROJECT/ENVIRONMENT/{compose.yaml, folder, secrets/, binds/}
 /// ROOT/proxy/NAME/{compose.yaml, lock, sites/PROJECT.json, switch/COMPOSE_PROJECT/SERVICE, config/caddy.json, run/admin.sock}
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     root: String,
+    identity: String,
 }
 
 impl Layout {
     /// `root` is absolute, such as `/var/lib/partywall`.
     pub fn new(root: impl Into<String>) -> Self {
-        Self { root: root.into().trim_end_matches('/').to_owned() }
+        Self { root: root.into().trim_end_matches('/').to_owned(), identity: String::new() }
+    }
+
+    /// The same, under the identity by which its containers are known.
+    #[must_use]
+    pub fn identified(self, identity: impl Into<String>) -> Self {
+        Self { identity: identity.into(), ..self }
+    }
+
+    /// Tells two state folders on one engine apart, and stays with a folder that is moved.
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 
     pub fn root(&self) -> &str {
@@ -47,6 +60,11 @@ impl Layout {
 
     pub fn compose_file(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
         format!("{}/compose.yaml", self.environment(project, environment))
+    }
+
+    /// Remembers the project's folder that an environment was brought up from.
+    pub fn folder_file(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
+        format!("{}/folder", self.environment(project, environment))
     }
 
     /// Variables that the rendered file leaves to Compose.

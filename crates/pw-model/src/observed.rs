@@ -22,6 +22,17 @@ pub struct Observed {
     pub proxy: ObservedProxy,
     /// Switch file → the address that it lets requests through to.
     pub open_switches: BTreeMap<String, String>,
+    /// The project's folder that the environment was last brought up from; `None` for one that never was.
+    pub folder: Option<RecordedFolder>,
+    /// Service → aspect → hash, of the rendered file that is installed; empty when that is as desired.
+    pub aspects: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// A project's folder, as an environment remembers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedFolder {
+    pub path: String,
+    pub exists: bool,
 }
 
 /// A container that carries the labels of the environment's Compose project.
@@ -38,6 +49,20 @@ pub struct Container {
     /// `partywall.project` and `partywall.environment`, as labelled; `None` for containers that Partywall did not make.
     pub owner: Option<(String, String)>,
     pub exit_code: Option<i64>,
+    /// Engine names of the networks that it is on.
+    pub networks: BTreeSet<String>,
+    /// Path inside → path of the host, or name of the volume, that is mounted there.
+    pub mounts: BTreeMap<String, String>,
+    pub origin: Origin,
+}
+
+/// Whose state a container was made from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// `partywall.state`: the identity of the state folder.
+    pub state: Option<String>,
+    /// The Compose file, as Compose noted it.
+    pub compose_file: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +93,10 @@ pub struct ObservedProxy {
     pub networks: BTreeSet<String>,
     /// True when Caddy runs the configuration that the site files, with ours as desired, make.
     pub current: bool,
+    /// Of a container that is there, running or not.
+    pub origin: Option<Origin>,
+    /// Edge networks that exist, of every environment that its site files name.
+    pub edges: BTreeSet<String>,
 }
 
 impl Container {

@@ -1,11 +1,12 @@
 //! Rendered files and host facts → [`Desired`], ready to compare.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pw_model::desired::{Desired, DesiredRoute, DesiredService, FileText};
 use pw_model::host::HostFacts;
 use serde_json::Value;
 
+use crate::aspects::aspects;
 use crate::wall::{Ground, Loaded, Rendered, firewall_chain, group_limits};
 
 /// One environment as it should be.
@@ -38,6 +39,12 @@ pub fn desired(
         compose_file: FileText { path: layout.compose_file(&config.project, &rendered.name), text },
         variable_file: variable_file(loaded, layout.variable_file(&config.project, &rendered.name)),
         state_folder: layout.environment(&config.project, &rendered.name),
+        folder_file: FileText {
+            path: layout.folder_file(&config.project, &rendered.name),
+            text: format!("{}\n", ground.directory),
+        },
+        state: layout.identity().to_owned(),
+        moved: false,
         services: services(rendered, &hashes),
         networks: own(rendered, "networks"),
         volumes: own(rendered, "volumes"),
@@ -87,6 +94,9 @@ fn services(rendered: &Rendered, hashes: &BTreeMap<String, String>) -> BTreeMap<
                 built: service.is_built(),
                 needs: needs(&service),
                 has_healthcheck: service.has_healthcheck(),
+                networks: networks(rendered, &service),
+                mounts: mounts(rendered, &service),
+                aspects: aspects(value),
             };
             Some((name.clone(), desired))
         })
@@ -109,6 +119,36 @@ fn needs(service: &pw_model::compose::Service<'_>) -> Vec<String> {
     needs.sort();
     needs.dedup();
     needs
+}
+
+/// Engine names of the networks of a service that has networks of its own.
+fn networks(rendered: &Rendered, service: &pw_model::compose::Service<'_>) -> BTreeSet<String> {
+    if service.network_mode().is_some() {
+        return BTreeSet::new();
+    }
+    let keys = service.get("networks").and_then(Value::as_object);
+    let keys: Vec<&str> =
+        keys.map_or_else(|| vec!["default"], |keys| keys.keys().map(String::as_str).collect());
+    keys.into_iter().filter_map(|key| engine_name(rendered, "networks", key)).collect()
+}
+
+fn mounts(rendered: &Rendered, service: &pw_model::compose::Service<'_>) -> BTreeMap<String, String> {
+    let volumes = service.get("volumes").and_then(Value::as_array).into_iter().flatten();
+    let mount = |entry: &Value| {
+        let source = entry.get("source")?.as_str()?;
+        let from = match entry.get("type")?.as_str()? {
+            "bind" => source.to_owned(),
+            "volume" => engine_name(rendered, "volumes", source)?,
+            _ => return None,
+        };
+        Some((entry.get("target")?.as_str()?.trim_end_matches('/').to_owned(), from))
+    };
+    volumes.filter_map(mount).collect()
+}
+
+fn engine_name(rendered: &Rendered, section: &str, key: &str) -> Option<String> {
+    let name = rendered.model.get(section)?.get(key)?.get("name")?;
+    name.as_str().map(str::to_owned)
 }
 
 /// Engine names of what the environment creates itself; external ones belong to somebody else.

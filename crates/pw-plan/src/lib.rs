@@ -6,11 +6,13 @@
 //!
 //! Pure: no clock, no file, no process, no random number. The same input gives the same plan, on any machine.
 
+pub mod aspects;
 pub mod desire;
 pub mod destroy;
 pub mod down;
 pub mod fit;
 pub mod init;
+pub mod origin;
 mod parts;
 pub mod proxy;
 pub mod step;

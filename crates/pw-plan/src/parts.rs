@@ -17,11 +17,16 @@ pub(crate) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Refuses when containers under the environment's Compose project are not the environment's.
+    /// Refuses when containers under the environment's Compose project are not the environment's, or run from elsewhere.
     pub(crate) fn new(desired: &'a Desired, observed: &'a Observed) -> Result<Self, Box<Diagnostic>> {
         match observed.containers.iter().find(|container| !is_ours(container, desired)) {
             Some(container) => Err(Box::new(foreign(container, desired))),
-            None => Ok(Self { desired, observed, steps: Vec::new(), texts: BTreeMap::new() }),
+            None => crate::origin::check(desired, observed).map(|()| Self {
+                desired,
+                observed,
+                steps: Vec::new(),
+                texts: BTreeMap::new(),
+            }),
         }
     }
 

@@ -96,7 +96,7 @@ fn compose_text(proxy: &Proxy, layout: &Layout) -> String {
             "restart": "unless-stopped",
             "stop_grace_period": "40s",
             "ports": ports,
-            "labels": {"partywall.proxy": proxy.name},
+            "labels": {"partywall.proxy": proxy.name, "partywall.state": layout.identity()},
             "volumes": [
                 // Folders, not files: a mounted file would pin the inode and miss what a rename puts in its place.
                 bind("config", true), bind("switch", true), bind("run", false),

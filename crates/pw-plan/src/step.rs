@@ -65,6 +65,11 @@ pub enum Action {
         compose: ComposeRun,
         services: Vec<String>,
     },
+    /// Makes the containers of the services anew even where their configuration is as it was; volumes stay.
+    RecreateServices {
+        compose: ComposeRun,
+        services: Vec<String>,
+    },
     /// Waits until each service is healthy (or runs, where it has no healthcheck; or ended well, for a job).
     AwaitServices {
         project: String,
@@ -230,6 +235,7 @@ impl fmt::Display for Action {
             Self::PullImages { services, .. } => write!(f, "pull images of {}", services.join(", ")),
             Self::BuildImages { services, .. } => write!(f, "build images of {}", services.join(", ")),
             Self::StartServices { services, .. } => write!(f, "start {}", services.join(", ")),
+            Self::RecreateServices { services, .. } => write!(f, "make anew {}", services.join(", ")),
             Self::AwaitServices { services, .. } => write!(f, "wait for {}", services.join(", ")),
             Self::RemoveServices { services, .. } => write!(f, "stop and remove {}", services.join(", ")),
             Self::RemoveNetworks { names, .. } => write!(f, "remove networks {}", names.join(", ")),

@@ -2,13 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pw_model::config::Class;
 use pw_model::desired::{
     Desired, DesiredProxy, DesiredRoute, DesiredService, FileText, FirewallChain, GroupLimits,
 };
 use pw_model::name::{EnvironmentName, ProjectName};
+use pw_model::observed::{Origin, RecordedFolder};
 use pw_model::role::Role;
 use pw_plan::{Plan, destroy, down, up};
 use pw_run::{Outcome, apply};
@@ -33,10 +34,13 @@ fn service(role: Role, hash: String, needs: &[&str]) -> DesiredService {
         built: false,
         needs: needs.iter().map(|&need| need.into()).collect(),
         has_healthcheck: true,
+        networks: BTreeSet::new(),
+        mounts: BTreeMap::new(),
+        aspects: BTreeMap::new(),
     }
 }
 
-fn services(shape: &Shape) -> BTreeMap<String, DesiredService> {
+fn services(shape: &Shape, project: &str) -> BTreeMap<String, DesiredService> {
     let versioned = |name: &str| format!("{name}-{}", shape.version);
     let mut services = BTreeMap::from([
         ("db".to_owned(), service(Role::Database, "db-1".into(), &[])),
@@ -46,6 +50,10 @@ fn services(shape: &Shape) -> BTreeMap<String, DesiredService> {
     ]);
     if shape.extra {
         services.insert("mail".into(), service(Role::Worker, "mail-1".into(), &[]));
+    }
+    for (name, service) in &mut services {
+        service.networks.insert(format!("{project}_default"));
+        service.networks.extend((name == "web").then(|| format!("{project}_edge")));
     }
     services
 }
@@ -63,12 +71,15 @@ fn desired(shape: &Shape) -> Desired {
             path: format!("{folder}/compose.yaml"),
             text: format!("{environment} {} {}", shape.version, shape.extra),
         },
-        services: services(shape),
+        services: services(shape, &project),
         networks: vec![format!("{project}_default"), format!("{project}_edge")],
         volumes: vec![format!("{project}_pgdata")],
         folders: vec![format!("{folder}/binds/data")],
         generated_secrets: vec![format!("{folder}/secrets/key")],
         variable_file: None,
+        folder_file: FileText { path: format!("{folder}/folder"), text: "/srv/shop\n".into() },
+        state: String::new(),
+        moved: false,
         state_folder: folder,
         group: Some(group(environment)),
         firewall: Some(FirewallChain {
@@ -122,9 +133,37 @@ fn with(mut host: FakeHost, shape: &Shape) -> FakeHost {
 }
 
 fn plan_up(host: &mut FakeHost, shape: &Shape) -> Plan {
-    let desired = desired(shape);
-    host.knows_desired(&desired);
-    up::plan(&desired, &host.snapshot(&desired)).unwrap()
+    plan_for(host, &desired(shape))
+}
+
+fn plan_for(host: &mut FakeHost, desired: &Desired) -> Plan {
+    host.knows_desired(desired);
+    up::plan(desired, &host.snapshot(desired)).unwrap()
+}
+
+/// Both run; development's database was taken off its network.
+fn database_cut_off() -> FakeHost {
+    let mut host = with(with(FakeHost::default(), &PRODUCTION), &DEVELOPMENT);
+    let db = host.world.containers.get_mut("shop-development-db-1").unwrap();
+    assert!(db.networks.remove("shop-development_default"));
+    host
+}
+
+/// Both run; development's network is gone, and nobody is on it any more.
+fn network_lost() -> FakeHost {
+    let mut host = database_cut_off();
+    for container in host.world.containers.values_mut() {
+        container.networks.remove("shop-development_default");
+    }
+    assert!(host.world.networks.remove("shop-development_default"));
+    host
+}
+
+/// Production, behind a proxy of another description.
+fn other_proxy() -> Desired {
+    let mut wanted = desired(&PRODUCTION);
+    wanted.proxy.as_mut().unwrap().compose_file.text = "another proxy".into();
+    wanted
 }
 
 /// Every kind of plan, with the host it is made for.
@@ -141,11 +180,15 @@ fn every_kind() -> Vec<(&'static str, Plan, FakeHost)> {
     add_up("a change of development", both(), &Shape { version: 2, ..DEVELOPMENT });
     add_up("a service that is gone", both(), &Shape { extra: false, ..DEVELOPMENT });
     add_up("a change of production", both(), &Shape { version: 2, ..PRODUCTION });
+    add_up("a database that is off its network", database_cut_off(), &DEVELOPMENT);
+    add_up("a network that is gone", network_lost(), &DEVELOPMENT);
+    let (mut host, wanted) = (both(), other_proxy());
+    kinds.push(("a proxy made anew", plan_for(&mut host, &wanted), host));
     let (host, wanted) = (both(), desired(&DEVELOPMENT));
     kinds.push(("down", down::plan(&wanted, &host.snapshot(&wanted)).unwrap(), both()));
     kinds.push(("destroy", destroy::plan(&wanted, &host.snapshot(&wanted)).unwrap(), host));
     for (name, plan, host) in &mut kinds {
-        assert!(plan.steps.len() >= 3, "{name}:\n{plan}");
+        assert!(plan.steps.len() >= 2, "{name}:\n{plan}");
         plan.lint().unwrap();
         if plan.environment != "production" {
             host.guard_desired(&desired(&PRODUCTION));
@@ -208,4 +251,101 @@ fn a_change_reads_as_a_person_would_say_it() {
              9. open route to web at shop-development-web:8000 | undo: close route to web | development.example answers\n"
         )
     );
+}
+
+#[test]
+fn what_is_off_its_network_is_made_anew() {
+    let text = plan_up(&mut database_cut_off(), &DEVELOPMENT).to_string();
+    assert_eq!(
+        text,
+        "1. make anew db | undo: write /state/projects/shop/development/compose.yaml (FILE), then start db, then wait for db, then take shop-development-db-1 off shop-development_default | off its networks (db: shop-development_default)\n\
+         2. wait for db | undo: - | what follows needs them\n"
+            .replace("FILE", &pw_plan::hash("development 1 true")[..8])
+    );
+    let text = plan_up(&mut network_lost(), &DEVELOPMENT).to_string();
+    assert!(text.contains("make anew db, mail |") && text.contains("make anew web |"), "{text}");
+    assert!(text.contains("then remove networks shop-development_default"), "{text}");
+    assert!(!text.contains("migrate"), "a job that has ended needs no network:\n{text}");
+}
+
+#[test]
+fn a_proxy_made_anew_joins_every_edge_again() {
+    let mut host = with(with(FakeHost::default(), &PRODUCTION), &DEVELOPMENT);
+    let text = plan_for(&mut host, &other_proxy()).to_string();
+    let edges = ["join p to shop-development_edge", "join p to shop-production_edge"];
+    let back = format!("then start caddy, then {}, then {} |", edges[0], edges[1]);
+    assert!(edges.iter().all(|edge| text.contains(&format!(". {edge} |"))) && text.contains(&back), "{text}");
+}
+
+#[test]
+fn an_environment_that_runs_from_elsewhere_is_left_alone() {
+    let host = with(FakeHost::default(), &PRODUCTION);
+    let mut wanted = desired(&PRODUCTION);
+    let mut seen = host.snapshot(&wanted);
+    seen.folder = Some(RecordedFolder { path: "/srv/first".into(), exists: true });
+    for refused in [up::plan, down::plan, destroy::plan].map(|plan| plan(&wanted, &seen).unwrap_err()) {
+        assert_eq!(
+            refused.to_string(),
+            "error: `production` runs from another folder\n  \
+             because: it was brought up from /srv/first, and this is /srv/shop\n  \
+             because: relative paths of its Compose files are other files and other data here\n\
+             hint: run it in /srv/first; if the project is to run from here from now on, add `--moved`"
+        );
+    }
+    wanted.state = "mine".into();
+    for (place, compose_file) in [
+        (
+            "work with that state, as the user who owns it or with `sudo`: `PARTYWALL_STATE=/theirs partywall …`",
+            Some("/theirs/projects/shop/production/compose.yaml".to_owned()),
+        ),
+        ("work with the state folder it was made from (PARTYWALL_STATE)", None),
+    ] {
+        seen.containers[0].origin = Origin { state: Some("theirs".into()), compose_file };
+        let refused = up::plan(&wanted, &seen).unwrap_err().to_string();
+        let hint = format!("hint: {place}; to take `production` over into this state, add `--moved`");
+        assert!(
+            refused.starts_with("error: `production` runs from another state folder\n")
+                && refused.ends_with(&hint),
+            "{refused}"
+        );
+    }
+    wanted.moved = true;
+    assert!(up::plan(&wanted, &seen).is_ok());
+}
+
+#[test]
+fn a_proxy_of_another_state_folder_bars_the_way_up_only() {
+    let host = with(FakeHost::default(), &PRODUCTION);
+    let mut wanted = desired(&PRODUCTION);
+    let mut seen = host.snapshot(&wanted);
+    seen.proxy.origin = Some(Origin { state: Some("theirs".into()), compose_file: None });
+    let refused = up::plan(&wanted, &seen).unwrap_err().to_string();
+    assert!(refused.starts_with("error: the proxy `p` runs from another state folder\n"), "{refused}");
+    assert!(down::plan(&wanted, &seen).is_ok());
+    wanted.moved = true;
+    assert!(up::plan(&wanted, &seen).is_ok());
+}
+
+#[test]
+fn a_plan_says_what_differs_and_where_data_comes_from() {
+    let mut host = with(FakeHost::default(), &PRODUCTION);
+    let mut wanted = desired(&Shape { version: 2, ..PRODUCTION });
+    let aspects = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+    host.knows_desired(&wanted);
+    let mut seen = host.snapshot(&wanted);
+    let web = wanted.services.get_mut("web").unwrap();
+    web.aspects = aspects(&[("image", "1"), ("environment NOTE", "2"), ("mount /data", "1")]);
+    web.mounts = [("/data".to_owned(), "/b/data".to_owned())].into();
+    let before = aspects(&[("image", "1"), ("environment NOTE", "1"), ("mount /data", "0")]);
+    seen.aspects = [("web".to_owned(), before)].into();
+    let container = seen.containers.iter_mut().find(|one| one.service == "web").unwrap();
+    container.mounts = [("/data".to_owned(), "/a/data".to_owned())].into();
+    let text = up::plan(&wanted, &seen).unwrap().to_string();
+    assert!(
+        text.contains("| configuration differs (web: /data: /a/data → /b/data, environment NOTE)\n"),
+        "{text}"
+    );
+    let other = up::other_data(&wanted, &seen);
+    assert_eq!(other.len(), 1);
+    assert_eq!((other[0].before.as_str(), other[0].after.as_str()), ("/a/data", "/b/data"));
 }

@@ -22,7 +22,8 @@ pub(crate) fn run() -> Result<()> {
     show(&mut ours(&["check"]))?;
     for (environment, _) in ENVIRONMENTS {
         say(&format!("\n$ partywall up {environment}"));
-        show(&mut ours(&["up", environment]))?;
+        // Another checkout may have brought it up; both have the same name.
+        show(&mut ours(&["up", environment, "--moved"]))?;
     }
     for (environment, host) in ENVIRONMENTS {
         await_answer(environment, host)?;

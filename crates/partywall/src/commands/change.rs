@@ -46,6 +46,7 @@ pub(crate) async fn up(
     session: &Session,
     name: &str,
     build: bool,
+    confirm: &Confirm,
     printer: &mut Printer,
 ) -> Result<(), Stop> {
     let (name, _) = session.environment(name)?;
@@ -60,6 +61,9 @@ pub(crate) async fn up(
     }
     if plan.is_empty() {
         return done(session, name, "up", printer, true);
+    }
+    if let Some(lost) = other_data(&prepared) {
+        confirmed(session, &Asked { name, operation: "up", lost }, confirm, printer)?;
     }
     if !build {
         carry_out(session, &plan, &prepared, printer).await?;
@@ -114,7 +118,8 @@ async fn change(
     if plan.is_empty() {
         return done(session, name, operation, printer, true);
     }
-    confirmed(session, name, &plan, confirm, printer)?;
+    let asked = Asked { name, operation, lost: what_is_lost(&plan) };
+    confirmed(session, &asked, confirm, printer)?;
     carry_out(session, &plan, &prepared, printer).await?;
     done(session, name, operation, printer, false)
 }
@@ -158,32 +163,48 @@ fn unfinished(left: &pw_run::Unfinished) -> Stop {
     )
 }
 
+/// What production is asked before, and what it would cost.
+struct Asked<'a> {
+    name: &'a EnvironmentName,
+    operation: &'a str,
+    lost: String,
+}
+
 /// Production wants its name typed; anything else is never asked about, so that being asked keeps its meaning.
 fn confirmed(
     session: &Session,
-    name: &EnvironmentName,
-    plan: &Plan,
+    asked: &Asked<'_>,
     confirm: &Confirm,
     printer: &mut Printer,
 ) -> Result<(), Stop> {
-    if session.class(name.as_str())? != Class::Production || confirm.confirm.as_deref() == Some(name.as_str())
-    {
+    let name = asked.name.as_str();
+    if session.class(name)? != Class::Production || confirm.confirm.as_deref() == Some(name) {
         return Ok(());
     }
     if confirm.confirm.is_some() || session.yes || !std::io::stdin().is_terminal() || printer.is_json() {
-        return Err(not_confirmed(name, plan));
+        return Err(asked.not_confirmed());
     }
-    printer.note(what_is_lost(plan));
-    let question = format!("Type `{name}` to {} it:", plan.operation);
+    printer.note(&asked.lost);
+    let question = format!("Type `{name}` to {} it:", asked.operation);
     let typed = inquire::Text::new(&question).prompt().unwrap_or_default();
-    if typed.trim() == name.as_str() { Ok(()) } else { Err(not_confirmed(name, plan)) }
+    if typed.trim() == name { Ok(()) } else { Err(asked.not_confirmed()) }
 }
 
-fn not_confirmed(name: &EnvironmentName, plan: &Plan) -> Stop {
-    Diagnostic::error(format!("`{} {name}` was not confirmed", plan.operation))
-        .because(format!("`{name}` is a production environment; {}", what_is_lost(plan)))
-        .hint(format!("add `--confirm {name}`"))
-        .into()
+impl Asked<'_> {
+    fn not_confirmed(&self) -> Stop {
+        let Self { name, operation, lost } = self;
+        Diagnostic::error(format!("`{operation} {name}` was not confirmed"))
+            .because(format!("`{name}` is a production environment; {lost}"))
+            .hint(format!("add `--confirm {name}`"))
+            .into()
+    }
+}
+
+/// Where a service would find other data than it has now.
+fn other_data(prepared: &Prepared) -> Option<String> {
+    let others = pw_plan::up::other_data(&prepared.desired, &prepared.observed);
+    let lines: Vec<String> = others.iter().map(|other| format!("`{}` {other}", other.service)).collect();
+    (!lines.is_empty()).then(|| format!("it would find other data: {}", lines.join("; ")))
 }
 
 fn what_is_lost(plan: &Plan) -> String {

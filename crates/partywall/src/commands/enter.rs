@@ -63,6 +63,7 @@ async fn plain_lines(mut command: Command, printer: &mut Printer) -> Result<(), 
 
 pub(crate) async fn exec(session: &Session, name: &str, service: &str, words: &[String]) -> Result<(), Stop> {
     let containers = containers(session, name).await?;
+    session.runs_from_here(session.environment(name)?.0, &containers)?;
     let container = of_service(&containers, name, service)?;
     if container.state != State::Running {
         return Err(Stop::because(

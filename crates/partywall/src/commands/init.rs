@@ -131,7 +131,14 @@ fn provisional(
     });
     let config = Config::provisional(project, guess.compose.clone(), environments.collect());
     let source = SourceFile::new(FILE_NAME, String::new());
-    Ok(Session { directory, source, config, layout: session::layout()?, yes: common.yes })
+    Ok(Session {
+        directory,
+        source,
+        config,
+        layout: session::layout()?,
+        yes: common.yes,
+        moved: common.moved,
+    })
 }
 
 fn project_name(guess: &FileGuess, folder_name: &str, arguments: &Init) -> Result<ProjectName, Stop> {

@@ -37,7 +37,9 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Stop> {
         Command::Plan { environment, operation } => {
             change::plan(&session, &environment, &operation, printer).await
         }
-        Command::Up { environment, build } => change::up(&session, &environment, build, printer).await,
+        Command::Up { environment, build, confirm } => {
+            change::up(&session, &environment, build, &confirm, printer).await
+        }
         Command::Down { environment, confirm } => {
             change::down(&session, &environment, &confirm, printer).await
         }

@@ -21,6 +21,7 @@ pub(crate) async fn run(session: &Session, name: &str, printer: &mut Printer) ->
             format!("run `partywall up {name}`"),
         ));
     }
+    session.runs_from_here(name, &[])?;
     let shell = std::env::var("SHELL")
         .ok()
         .filter(|shell| Path::new(shell).is_file())

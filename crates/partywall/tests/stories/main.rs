@@ -9,6 +9,7 @@ mod harness;
 
 mod compose;
 mod down;
+mod elsewhere;
 mod input;
 mod interrupt;
 mod kill;

@@ -4,6 +4,7 @@ mod admin;
 mod external;
 mod ours;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -28,6 +29,13 @@ pub async fn is_current(folder: &Path, own: &str, admin: Option<&str>) -> bool {
         Some(admin) => external::is_current(folder, &sites, admin).await,
         None => ours::is_current(folder, &sites).await,
     }
+}
+
+/// Compose projects of all environments that the proxy serves, running or not.
+pub fn compose_projects(folder: &Path) -> Result<BTreeSet<String>, Failure> {
+    let sites = sites(folder)?;
+    let switches = sites.iter().flat_map(|site| &site.routes).map(|route| &route.switch);
+    Ok(switches.filter_map(|switch| Some(switch.split_once('/')?.0.to_owned())).collect())
 }
 
 /// The site files of all projects, by project.

@@ -48,6 +48,13 @@ pub async fn up(run: &ComposeRun, services: &[String], on_line: OnLine<'_>) -> R
     carry_out(run, &["up", "-d", "--no-build", "--pull", "never"], services, on_line, what).await
 }
 
+/// Makes containers anew though their configuration is as it was: Compose does not see that one is off a network.
+pub async fn recreate(run: &ComposeRun, services: &[String], on_line: OnLine<'_>) -> Result<(), Failure> {
+    let what = format!("could not make {} anew", listed(services));
+    let verb = ["up", "-d", "--no-build", "--pull", "never", "--force-recreate"];
+    carry_out(run, &verb, services, on_line, what).await
+}
+
 fn listed(services: &[String]) -> String {
     services.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -1,13 +1,16 @@
 //! What the engine has: containers, networks, volumes, images.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 
-use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as Summary};
+use bollard::models::{
+    ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum as Summary, MountPoint,
+};
 use bollard::query_parameters::{
     InspectContainerOptions, ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions,
 };
 use futures_util::future::join_all;
-use pw_model::observed::{Container, Health, State};
+use pw_model::observed::{Container, Health, Origin, State};
 use pw_run::Failure;
 
 use super::connect::{Engine, said, status};
@@ -80,7 +83,7 @@ impl Engine {
         Ok(chosen(self.all_networks().await?, names, compose_project))
     }
 
-    pub(super) async fn all_networks(&self) -> Result<Labelled, Failure> {
+    pub(crate) async fn all_networks(&self) -> Result<Labelled, Failure> {
         let found = self.docker().await?.list_networks(None::<ListNetworksOptions>).await;
         let found = found.map_err(|error| Failure::new("could not list networks").because(said(error)))?;
         Ok(found.into_iter().filter_map(|one| Some((one.name?, one.labels.unwrap_or_default()))).collect())
@@ -123,21 +126,45 @@ impl Engine {
         Ok(self.networks_of(container).await?.is_some())
     }
 
+    /// True when a container of this name runs and mounts something of this folder.
+    pub(crate) async fn runs_with(&self, container: &str, folder: &str) -> Result<bool, Failure> {
+        let Some(found) = self.inspect_named(container).await? else { return Ok(false) };
+        let is_inside = |mount: &MountPoint| {
+            mount.source.as_ref().is_some_and(|from| Path::new(from).starts_with(folder))
+        };
+        Ok(runs(&found) && found.mounts.iter().flatten().any(is_inside))
+    }
+
     /// The networks of a running container; `None` when it does not run or is not there.
     pub async fn networks_of(&self, container: &str) -> Result<Option<BTreeSet<String>>, Failure> {
-        let docker = self.docker().await?;
-        let found = match docker.inspect_container(container, None::<InspectContainerOptions>).await {
-            Ok(found) => found,
-            Err(error) if status(&error) == 404 => return Ok(None),
-            Err(error) => {
-                return Err(Failure::new(format!("could not inspect `{container}`")).because(said(error)));
-            }
-        };
-        // While it restarts over and over, `running` is true too; only the status tells.
-        let runs = found.state.and_then(|state| state.status).is_some_and(|s| s.to_string() == "running");
-        let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
-        Ok(runs.then(|| networks.into_keys().collect()))
+        Ok(self.networks_and_origin(container).await?.and_then(|(networks, _)| networks))
     }
+
+    /// The networks, when it runs, and the origin of a container; `None` when it is not there.
+    pub(crate) async fn networks_and_origin(
+        &self,
+        container: &str,
+    ) -> Result<Option<(Option<BTreeSet<String>>, Origin)>, Failure> {
+        let Some(found) = self.inspect_named(container).await? else { return Ok(None) };
+        let is_running = runs(&found);
+        let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+        let labels = found.config.and_then(|config| config.labels);
+        Ok(Some((is_running.then(|| networks.into_keys().collect()), origin(labels.as_ref()))))
+    }
+
+    async fn inspect_named(&self, container: &str) -> Result<Option<ContainerInspectResponse>, Failure> {
+        match self.docker().await?.inspect_container(container, None::<InspectContainerOptions>).await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if status(&error) == 404 => Ok(None),
+            Err(error) => Err(Failure::new(format!("could not inspect `{container}`")).because(said(error))),
+        }
+    }
+}
+
+/// While it restarts over and over, `running` is true too; only the status tells.
+fn runs(found: &ContainerInspectResponse) -> bool {
+    let status = found.state.as_ref().and_then(|state| state.status);
+    status.is_some_and(|status| status.to_string() == "running")
 }
 
 fn published(summary: &ContainerSummary) -> Vec<Published> {
@@ -190,7 +217,29 @@ fn container(summary: &ContainerSummary) -> Option<Container> {
         config_hash: text(label::CONFIG_HASH),
         owner: owner(summary),
         exit_code: (state == State::Exited).then(|| exit_code(status)).flatten(),
+        networks: summary
+            .network_settings
+            .as_ref()
+            .and_then(|settings| settings.networks.as_ref())
+            .map(|networks| networks.keys().cloned().collect())
+            .unwrap_or_default(),
+        mounts: summary.mounts.iter().flatten().filter_map(mount).collect(),
+        origin: origin(summary.labels.as_ref()),
     })
+}
+
+/// Path inside → path of the host, or name of the volume.
+fn mount(mount: &MountPoint) -> Option<(String, String)> {
+    let from = mount.name.as_ref().filter(|name| !name.is_empty()).or(mount.source.as_ref())?;
+    Some((mount.destination.clone()?.trim_end_matches('/').to_owned(), from.clone()))
+}
+
+/// A Compose file that is gone is left out, for nothing can be started from it any more.
+fn origin(labels: Option<&HashMap<String, String>>) -> Origin {
+    let of = |key: &str| labels.and_then(|labels| labels.get(key)).cloned();
+    // Unreadable for us is not gone.
+    let is_there = |file: &String| Path::new(file).try_exists().unwrap_or(true);
+    Origin { state: of(label::OUR_STATE), compose_file: of(label::COMPOSE_FILE).filter(is_there) }
 }
 
 pub(super) fn owner(summary: &ContainerSummary) -> Option<(String, String)> {

@@ -18,9 +18,12 @@ pub(crate) mod label {
     pub(crate) const NUMBER: &str = "com.docker.compose.container-number";
     pub(crate) const CONFIG_HASH: &str = "com.docker.compose.config-hash";
     pub(crate) const ONE_OFF: &str = "com.docker.compose.oneoff";
+    pub(crate) const COMPOSE_FILE: &str = "com.docker.compose.project.config_files";
     /// Ours, on everything that belongs to an environment.
     pub(crate) const OUR_PROJECT: &str = "partywall.project";
     pub(crate) const OUR_ENVIRONMENT: &str = "partywall.environment";
+    /// Ours, on every container: the identity of the state folder.
+    pub(crate) const OUR_STATE: &str = "partywall.state";
     /// Ours, on the proxy's container.
     pub(crate) const OUR_PROXY: &str = "partywall.proxy";
 }

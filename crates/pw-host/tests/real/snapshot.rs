@@ -1,6 +1,6 @@
 //! The snapshot that a plan compares with, and the facts of this machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
@@ -23,6 +23,9 @@ fn desired(project: &Project, file: &str) -> Desired {
         built: false,
         needs: Vec::new(),
         has_healthcheck: false,
+        networks: BTreeSet::new(),
+        mounts: BTreeMap::new(),
+        aspects: BTreeMap::new(),
     };
     let route = DesiredRoute {
         service: "web".into(),
@@ -40,6 +43,12 @@ fn desired(project: &Project, file: &str) -> Desired {
         networks: vec!["bridge".into()],
         volumes: vec!["nobody-has-this".into()],
         variable_file: None,
+        folder_file: FileText {
+            path: project.path("state/projects/shop/production/folder"),
+            text: String::new(),
+        },
+        state: String::new(),
+        moved: false,
         state_folder: project.path("state/projects/shop/production"),
         folders: vec![project.path("folder"), project.path("no-folder")],
         generated_secrets: vec![project.path("state/projects/shop/production/secrets/key")],

@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 
 use pw_model::config::Class;
-mod proxy;
-
 use pw_model::desired::{Desired, FirewallChain, GroupLimits};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::observed::Observed;
-use pw_model::role::Role;
 
 use crate::parts::{Draft, levels};
-use crate::step::{Action, Plan, Undo};
+use crate::step::{Action, ComposeRun, Plan, Undo};
+
+mod data;
+mod differ;
+mod proxy;
+
+pub use data::{OtherData, other_data};
 
 /// How long a service may take to become healthy, in seconds. A large database replaying its log needs minutes.
 const AWAIT_SECONDS: u64 = 300;
@@ -21,7 +24,8 @@ const AWAIT_AGAIN_SECONDS: u64 = 120;
 /// Steps that start what is missing or changed, dependencies first, and open routes last. Empty when nothing differs.
 pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnostic>> {
     let mut draft = Draft::new(desired, observed)?;
-    let changed = changed_services(&draft);
+    crate::origin::check_proxy(desired, observed)?;
+    let changed = draft.changed_services();
     draft.ground();
     draft.images();
     if let Some(proxy) = &desired.proxy {
@@ -36,23 +40,6 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnost
     }
     draft.open_routes(&changed);
     Ok(draft.finish("up"))
-}
-
-/// Services whose containers are missing, stopped or made from another configuration.
-fn changed_services(draft: &Draft<'_>) -> Vec<String> {
-    let services = draft.desired.services.iter();
-    services.filter(|(name, _)| !is_current(draft, name)).map(|(name, _)| name.clone()).collect()
-}
-
-fn is_current(draft: &Draft<'_>, name: &str) -> bool {
-    let desired = &draft.desired.services[name];
-    let containers: Vec<_> = draft.containers_of(name).collect();
-    let as_wanted = |container: &&&pw_model::observed::Container| {
-        container.config_hash == desired.config_hash
-            && (container.is_up() || desired.role == Role::Job && container.ended_well())
-    };
-    containers.len() as u64 == desired.scale
-        && containers.iter().filter(as_wanted).count() == containers.len()
 }
 
 impl Draft<'_> {
@@ -75,6 +62,7 @@ impl Draft<'_> {
         if let Some(file) = &desired.variable_file {
             self.install(file, "what secrets and configs take from variables");
         }
+        self.install(&desired.folder_file, "another copy of the project must not be taken for this one");
         self.install(&desired.compose_file, "what runs can be run without Partywall");
         if let Some(limits) = &desired.group {
             self.limit(limits);
@@ -156,14 +144,29 @@ impl Draft<'_> {
             }
             let undo = if actions.is_empty() { Undo::Nothing } else { Undo::By { actions } };
             let because = self.reasons(&services);
-            let (compose, project) = (self.compose(), self.desired.compose_project.clone());
-            self.step(Action::StartServices { compose, services: services.clone() }, undo, because);
+            let (cut_off, others) = services.iter().cloned().partition(|name| self.is_cut_off(name));
+            self.start_level(others, cut_off, undo, &because);
+            let project = self.desired.compose_project.clone();
             let services: Vec<String> =
                 services.into_iter().filter(|name| self.desired.services[name].scale > 0).collect();
             if !services.is_empty() {
                 let await_them = Action::AwaitServices { project, services, timeout_seconds: AWAIT_SECONDS };
                 self.step(await_them, Undo::Nothing, "what follows needs them");
             }
+        }
+    }
+
+    /// `cut_off` are as described, so Compose would leave them as they are. The undo is of both.
+    fn start_level(&mut self, others: Vec<String>, cut_off: Vec<String>, undo: Undo, because: &str) {
+        let mut undo = Some(undo);
+        let mut undo_once = || undo.take().unwrap_or(Undo::Nothing);
+        let compose = self.compose();
+        if !others.is_empty() {
+            let start = Action::StartServices { compose: compose.clone(), services: others };
+            self.step(start, undo_once(), because);
+        }
+        if !cut_off.is_empty() {
+            self.step(Action::RecreateServices { compose, services: cut_off }, undo_once(), because);
         }
     }
 
@@ -179,12 +182,39 @@ impl Draft<'_> {
                 services: new,
             });
         }
-        if let Some(before) = self.observed.files.get(path).filter(|_| !old.is_empty()) {
-            actions.push(Action::InstallFile { path: path.clone(), hash: before.clone() });
-            actions.push(Action::StartServices { compose: self.compose(), services: old.clone() });
-            actions.extend(self.await_again(old));
+        if old.is_empty() {
+            return actions;
+        }
+        let compose = match self.observed.files.get(path) {
+            Some(before) => {
+                actions.push(Action::InstallFile { path: path.clone(), hash: before.clone() });
+                Some(self.compose())
+            }
+            None => self.elsewhere(),
+        };
+        if let Some(compose) = compose {
+            actions.push(Action::StartServices { compose, services: old.clone() });
+            actions.extend(self.await_again(old.clone()));
+            actions.extend(self.leave_again(&old));
         }
         actions
+    }
+
+    /// The file of the state folder from which the environment is taken over.
+    fn elsewhere(&self) -> Option<ComposeRun> {
+        let mut files = self.observed.containers.iter().filter_map(|one| one.origin.compose_file.clone());
+        files.next().map(|file| ComposeRun { project: self.desired.compose_project.clone(), file })
+    }
+
+    /// What was off a network is off it again.
+    fn leave_again(&self, services: &[String]) -> Vec<Action> {
+        let containers =
+            self.observed.containers.iter().filter(|container| services.contains(&container.service));
+        let left = containers.flat_map(|container| {
+            let lost = self.lost_networks(&self.desired.services[&container.service], container);
+            lost.into_iter().map(|network| (container.name.clone(), network.clone()))
+        });
+        left.map(|(container, network)| Action::LeaveNetwork { container, network }).collect()
     }
 
     /// The route is opened next, and must lead to something that answers. What was not up before is not waited for.
@@ -217,23 +247,6 @@ impl Draft<'_> {
             actions.push(Action::RemoveVolumes { project: project.clone(), names: volumes });
         }
         actions
-    }
-
-    fn reasons(&self, services: &[String]) -> String {
-        let reason = |name: &String| {
-            let hash = &self.desired.services[name].config_hash;
-            if self.containers_of(name).next().is_none() {
-                "not there yet"
-            } else if self.containers_of(name).any(|container| container.config_hash != *hash) {
-                "configuration differs"
-            } else {
-                "not running as wanted"
-            }
-        };
-        let mut reasons: Vec<&str> = services.iter().map(reason).collect();
-        reasons.sort_unstable();
-        reasons.dedup();
-        reasons.join(", ")
     }
 
     /// Services that are no longer described.

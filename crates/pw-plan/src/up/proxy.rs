@@ -38,8 +38,15 @@ impl Draft<'_> {
         if self.starts_proxy(proxy) {
             self.start_proxy(proxy);
         }
+        if self.starts_proxy(proxy) {
+            for network in self.edges_of_others(proxy) {
+                let join = Action::JoinNetwork { container: proxy.container.clone(), network };
+                // The way back of the start joins them itself.
+                self.step(join, Undo::Nothing, "a new proxy container must reach what the one before did");
+            }
+        }
         for network in &proxy.networks {
-            if !self.observed.proxy.networks.contains(network) {
+            if self.starts_proxy(proxy) || !self.observed.proxy.networks.contains(network) {
                 let (container, network) = (proxy.container.clone(), network.clone());
                 let back =
                     Undo::by(Action::LeaveNetwork { container: container.clone(), network: network.clone() });
@@ -50,6 +57,11 @@ impl Draft<'_> {
                 );
             }
         }
+    }
+
+    fn edges_of_others(&self, proxy: &DesiredProxy) -> Vec<String> {
+        let edges = self.observed.proxy.edges.iter();
+        edges.filter(|network| !proxy.networks.contains(network)).cloned().collect()
     }
 
     fn load(&mut self, proxy: &DesiredProxy) {
@@ -66,19 +78,39 @@ impl Draft<'_> {
         self.step(load.clone(), Undo::By { actions: vec![restore, load] }, "the set of sites changed");
     }
 
+    /// Starts the proxy as it ran before, on all the networks that it was on; nothing when it did not run.
+    fn proxy_before(&self, proxy: &DesiredProxy) -> Vec<Action> {
+        let seen = &self.observed.proxy;
+        if !seen.running {
+            return Vec::new();
+        }
+        let path = &proxy.compose_file.path;
+        let elsewhere = seen.origin.as_ref().and_then(|origin| origin.compose_file.clone());
+        let (install, file) = match (self.observed.files.get(path), elsewhere) {
+            (_, Some(file)) if file != *path => (None, file),
+            (Some(hash), _) => {
+                (Some(Action::InstallFile { path: path.clone(), hash: hash.clone() }), path.clone())
+            }
+            (None, _) => return Vec::new(),
+        };
+        let compose = ComposeRun { project: proxy.name.clone(), file };
+        let start = Action::StartServices { compose, services: caddy() };
+        let own = format!("{}_default", proxy.name);
+        let joined = seen.networks.iter().filter(|network| **network != own);
+        let join = |network: &String| Action::JoinNetwork {
+            container: proxy.container.clone(),
+            network: network.clone(),
+        };
+        install.into_iter().chain([start]).chain(joined.map(join)).collect()
+    }
+
     fn start_proxy(&mut self, proxy: &DesiredProxy) {
         let (compose, services) = (compose(proxy), caddy());
         let remove = Action::RemoveServices { project: proxy.name.clone(), services: services.clone() };
-        let undo =
-            match self.observed.files.get(&proxy.compose_file.path).filter(|_| self.observed.proxy.running) {
-                Some(before) => Undo::By {
-                    actions: vec![
-                        Action::InstallFile { path: proxy.compose_file.path.clone(), hash: before.clone() },
-                        Action::StartServices { compose: compose.clone(), services: services.clone() },
-                    ],
-                },
-                None => Undo::by(remove),
-            };
+        let undo = match self.proxy_before(proxy) {
+            actions if actions.is_empty() => Undo::by(remove),
+            actions => Undo::By { actions },
+        };
         self.step(
             Action::StartServices { compose, services: services.clone() },
             undo,

@@ -267,8 +267,9 @@ impl<'a> Wall<'a> {
         ];
         for name in self.service_names() {
             let role = self.out.roles.get(&name).copied().unwrap_or(Role::Worker);
-            let role = [("partywall.role", role.as_str().to_owned())];
-            self.label("services", &name, own.iter().chain(&role));
+            let state = self.ground.layout.identity().to_owned();
+            let more = [("partywall.role", role.as_str().to_owned()), ("partywall.state", state)];
+            self.label("services", &name, own.iter().chain(&more));
         }
         for section in ["networks", "volumes"] {
             let entries = self.out.model.get(section).and_then(Value::as_object);

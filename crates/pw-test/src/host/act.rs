@@ -44,7 +44,8 @@ impl FakeHost {
             Action::PullImages { compose, services } | Action::BuildImages { compose, services } => {
                 self.fetch_images(compose, services)
             }
-            Action::StartServices { compose, services } => self.start(compose, services),
+            Action::StartServices { compose, services } => self.start(compose, services, false),
+            Action::RecreateServices { compose, services } => self.start(compose, services, true),
             Action::AwaitServices { project, services, .. } => self.await_services(project, services),
             Action::RemoveServices { project, services } => {
                 self.world.containers.retain(|_, c| c.project != *project || !services.contains(&c.service));
@@ -139,7 +140,7 @@ impl FakeHost {
         Ok(())
     }
 
-    fn start(&mut self, compose: &ComposeRun, services: &[String]) -> Refusal {
+    fn start(&mut self, compose: &ComposeRun, services: &[String], anew: bool) -> Refusal {
         let known = self.described(compose, services)?;
         for mount in &known.mounts {
             let there = self.world.files.contains_key(mount) || self.world.folders.contains(mount);
@@ -152,10 +153,10 @@ impl FakeHost {
         for volume in &known.volumes {
             self.world.volumes.entry(volume.clone()).or_insert_with(|| "fresh".to_owned());
         }
-        services.iter().try_for_each(|service| self.start_one(&compose.project, service, &known))
+        services.iter().try_for_each(|service| self.start_one(&compose.project, service, &known, anew))
     }
 
-    fn start_one(&mut self, project: &str, service: &str, known: &Known) -> Refusal {
+    fn start_one(&mut self, project: &str, service: &str, known: &Known, anew: bool) -> Refusal {
         let sketch = &known.services[service];
         need(self.world.images.contains(&sketch.image), || format!("image {} is not here", sketch.image))?;
         for other in &sketch.needs {
@@ -173,7 +174,7 @@ impl FakeHost {
             let new = container(project, service, number, known);
             match self.world.containers.get_mut(&name) {
                 // Compose starts again what it finds unchanged; the networks that it joined since stay.
-                Some(there) if there.config_hash == new.config_hash => there.start(sketch.nature),
+                Some(there) if there.config_hash == new.config_hash && !anew => there.start(sketch.nature),
                 _ => drop(self.world.containers.insert(name, new)),
             }
         }
@@ -272,7 +273,7 @@ fn container(project: &str, service: &str, number: u64, known: &Known) -> FakeCo
         state: State::Created,
         health: Health::Unknown,
         exit_code: None,
-        networks: known.networks.iter().cloned().collect(),
+        networks: known.networks_of(service),
         volumes: known.volumes.iter().cloned().collect(),
         mounts: known.mounts.iter().cloned().collect::<BTreeSet<_>>(),
         group: known.group.clone(),

@@ -1,6 +1,6 @@
 //! What a Compose file describes, as far as the fake needs it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pw_model::desired::{Desired, DesiredService};
 use pw_model::role::Role;
@@ -29,6 +29,8 @@ pub struct ServiceSketch {
     pub scale: u64,
     pub needs: Vec<String>,
     pub container_name: Option<String>,
+    /// Empty is all of the file's.
+    pub networks: BTreeSet<String>,
 }
 
 /// One Compose file.
@@ -62,6 +64,13 @@ impl Known {
     }
 }
 
+impl Known {
+    pub(super) fn networks_of(&self, service: &str) -> BTreeSet<String> {
+        let own = self.services.get(service).map(|sketch| sketch.networks.clone()).unwrap_or_default();
+        if own.is_empty() { self.networks.iter().cloned().collect() } else { own }
+    }
+}
+
 impl ServiceSketch {
     fn of(service: &DesiredService) -> Self {
         Self {
@@ -71,6 +80,7 @@ impl ServiceSketch {
             scale: service.scale,
             needs: service.needs.clone(),
             container_name: None,
+            networks: service.networks.clone(),
         }
     }
 }

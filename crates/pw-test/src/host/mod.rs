@@ -146,6 +146,7 @@ fn half(action: &Action) -> Option<Action> {
         Action::PullImages { services, .. }
         | Action::BuildImages { services, .. }
         | Action::StartServices { services, .. }
+        | Action::RecreateServices { services, .. }
         | Action::RemoveServices { services, .. } => services,
         Action::RemoveNetworks { names, .. } | Action::RemoveVolumes { names, .. } => names,
         _ => return None,

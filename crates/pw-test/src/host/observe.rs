@@ -1,9 +1,9 @@
 //! The eyes of the fake.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pw_model::desired::{Desired, DesiredProxy};
-use pw_model::observed::{Container, Observed, ObservedProxy, State};
+use pw_model::observed::{Container, Observed, ObservedProxy, Origin, State};
 use pw_run::{Failure, Observe};
 
 use super::FakeHost;
@@ -55,6 +55,9 @@ impl FakeHost {
                 .filter(|(path, _)| switches.contains(path))
                 .map(|(path, address)| (path.clone(), address.clone()))
                 .collect(),
+            // What a file says is not known here: it is what was asked for.
+            folder: None,
+            aspects: BTreeMap::new(),
         }
     }
 
@@ -65,6 +68,7 @@ impl FakeHost {
     }
 
     fn proxy(&self, proxy: &DesiredProxy) -> ObservedProxy {
+        let world = &self.world;
         let container = self.world.containers.get(&proxy.container);
         let key = proxy.external_admin.as_ref().unwrap_or(&proxy.folder);
         let loaded = self.world.loaded.get(key).and_then(|sites| sites.get(&proxy.site_file.path));
@@ -74,12 +78,19 @@ impl FakeHost {
                 None => container.is_some_and(|container| container.state == State::Running),
             },
             networks: container.map(|container| container.networks.clone()).unwrap_or_default(),
+            origin: container.map(|container| container.origin()),
+            edges: world.networks.iter().filter(|name| name.ends_with("_edge")).cloned().collect(),
             current: loaded == Some(&pw_plan::hash(&proxy.site_file.text)),
         }
     }
 }
 
 impl FakeContainer {
+    /// There is one state folder in this world.
+    fn origin(&self) -> Origin {
+        Origin { state: Some(String::new()), compose_file: None }
+    }
+
     fn seen(&self, name: &str) -> Container {
         Container {
             id: format!("id of {name}"),
@@ -92,6 +103,9 @@ impl FakeContainer {
             config_hash: self.config_hash.clone(),
             owner: self.owner.clone(),
             exit_code: self.exit_code,
+            networks: self.networks.clone(),
+            mounts: BTreeMap::new(),
+            origin: self.origin(),
         }
     }
 }
