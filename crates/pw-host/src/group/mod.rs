@@ -29,7 +29,7 @@ pub fn version(root: &Path) -> CgroupVersion {
 /// Makes the group where it is missing and sets its limits.
 pub async fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failure> {
     if is_slice(&limits.path) {
-        return systemd::limit(limits).await;
+        return systemd::limit(root, limits).await;
     }
     match version(root) {
         CgroupVersion::V1 => v1::limit(root, limits),

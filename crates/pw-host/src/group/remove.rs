@@ -10,7 +10,7 @@ use pw_run::Failure;
 
 use super::setting::below;
 use super::systemd::{slice_path, systemctl, unit};
-use super::{is_slice, version};
+use super::{is_slice, systemd, v2, version};
 use crate::failed::io_failed;
 
 /// A container's last processes may leave a moment after the engine says that it is gone.
@@ -28,10 +28,22 @@ pub async fn remove(root: &Path, path: &str) -> Result<(), Failure> {
         tokio::time::sleep(POLL).await;
     }
     match processes(&folders) {
-        0 if slice => systemctl(&["stop".into(), unit(path).into()]).await,
-        0 => folders.iter().try_for_each(|folder| remove_tree(folder).map(|()| remove_empty_above(folder))),
+        0 if slice => {
+            systemctl(&["stop".into(), unit(path).into()]).await?;
+            systemd::pass_protection(root, path).await
+        }
+        0 => folders.iter().try_for_each(|folder| remove_one(root, folder)),
         count => Err(Failure::new(format!("control group `{path}` still has {count} processes"))
             .hint("stop the containers in it first: `docker ps`")),
+    }
+}
+
+fn remove_one(root: &Path, folder: &Path) -> Result<(), Failure> {
+    remove_tree(folder)?;
+    remove_empty_above(folder);
+    match version(root) {
+        CgroupVersion::V2 => v2::pass_protection(root, folder),
+        CgroupVersion::V1 => Ok(()),
     }
 }
 

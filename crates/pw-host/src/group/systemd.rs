@@ -1,8 +1,12 @@
 //! systemd: slices, whose files systemd writes itself and would overwrite ours.
 
+use std::path::Path;
+
 use pw_model::desired::GroupLimits;
 use pw_run::Failure;
 use tokio::process::Command;
+
+use super::setting::below;
 
 /// Where a slice stands in the tree: `a-b.slice` is below `a.slice`.
 pub fn slice_path(slice: &str) -> String {
@@ -15,9 +19,25 @@ pub(super) fn unit(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-pub(super) async fn limit(limits: &GroupLimits) -> Result<(), Failure> {
+pub(super) async fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failure> {
     systemctl(&["start".into(), unit(&limits.path).into()]).await?;
-    systemctl(&arguments(limits)).await
+    systemctl(&arguments(limits)).await?;
+    pass_protection(root, &limits.path).await
+}
+
+/// Gives each slice above the protection that those below it claim, as [`super::v2::pass_protection`] does.
+pub(super) async fn pass_protection(root: &Path, slice: &str) -> Result<(), Failure> {
+    let path = slice_path(slice);
+    for ancestor in Path::new(&path).ancestors().skip(1) {
+        let Some(name) = ancestor.file_name().and_then(|name| name.to_str()) else { break };
+        let folder = below(root, &ancestor.to_string_lossy());
+        // A slice ends with the last one in it.
+        if folder.is_dir() {
+            let claimed = format!("MemoryLow={}", super::v2::claimed(&folder));
+            systemctl(&["set-property".into(), "--runtime".into(), name.into(), claimed]).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Until the next boot only: what is wanted then is set again by the next `up`.

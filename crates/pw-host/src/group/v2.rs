@@ -18,7 +18,26 @@ pub(super) fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failure> {
         |bytes: Option<pw_model::Bytes>, none: &str| bytes.map_or(none.into(), |bytes| bytes.0.to_string());
     set(&folder, "memory.max", &amount(limits.memory_ceiling, "max"))?;
     set(&folder, "memory.low", &amount(limits.memory_protection, "0"))?;
-    set(&folder, "pids.max", &limits.process_ceiling.map_or("max".into(), |count| count.to_string()))
+    set(&folder, "pids.max", &limits.process_ceiling.map_or("max".into(), |count| count.to_string()))?;
+    pass_protection(root, &folder)
+}
+
+/// Gives each ancestor the protection that its children claim: the kernel grants no child more than its parent has,
+/// and hands what a parent has beyond that to those that claimed none.
+pub(super) fn pass_protection(root: &Path, folder: &Path) -> Result<(), Failure> {
+    ancestors(root, folder)
+        .try_for_each(|ancestor| set(ancestor, "memory.low", &claimed(ancestor).to_string()))
+}
+
+/// What the groups directly below have of protected memory, in bytes.
+pub(super) fn claimed(folder: &Path) -> u64 {
+    let children = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    children.filter_map(|child| number(&child.path(), "memory.low")).sum()
+}
+
+/// The groups above, the nearest first, without the root.
+fn ancestors<'a>(root: &'a Path, folder: &'a Path) -> impl Iterator<Item = &'a Path> {
+    folder.ancestors().skip(1).take_while(move |path| *path != root && path.starts_with(root))
 }
 
 /// Hands the controllers down from the root to the group's parent; each ancestor must pass them on.
@@ -62,7 +81,8 @@ pub(super) fn observe(root: &Path, path: &str, wanted: &GroupLimits) -> Option<G
         found.memory_ceiling = memory(number(&folder, "memory.max"), wanted.memory_ceiling);
     }
     if text(&folder, "memory.low").is_some() {
-        let low = number(&folder, "memory.low").filter(|bytes| *bytes > 0);
+        let all = std::iter::once(folder.as_path()).chain(ancestors(root, &folder));
+        let low = all.filter_map(|group| number(group, "memory.low")).min().filter(|bytes| *bytes > 0);
         found.memory_protection = memory(low, wanted.memory_protection);
     }
     if text(&folder, "pids.max").is_some() {

@@ -66,6 +66,29 @@ async fn the_kernel_takes_limits_and_answers_them_as_wanted() {
     assert_eq!(group::observe(root, &wanted), None);
 }
 
+/// Only where systemd keeps the groups: `scripts/kernel.sh` runs it in a virtual machine.
+#[tokio::test]
+#[ignore = "wants systemd as process 1 and control groups v2"]
+async fn systemd_takes_limits_and_answers_them_as_wanted() {
+    let root = Path::new(group::ROOT);
+    let slice = |environment: &str| format!("/partywall-shop-{environment}.slice");
+    let production = GroupLimits { memory_ceiling: None, ..limits(&slice("production")) };
+    let development =
+        GroupLimits { cpu_idle: true, memory_protection: None, ..limits(&slice("development")) };
+    for wanted in [&production, &development, &production] {
+        group::limit(root, wanted).await.expect("limits");
+        assert_eq!(group::observe(root, wanted).as_ref(), Some(wanted));
+    }
+    let low = |path: &str| std::fs::read_to_string(root.join(path).join("memory.low")).expect("a file");
+    assert_eq!(low("partywall.slice/partywall-shop.slice").trim(), "52428800");
+    for _ in 0..2 {
+        group::remove(root, &production.path).await.expect("removed");
+    }
+    assert_eq!(group::observe(root, &production), None);
+    assert_eq!(low("partywall.slice/partywall-shop.slice").trim(), "0", "what was protected is gone");
+    group::remove(root, &development.path).await.expect("removed");
+}
+
 #[tokio::test]
 async fn a_group_holds_its_containers_and_is_removed_after_them() {
     let mut project = Project::new();
@@ -116,7 +139,13 @@ async fn v2_files_are_written_as_the_kernel_wants_them() {
         std::fs::read_to_string(root.join("partywall/cgroup.subtree_control")).expect("a file"),
         "+memory"
     );
+    for above in ["partywall", "partywall/shop"] {
+        let low = std::fs::read_to_string(root.join(above).join("memory.low")).expect("a file");
+        assert_eq!(low, "52428800", "{above}: a group is protected only as far as those above it");
+    }
     assert_eq!(group::observe(root, &wanted), Some(wanted.clone()));
+    std::fs::write(root.join("partywall/memory.low"), "0").expect("a file");
+    assert_eq!(group::observe(root, &wanted).and_then(|seen| seen.memory_protection), None);
     wanted.cpu_idle = true;
     group::limit(root, &wanted).await.expect("idle");
     assert_eq!(read("cpu.idle"), "1");
