@@ -118,7 +118,7 @@ pub(crate) async fn run(
     printer: &mut Printer,
 ) -> Result<(), Stop> {
     let mut steps = Steps::new(printer, plan);
-    let mut host = host.on_line(steps.lines());
+    let mut host = host.storing_for(&plan.environment).on_line(steps.lines());
     let outcome = tokio::select! {
         outcome = pw_run::apply(plan, &mut host, journal, &mut steps) => Some(outcome),
         _ = tokio::signal::ctrl_c() => None,
@@ -149,7 +149,7 @@ pub(crate) async fn recover(
     printer: &mut Printer,
 ) -> Result<Ended, Stop> {
     let mut steps = Steps::new(printer, &left.plan);
-    let mut host = host.on_line(steps.lines());
+    let mut host = host.storing_for(&left.plan.environment).on_line(steps.lines());
     let outcome = if forward {
         pw_run::resume(left, &mut host, journal, &mut steps).await
     } else {

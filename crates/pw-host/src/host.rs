@@ -36,6 +36,13 @@ impl Host {
         }
     }
 
+    /// Keeps the texts of plans where they go with the environment that they are for.
+    #[must_use]
+    pub fn storing_for(mut self, environment: &str) -> Self {
+        self.store = self.store.of(environment);
+        self
+    }
+
     /// Hands the lines of long runs to `callback`, for a progress display.
     #[must_use]
     pub fn on_line(mut self, callback: OnLine) -> Self {

@@ -37,6 +37,7 @@ impl Observe for Host {
             firewall: firewall.flatten(),
             group: desired.group.as_ref().and_then(|limits| group::observe(&self.groups, limits)),
             proxy,
+            neighbours: neighbours(desired),
             open_switches: switches(desired),
             folder: recorded_folder(Path::new(&desired.folder_file.path)),
             aspects: installed_aspects(desired),
@@ -99,8 +100,18 @@ fn files(desired: &Desired) -> Result<BTreeMap<String, String>, Failure> {
 
 fn folders(desired: &Desired) -> BTreeSet<String> {
     let proxy = desired.proxy.iter().flat_map(|proxy| &proxy.folders);
-    let wanted = desired.folders.iter().chain([&desired.state_folder]).chain(proxy);
+    let own = [&desired.state_folder, &desired.store_folder];
+    let wanted = desired.folders.iter().chain(own).chain(proxy);
     wanted.filter(|path| Path::new(path).is_dir()).cloned().collect()
+}
+
+/// Folders beside the environment's that hold a rendered file.
+fn neighbours(desired: &Desired) -> BTreeSet<String> {
+    let own = Path::new(&desired.state_folder);
+    let beside = own.parent().and_then(|project| fs::read_dir(project).ok()).into_iter().flatten().flatten();
+    let others = beside.map(|entry| entry.path()).filter(|path| path != own);
+    let rendered = others.filter(|path| path.join("compose.yaml").is_file());
+    rendered.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect()
 }
 
 /// Every switch in the environment's folder, also of a service that has lost its route.

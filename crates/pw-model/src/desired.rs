@@ -34,6 +34,10 @@ pub struct Desired {
     pub volumes: Vec<String>,
     /// The environment's own folder in the state of the host; `destroy` removes it.
     pub state_folder: String,
+    /// Where the texts of its files are kept; `destroy` removes it.
+    pub store_folder: String,
+    /// Folders of the host and volumes of others in which its services keep data; `destroy` leaves them.
+    pub kept_data: Vec<String>,
     /// Folders of the host that must exist before containers mount them.
     pub folders: Vec<String>,
     /// Files of the host that are filled with a fresh random value when they do not exist.

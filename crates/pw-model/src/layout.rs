@@ -5,7 +5,7 @@ use crate::name::{EnvironmentName, ProjectName};
 /// The state folder of a host and the paths below it.
 ///
 /// ```text
-/// ROOT/projects/PROJECT/{journal.db, lock, store/HASH}
+/// ROOT/projects/PROJECT/{journal.db, lock, .store/ENVIRONMENT/HASH}
 /// ROOT/identity
 /// ROOT/projects/PROJECT/ENVIRONMENT/{compose.yaml, folder, secrets/, binds/}
 /// ROOT/proxy/NAME/{compose.yaml, lock, sites/PROJECT.json, switch/COMPOSE_PROJECT/SERVICE, config/caddy.json, run/admin.sock}
@@ -49,9 +49,14 @@ impl Layout {
         format!("{}/lock", self.project(project))
     }
 
-    /// Texts by hash: every file that was ever installed, so that it can be installed again.
+    /// Texts by hash, in a folder for each environment. No environment's name begins with a dot.
     pub fn store(&self, project: &ProjectName) -> String {
-        format!("{}/store", self.project(project))
+        format!("{}/.store", self.project(project))
+    }
+
+    /// Every file that a plan for the environment ever installed, so that it can be installed again.
+    pub fn store_of(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
+        format!("{}/{environment}", self.store(project))
     }
 
     pub fn environment(&self, project: &ProjectName, environment: &EnvironmentName) -> String {

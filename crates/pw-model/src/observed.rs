@@ -20,6 +20,8 @@ pub struct Observed {
     pub group: Option<GroupLimits>,
     pub firewall: Option<FirewallChain>,
     pub proxy: ObservedProxy,
+    /// Names of the project's other environments that have files here, running or not.
+    pub neighbours: BTreeSet<String>,
     /// Switch file → the address that it lets requests through to.
     pub open_switches: BTreeMap<String, String>,
     /// The project's folder that the environment was last brought up from; `None` for one that never was.

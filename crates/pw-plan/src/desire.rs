@@ -45,6 +45,8 @@ pub fn desired(
         },
         state: layout.identity().to_owned(),
         moved: false,
+        store_folder: layout.store_of(&config.project, &rendered.name),
+        kept_data: crate::wall::kept_data(loaded, rendered, layout.root()),
         services: services(rendered, &hashes),
         networks: own(rendered, "networks"),
         volumes: own(rendered, "volumes"),

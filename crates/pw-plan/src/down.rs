@@ -10,22 +10,23 @@ use crate::step::{Action, Plan, Undo};
 /// Steps that close routes, then remove containers, dependents first. Empty when nothing runs.
 pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnostic>> {
     let mut draft = Draft::new(desired, observed)?;
-    draft.take_down();
+    draft.take_down("volumes and files stay");
     Ok(draft.finish("down"))
 }
 
 impl Draft<'_> {
-    pub(crate) fn take_down(&mut self) {
+    /// `after` says what becomes of volumes and files.
+    pub(crate) fn take_down(&mut self, after: &str) {
         for switch in self.observed.open_switches.keys() {
             self.close(switch, "nothing may reach what is about to stop");
         }
-        self.remove_services();
+        self.remove_services(after);
         self.leave_edge();
         self.remove_networks();
         self.remove_firewall();
     }
 
-    fn remove_services(&mut self) {
+    fn remove_services(&mut self, after: &str) {
         let mut levels = levels(self.desired);
         levels.reverse();
         let strays: Vec<String> = self
@@ -47,7 +48,7 @@ impl Draft<'_> {
             let undo = self.start_again(&services, first);
             first = false;
             let project = self.desired.compose_project.clone();
-            self.step(Action::RemoveServices { project, services }, undo, "volumes and files stay");
+            self.step(Action::RemoveServices { project, services }, undo, after);
         }
     }
 
@@ -105,7 +106,7 @@ impl Draft<'_> {
             self.step(
                 Action::RemoveNetworks { project, names },
                 Undo::Nothing,
-                "made again by the next `up`",
+                "nothing is on them any more; the next `up` makes them again",
             );
         }
     }

@@ -112,7 +112,7 @@ fn compose_text(proxy: &Proxy, layout: &Layout) -> String {
 
 /// The whole configuration of our Caddy, from the site files of all projects.
 pub fn configuration(sites: &[Site]) -> Value {
-    let Some(proxy) = sites.first().map(|site| &site.proxy) else { return json!({}) };
+    let Some(proxy) = sites.first().map(|site| &site.proxy) else { return ground() };
     let routes: Vec<Value> =
         all_routes(sites).map(|route| route_json(route, &format!("{MOUNTED}/switch"), proxy.tls)).collect();
     let listen = if proxy.tls == TlsMode::Off { proxy.http_port } else { proxy.https_port };
@@ -132,10 +132,16 @@ pub fn configuration(sites: &[Site]) -> Value {
     if proxy.tls != TlsMode::Off {
         apps["tls"] = json!({"automation": {"policies": policies(sites, proxy)}});
     }
+    let mut configuration = ground();
+    configuration["apps"] = apps;
+    configuration
+}
+
+/// What holds without any site: above all the socket, over which the next one comes.
+fn ground() -> Value {
     json!({
         "admin": {"listen": format!("unix/{MOUNTED}/run/admin.sock|0600"), "config": {"persist": false}},
         "logging": {"logs": {"default": {"level": "WARN"}}},
-        "apps": apps,
         "storage": {"module": "file_system", "root": "/data/caddy"},
     })
 }

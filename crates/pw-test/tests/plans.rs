@@ -80,6 +80,8 @@ fn desired(shape: &Shape) -> Desired {
         folder_file: FileText { path: format!("{folder}/folder"), text: "/srv/shop\n".into() },
         state: String::new(),
         moved: false,
+        store_folder: format!("/state/projects/shop/.store/{environment}"),
+        kept_data: Vec::new(),
         state_folder: folder,
         group: Some(group(environment)),
         firewall: Some(FirewallChain {
@@ -187,6 +189,8 @@ fn every_kind() -> Vec<(&'static str, Plan, FakeHost)> {
     let (host, wanted) = (both(), desired(&DEVELOPMENT));
     kinds.push(("down", down::plan(&wanted, &host.snapshot(&wanted)).unwrap(), both()));
     kinds.push(("destroy", destroy::plan(&wanted, &host.snapshot(&wanted)).unwrap(), host));
+    let (host, wanted) = (production(), desired(&PRODUCTION));
+    kinds.push(("destroy the last", destroy::plan(&wanted, &host.snapshot(&wanted)).unwrap(), host));
     for (name, plan, host) in &mut kinds {
         assert!(plan.steps.len() >= 2, "{name}:\n{plan}");
         plan.lint().unwrap();
@@ -227,6 +231,29 @@ fn what_is_up_needs_nothing_and_what_is_down_too() {
     let plan = down::plan(&wanted, &host.snapshot(&wanted)).unwrap();
     run(apply(&plan, &mut host, &mut MemoryJournal::default(), &mut ()));
     assert_eq!(down::plan(&wanted, &host.snapshot(&wanted)).unwrap().to_string(), "");
+}
+
+#[test]
+fn the_site_of_a_project_goes_with_its_last_environment() {
+    let mut host = with(with(FakeHost::default(), &PRODUCTION), &DEVELOPMENT);
+    let site = "/state/proxy/p/sites/shop.json";
+    for (shape, stays) in [(&PRODUCTION, true), (&DEVELOPMENT, false)] {
+        let wanted = desired(shape);
+        let plan = destroy::plan(&wanted, &host.snapshot(&wanted)).unwrap();
+        let outcome = run(apply(&plan, &mut host, &mut MemoryJournal::default(), &mut ()));
+        assert!(matches!(outcome, Some(Outcome::Applied)), "{outcome:?}\n{plan}");
+        assert_eq!(host.world.files.contains_key(site), stays, "{plan}");
+        assert_eq!(host.world.loaded.is_empty(), !stays, "{plan}");
+    }
+}
+
+#[test]
+fn the_proxy_is_loaded_again_for_a_reason_that_is_true() {
+    let mut host = with(FakeHost::default(), &PRODUCTION);
+    host.world.loaded.clear();
+    let text = plan_up(&mut host, &PRODUCTION).to_string();
+    let line = "1. load the proxy's configuration | undo: load the proxy's configuration | the proxy does not serve what its site files say\n";
+    assert_eq!(text, line);
 }
 
 #[test]

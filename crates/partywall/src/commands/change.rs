@@ -118,10 +118,18 @@ async fn change(
     if plan.is_empty() {
         return done(session, name, operation, printer, true);
     }
+    let stays = stays(operation, &prepared);
+    if let Some(stays) = &stays {
+        printer.note(stays);
+    }
     let asked = Asked { name, operation, lost: what_is_lost(&plan) };
     confirmed(session, &asked, confirm, printer)?;
     carry_out(session, &plan, &prepared, printer).await?;
-    done(session, name, operation, printer, false)
+    done(session, name, operation, printer, false)?;
+    if let Some(stays) = &stays {
+        printer.note(stays);
+    }
+    Ok(())
 }
 
 /// Takes the lock, looks again, and refuses a plan that the host has overtaken.
@@ -205,6 +213,13 @@ fn other_data(prepared: &Prepared) -> Option<String> {
     let others = pw_plan::up::other_data(&prepared.desired, &prepared.observed);
     let lines: Vec<String> = others.iter().map(|other| format!("`{}` {other}", other.service)).collect();
     (!lines.is_empty()).then(|| format!("it would find other data: {}", lines.join("; ")))
+}
+
+/// What `destroy` does not reach, said before and after it.
+fn stays(operation: &str, prepared: &Prepared) -> Option<String> {
+    let kept = &prepared.desired.kept_data;
+    let some = operation == "destroy" && !kept.is_empty();
+    some.then(|| format!("data outside of its own volumes stays: {}", kept.join(", ")))
 }
 
 fn what_is_lost(plan: &Plan) -> String {

@@ -39,6 +39,54 @@ fn production_wants_its_name_and_development_never_asks() {
 
     story.run(&["destroy", PRODUCTION, "--confirm", PRODUCTION]).ended(0);
     assert_eq!(story.everything(PRODUCTION), Vec::<String>::new());
+    let left = files_below(&story.state());
+    let may_stay = |path: &str| {
+        ["journal.db", "journal.db-wal", "journal.db-shm", "reserve", "lock", "identity"]
+            .iter()
+            .any(|end| path.ends_with(end))
+            || path.contains("/proxy/") && !path.contains("/sites/") && !path.contains("/switch/")
+    };
+    assert!(left.iter().all(|path| may_stay(path)), "{left:?}");
+    story.up(DEVELOPMENT);
+    assert_eq!(story.ask(DEVELOPMENT, "/").status, 200, "the proxy without a site took in the next one");
+}
+
+fn files_below(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = |path: std::path::PathBuf| {
+        if path.is_dir() { files_below(&path) } else { vec![path.display().to_string()] }
+    };
+    entries.flat_map(files).collect()
+}
+
+/// Promise: what `destroy` does not reach is said before and after.
+/// Given: a production database in a folder beside the Compose file.
+/// Then: the refusal and the destruction both name the folder, and its files are still there.
+#[test]
+fn data_that_stays_is_named() {
+    let story = Story::light();
+    let compose = story.read("docker-compose.yml").replace("\"data:/data\"", "\"./data:/data\"");
+    story.write("docker-compose.yml", &compose.replace("volumes:\n  data:\n", ""));
+    story.up(PRODUCTION);
+    let folder = story.project().join("data");
+    let said = format!("data outside of its own volumes stays: {}", folder.display());
+    story.run(&["destroy", PRODUCTION]).ended(1).says(&[&said]);
+    let told = story.run(&["destroy", PRODUCTION, "--confirm", PRODUCTION]).ended(0);
+    assert_eq!(told.err.matches(&said).count(), 2, "{}", told.err);
+    assert!(folder.is_dir());
+    // What the container wrote may belong to another user.
+    docker(&[
+        "run",
+        "--rm",
+        "-v",
+        &format!("{}:/d", folder.display()),
+        &image("debian"),
+        "find",
+        "/d",
+        "-mindepth",
+        "1",
+        "-delete",
+    ]);
 }
 
 /// Promise: containers whose labels disagree with the request are never touched.

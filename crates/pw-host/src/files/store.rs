@@ -13,13 +13,22 @@ use crate::failed::io_failed;
 /// The project's store. Its files are readable by the owner only, for Compose files hold secrets.
 #[derive(Debug, Clone)]
 pub struct Store {
+    root: PathBuf,
+    /// Where texts are kept: what belongs to an environment goes with it.
     folder: PathBuf,
 }
 
 impl Store {
     /// Touches nothing; the folder is made when something is first kept.
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        let root = root.into();
+        Self { folder: root.clone(), root }
+    }
+
+    /// Keeps texts in a folder of their own.
+    #[must_use]
+    pub fn of(self, environment: &str) -> Self {
+        Self { folder: self.root.join(environment), root: self.root }
     }
 
     /// Keeps a text under its hash.
@@ -31,19 +40,31 @@ impl Store {
             return Ok(());
         }
         // The project's folder, which guards all that is in it.
-        self.folder.parent().map_or(Ok(()), private_folder)?;
+        self.root.parent().map_or(Ok(()), private_folder)?;
+        private_folder(&self.root)?;
         private_folder(&self.folder)?;
         write(&self.folder.join(hash), text.as_bytes(), 0o600)
     }
 
     /// The text with this hash, checked: what a failing disk returned is not installed.
     fn get(&self, hash: &str) -> Result<String, Failure> {
-        let path = self.folder.join(hash);
+        let path = self.find(hash);
         let text = fs::read_to_string(&path).map_err(|error| io_failed("read", &path, error))?;
         match pw_plan::hash(&text) == hash {
             true => Ok(text),
             false => Err(Failure::new(format!("the content of `{}` is damaged", path.display()))),
         }
+    }
+
+    /// The proxy's files may have been installed by the plan of another environment.
+    fn find(&self, hash: &str) -> PathBuf {
+        let own = self.folder.join(hash);
+        if own.is_file() {
+            return own;
+        }
+        let folders = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let mut found = folders.map(|folder| folder.path().join(hash));
+        found.find(|path| path.is_file()).unwrap_or(own)
     }
 
     /// Puts the text with this hash at `path`, readable by the owner only.

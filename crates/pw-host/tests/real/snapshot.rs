@@ -50,6 +50,8 @@ fn desired(project: &Project, file: &str) -> Desired {
         state: String::new(),
         moved: false,
         state_folder: project.path("state/projects/shop/production"),
+        store_folder: project.path("state/projects/shop/.store/production"),
+        kept_data: Vec::new(),
         folders: vec![project.path("folder"), project.path("no-folder")],
         generated_secrets: vec![project.path("state/projects/shop/production/secrets/key")],
         group: Some(group()),

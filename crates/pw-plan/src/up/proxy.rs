@@ -71,11 +71,17 @@ impl Draft<'_> {
         let load = Action::LoadProxy { folder: proxy.folder.clone(), admin: proxy.external_admin.clone() };
         // On the way back the site file is restored first, then read again.
         let path = proxy.site_file.path.clone();
-        let restore = match self.observed.files.get(&path) {
-            Some(before) => Action::InstallFile { path, hash: before.clone() },
-            None => Action::RemoveFile { path },
+        let (restore, because) = match self.observed.files.get(&path) {
+            Some(before) if *before == crate::hash(&proxy.site_file.text) => {
+                (None, "the proxy does not serve what its site files say")
+            }
+            Some(before) => {
+                (Some(Action::InstallFile { path, hash: before.clone() }), "the set of sites changed")
+            }
+            None => (Some(Action::RemoveFile { path }), "the proxy does not know this project yet"),
         };
-        self.step(load.clone(), Undo::By { actions: vec![restore, load] }, "the set of sites changed");
+        let actions = restore.into_iter().chain([load.clone()]).collect();
+        self.step(load, Undo::By { actions }, because);
     }
 
     /// Starts the proxy as it ran before, on all the networks that it was on; nothing when it did not run.

@@ -304,6 +304,20 @@ fn paths_of(loaded: &Loaded, rendered: &Rendered) -> Vec<(String, Use)> {
     paths
 }
 
+/// Data that does not lie in the environment's own volumes and folders: bind mounts, and volumes that somebody else made.
+pub(crate) fn kept_data(loaded: &Loaded, rendered: &Rendered, state: &str) -> Vec<String> {
+    let used = mounts_of(&rendered.model).into_iter().filter(|(service, mount)| {
+        let facts = loaded.paths.get(&mount.source).copied().unwrap_or_default();
+        let ours = is_within(&mount.source, state) || is_system(&mount.source);
+        !ours && usage_of(mount, facts, rendered.roles.get(service).copied()) == Use::Owns
+    });
+    let volumes = rendered.model.get("volumes").and_then(Value::as_object);
+    let external = volumes.into_iter().flatten().filter(|(_, one)| one.get("external") == Some(&json!(true)));
+    let names = external.filter_map(|(_, one)| Some(format!("volume {}", one.get("name")?.as_str()?)));
+    let all: BTreeSet<String> = used.map(|(_, mount)| mount.source).chain(names).collect();
+    all.into_iter().collect()
+}
+
 fn usage_of(mount: &BindMount, facts: PathFacts, role: Option<Role>) -> Use {
     let stateful = role.is_some_and(Role::is_stateful) && !looks_like_configuration(&mount.target);
     let data = match (facts.is_file, facts.is_tracked) {

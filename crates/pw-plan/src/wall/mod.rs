@@ -39,6 +39,7 @@ use pw_model::role::{self, Role};
 use pw_model::source::{Place, SourceFile, find_in};
 use serde_json::{Map, Value, json};
 
+pub(crate) use binds::kept_data;
 pub use claims::{Claims, conflicts};
 pub use edge::edge_network;
 pub use entries::place_of as entry_place;

@@ -49,6 +49,7 @@ impl FakeHost {
             group: group.cloned(),
             firewall: desired.firewall.as_ref().and_then(|chain| world.firewall.get(&chain.name)).cloned(),
             proxy: desired.proxy.as_ref().map_or_else(ObservedProxy::default, |proxy| self.proxy(proxy)),
+            neighbours: self.neighbours(desired),
             open_switches: world
                 .switches
                 .iter()
@@ -59,6 +60,13 @@ impl FakeHost {
             folder: None,
             aspects: BTreeMap::new(),
         }
+    }
+
+    fn neighbours(&self, desired: &Desired) -> BTreeSet<String> {
+        let project = desired.state_folder.rsplit_once('/').map_or("", |(project, _)| project);
+        let below = self.world.files.keys().filter_map(|path| path.strip_prefix(project)?.strip_prefix('/'));
+        let names = below.filter_map(|path| path.strip_suffix("/compose.yaml")).map(str::to_owned);
+        names.filter(|name| *name != desired.environment.as_str()).collect()
     }
 
     /// Those that were made, and those that a file made for itself.
