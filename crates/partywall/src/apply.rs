@@ -34,10 +34,13 @@ impl<'p> Steps<'p> {
         Self { printer, bar, begun: Instant::now(), step_begun: Instant::now() }
     }
 
-    /// A handle that shows the lines of long runs beside the current step.
+    /// A handle that shows the lines of long runs beside the current step; where nothing is drawn, only what is waited for.
     pub(crate) fn lines(&self) -> pw_host::OnLine {
-        let bar = self.bar.clone();
+        let (bar, draws, note) = (self.bar.clone(), self.printer.draws(), self.printer.notes());
         std::sync::Arc::new(move |line: &str| {
+            if !draws && line.starts_with("waiting for ") {
+                note(&format!("      {DIM}{line}{DIM:#}"));
+            }
             let step = bar.prefix();
             bar.set_message(format!("{step}: {}", line.trim()));
         })

@@ -55,6 +55,12 @@ impl Printer {
         }
     }
 
+    /// The same for who has no hold of the printer.
+    pub(crate) fn notes(&self) -> impl Fn(&str) + Send + Sync + use<> {
+        let (json, quiet) = (self.json, self.quiet);
+        move |text| Self::new(json, quiet).note(text)
+    }
+
     pub(crate) fn diagnostics(&mut self, list: &[Diagnostic]) {
         for diagnostic in list {
             if diagnostic.severity == Severity::Error || !self.quiet {

@@ -9,7 +9,7 @@ use pw_plan::Action;
 use pw_plan::step::ComposeRun;
 use pw_run::{Failure, Perform};
 
-use crate::docker::Engine;
+use crate::docker::{Awaited, Engine};
 use crate::files::Store;
 use crate::{caddy, compose, files, firewall, group};
 
@@ -90,7 +90,8 @@ impl Host {
                 self.engine.explain_start(&compose.project, started).await
             }
             Action::AwaitServices { project, services, timeout_seconds } => {
-                self.engine.await_services(project, services, *timeout_seconds).await
+                let awaited = Awaited { project, services, timeout_seconds: *timeout_seconds };
+                self.engine.await_services(awaited, line).await
             }
             Action::RemoveServices { project, services } => {
                 self.engine.remove_services(project, services).await

@@ -2,10 +2,13 @@
 
 mod await_services;
 mod connect;
+mod evidence;
 mod list;
 mod network;
 mod remove;
+mod verdict;
 
+pub use await_services::Awaited;
 pub use connect::Engine;
 pub use list::Published;
 

@@ -1,8 +1,11 @@
 //! Waiting for services and removing them, against a real engine.
 
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
-use crate::common::{Project, chain, docker, strings};
+use crate::common::{Project, chain, docker, shop, strings};
+use pw_host::Host;
+use pw_model::layout::Layout;
 use pw_plan::Action;
 
 fn awaits(project: &Project, services: &[&str], seconds: u64) -> Action {
@@ -30,7 +33,7 @@ async fn one_that_ends_badly_is_told_at_once_with_its_last_lines() {
     assert_eq!(
         chain(&failure),
         "service `web` ended with exit code 3\nbecause: its last lines were\n  connecting\n  no route to the database\n\
-         hint: partywall logs production web"
+         hint: mend `web`, then run `partywall up production` again"
     );
 }
 
@@ -45,14 +48,37 @@ async fn one_that_restarts_over_and_over_is_told_before_the_time_is_up() {
 }
 
 #[tokio::test]
-async fn one_that_is_not_healthy_in_time_is_told() {
+async fn one_that_is_unhealthy_is_told_at_once_with_its_probes_words() {
     let mut project = Project::new();
     let run = project.compose(
-        "  web: {image: IMAGE, init: true, LABELS, command: [sleep, 1d], healthcheck: {test: [CMD, 'false'], interval: 200ms, retries: 1}}\n",
+        "  web: {image: IMAGE, init: true, LABELS, command: [sh, -c, 'echo listening; sleep 1d'], healthcheck: {test: [CMD-SHELL, 'echo 500 on /health; exit 1'], interval: 200ms, retries: 2}}\n",
     );
     project.start(&run, &["web"]).await;
-    let failure = project.perform(awaits(&project, &["web"], 3)).await.expect_err("unhealthy");
-    assert_eq!(failure.what, "service `web` is still unhealthy after 3 s");
+    // Longer than any test may take: what is unhealthy is not waited for.
+    let failure = project.perform(awaits(&project, &["web"], 86_400)).await.expect_err("unhealthy");
+    assert_eq!(
+        chain(&failure),
+        "service `web` is unhealthy\nbecause: its healthcheck ended with exit code 1 and said\n  500 on /health\n\
+         because: its last lines were\n  listening\n\
+         hint: mend `web` or its `healthcheck`, whose `start_period` gives it more time, then run `partywall up production` again"
+    );
+}
+
+#[tokio::test]
+async fn one_that_is_waited_for_is_named_and_told_when_the_time_is_up() {
+    let mut project = Project::new();
+    let run = project.compose(
+        "  web: {image: IMAGE, init: true, LABELS, command: [sleep, 1d], healthcheck: {test: [CMD, 'false'], interval: 200ms, retries: 1, start_period: 1h}}\n",
+    );
+    project.start(&run, &["web"]).await;
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let told = lines.clone();
+    let host = Host::new(Layout::new(project.path("state")), &shop());
+    project.host =
+        host.on_line(Arc::new(move |line: &str| told.lock().expect("a lock").push(line.to_owned())));
+    let failure = project.perform(awaits(&project, &["web"], 4)).await.expect_err("never healthy");
+    assert_eq!(failure.what, "service `web` is still not healthy after 4 s");
+    assert_eq!(*lines.lock().expect("a lock"), ["waiting for web (is still not healthy)"]);
 }
 
 #[tokio::test]
@@ -66,7 +92,9 @@ async fn a_dependency_that_fails_is_named_with_its_last_lines() {
     let failure = project.perform(start).await.expect_err("db is unhealthy");
     assert_eq!(
         chain(&failure),
-        "service `db` is unhealthy\nbecause: its last lines were\n  disk is full\nhint: partywall logs production db"
+        "service `db` is unhealthy\nbecause: its healthcheck ended with exit code 1 and said nothing\n\
+         because: its last lines were\n  disk is full\n\
+         hint: mend `db` or its `healthcheck`, whose `start_period` gives it more time, then run `partywall up production` again"
     );
 }
 
