@@ -37,7 +37,7 @@ impl Session {
         let session =
             Self { directory, source, config, layout: layout()?, yes: common.yes, moved: common.moved };
         if let Some(left) = session.unfinished()?.filter(|_| !session.is_at_work()) {
-            printer.note(left_unfinished(&left).replacen("error", "warning", 1));
+            printer.note(left_unfinished(&left).softened().to_string());
         }
         Ok(session)
     }
@@ -110,8 +110,30 @@ impl Session {
         }
     }
 
+    /// The environment's rendered file; a complaint when it was never brought up.
+    pub(crate) fn rendered_file(&self, name: &EnvironmentName) -> Result<String, Stop> {
+        let file = self.layout.compose_file(&self.config.project, name);
+        if Path::new(&file).is_file() {
+            return Ok(file);
+        }
+        Err(Stop::because(
+            format!("environment `{name}` was never started"),
+            format!("there is no {file}"),
+            format!("run `partywall up {name}`"),
+        ))
+    }
+
+    /// The lock and the journal for a new operation; refused while another is left unfinished.
+    pub(crate) fn begin(&self) -> Result<(ProjectLock, SqliteJournal), Stop> {
+        let locked = self.lock()?;
+        match self.unfinished()? {
+            Some(left) => Err(left_unfinished(&left).into()),
+            None => Ok(locked),
+        }
+    }
+
     /// The journal for writing, and the lock that makes us the only one who writes.
-    pub(crate) fn lock(&self) -> Result<(ProjectLock, SqliteJournal), Stop> {
+    fn lock(&self) -> Result<(ProjectLock, SqliteJournal), Stop> {
         let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
         let lock = ProjectLock::acquire(
             Path::new(&self.layout.lock(&self.config.project)),
@@ -124,13 +146,12 @@ impl Session {
 }
 
 /// What is said when an operation was cut off: by the next command of any kind.
-pub(crate) fn left_unfinished(left: &Unfinished) -> String {
+pub(crate) fn left_unfinished(left: &Unfinished) -> Diagnostic {
     let begun = jiff::Timestamp::from_second(left.begun)
         .map_or_else(|_| "?".into(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
     Diagnostic::error(format!("`{} {}` was left unfinished", left.plan.operation, left.plan.environment))
         .because(format!("it was begun by {} at {begun} and cut off", left.by))
         .hint("finish it with `partywall resume`, or take it back with `partywall abandon`")
-        .to_string()
 }
 
 pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf, Stop> {

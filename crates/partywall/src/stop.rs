@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::process::ExitStatus;
 
 use pw_model::diagnostic::Diagnostic;
 use pw_run::{Failure, JournalFailure};
@@ -42,6 +43,14 @@ impl Stop {
             Self::Failure(failure) => vec![of_failure(failure)],
             Self::Code(_) => Vec::new(),
         }
+    }
+}
+
+/// The exit code of a command that was run for the user is ours.
+pub(crate) fn passed_on(status: ExitStatus) -> Result<(), Stop> {
+    match status.code() {
+        Some(0) => Ok(()),
+        code => Err(Stop::Code(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))),
     }
 }
 

@@ -89,15 +89,7 @@ pub async fn resume(
     journal: &mut impl Journal,
     progress: &mut impl Progress,
 ) -> Outcome {
-    let states = match states(left) {
-        Ok(states) => states,
-        Err(outcome) => return *outcome,
-    };
-    let mut run = Run { id: left.id, plan: &left.plan, world, journal, progress };
-    match way_forward(left, &states) {
-        Some(next) => run.forward(next, states).await,
-        None => run.back(&states, None, Unwritten::Stop).await,
-    }
+    take_up(left, way_forward, (world, journal, progress)).await
 }
 
 /// Takes back every step that ran or may have run.
@@ -107,12 +99,25 @@ pub async fn abandon(
     journal: &mut impl Journal,
     progress: &mut impl Progress,
 ) -> Outcome {
+    take_up(left, |_, _| None, (world, journal, progress)).await
+}
+
+/// `next` chooses the step to go on with, or the way back.
+async fn take_up(
+    left: &Unfinished,
+    next: fn(&Unfinished, &[StepState]) -> Option<usize>,
+    with: (&mut impl Perform, &mut impl Journal, &mut impl Progress),
+) -> Outcome {
     let states = match states(left) {
         Ok(states) => states,
         Err(outcome) => return *outcome,
     };
+    let (world, journal, progress) = with;
     let mut run = Run { id: left.id, plan: &left.plan, world, journal, progress };
-    run.back(&states, None, Unwritten::Stop).await
+    match next(left, &states) {
+        Some(next) => run.forward(next, states).await,
+        None => run.back(&states, None, Unwritten::Stop).await,
+    }
 }
 
 /// The step to go on with, or `None` when there is only the way back.

@@ -13,9 +13,19 @@ use crate::apply;
 use crate::cli::Confirm;
 use crate::prepare::{self, Prepared};
 use crate::printer::{GREEN, Printer, count};
-use crate::session::{Session, left_unfinished};
+use crate::session::Session;
 use crate::stop::Stop;
 use crate::view;
+
+/// An operation on one environment, with both sides that it was planned from.
+struct Change<'s> {
+    session: &'s Session,
+    name: &'s EnvironmentName,
+    prepared: Prepared,
+    plan: Plan,
+    /// True when everything is built again, for which the host is made to look different from what it is.
+    builds: bool,
+}
 
 /// What would be done.
 pub(crate) async fn plan(
@@ -24,10 +34,7 @@ pub(crate) async fn plan(
     operation: &str,
     printer: &mut Printer,
 ) -> Result<(), Stop> {
-    let (name, _) = session.environment(name)?;
-    let host = session.host();
-    let prepared = prepare::prepare(session, &host, name, operation).await?;
-    let plan = prepare::plan(operation, &prepared)?;
+    let Change { name, plan, .. } = Change::planned(session, name, operation, false).await?;
     if printer.is_json() {
         return printer.json(&json!({"operation": plan.operation, "environment": name, "basis": plan.basis, "steps": plan.steps}));
     }
@@ -49,29 +56,113 @@ pub(crate) async fn up(
     confirm: &Confirm,
     printer: &mut Printer,
 ) -> Result<(), Stop> {
-    let (name, _) = session.environment(name)?;
-    let host = session.host();
-    let mut prepared = prepare::prepare(session, &host, name, "up").await?;
-    if build {
-        forget_built_images(&mut prepared);
+    let change = Change::planned(session, name, "up", build).await?;
+    if change.prepared.warnings > 0 {
+        printer.note(format!("{}; see `partywall check`", count(change.prepared.warnings, "warning")));
     }
-    let plan = prepare::plan("up", &prepared)?;
-    if prepared.warnings > 0 {
-        printer.note(format!("{}; see `partywall check`", count(prepared.warnings, "warning")));
+    let lost = other_data(&change.prepared);
+    change.run(lost, confirm, printer).await
+}
+
+pub(crate) async fn down(
+    session: &Session,
+    name: &str,
+    confirm: &Confirm,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
+    let change = Change::planned(session, name, "down", false).await?;
+    change.run(Some("it would stop answering".to_owned()), confirm, printer).await
+}
+
+pub(crate) async fn destroy(
+    session: &Session,
+    name: &str,
+    confirm: &Confirm,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
+    let change = Change::planned(session, name, "destroy", false).await?;
+    let stays = change.stays().filter(|_| !change.plan.is_empty());
+    if let Some(stays) = &stays {
+        printer.note(stays);
     }
-    if plan.is_empty() {
-        return done(session, name, "up", printer, true);
+    change.run(Some(what_is_lost(&change.plan)), confirm, printer).await?;
+    if let Some(stays) = stays {
+        printer.note(stays);
     }
-    if let Some(lost) = other_data(&prepared) {
-        confirmed(session, &Asked { name, operation: "up", lost }, confirm, printer)?;
+    Ok(())
+}
+
+impl<'s> Change<'s> {
+    async fn planned(session: &'s Session, name: &str, operation: &str, builds: bool) -> Result<Self, Stop> {
+        let (name, _) = session.environment(name)?;
+        let mut prepared = prepare::prepare(session, &session.host(), name, operation).await?;
+        if builds {
+            forget_built_images(&mut prepared);
+        }
+        let plan = prepare::plan(operation, &prepared)?;
+        Ok(Self { session, name, prepared, plan, builds })
     }
-    if !build {
-        carry_out(session, &plan, &prepared, printer).await?;
-    } else {
-        let (_lock, mut journal) = locked(session)?;
-        apply::run(&plan, session.host(), &mut journal, printer).await?;
+
+    /// Asks where something would be lost, carries out, and says how it ended.
+    async fn run(&self, lost: Option<String>, confirm: &Confirm, printer: &mut Printer) -> Result<(), Stop> {
+        if !self.plan.is_empty() {
+            if let Some(lost) = lost {
+                let asked = Asked { name: self.name, operation: &self.plan.operation, lost };
+                confirmed(self.session, &asked, confirm, printer)?;
+            }
+            self.carry_out(printer).await?;
+        }
+        self.done(printer).await
     }
-    done(session, name, "up", printer, false)
+
+    /// Takes the lock, looks again, and refuses a plan that the host has overtaken.
+    async fn carry_out(&self, printer: &mut Printer) -> Result<(), Stop> {
+        let (plan, desired) = (&self.plan, &self.prepared.desired);
+        let (_lock, mut journal) = self.session.begin()?;
+        let host = self.session.host();
+        if !self.builds && pw_plan::basis(desired, &host.observe(desired).await?) != plan.basis {
+            return Err(Stop::because(
+                format!("`{}` changed since the plan was made", plan.environment),
+                "somebody else, or a container by itself, was faster",
+                format!("run `partywall {} {}` again", plan.operation, plan.environment),
+            ));
+        }
+        apply::run(plan, host, &mut journal, printer).await
+    }
+
+    async fn done(&self, printer: &mut Printer) -> Result<(), Stop> {
+        let (name, operation, unchanged) = (self.name, self.plan.operation.as_str(), self.plan.is_empty());
+        if printer.is_json() {
+            let mut value =
+                json!({"ok": true, "operation": operation, "environment": name, "changed": !unchanged});
+            if operation == "destroy" {
+                value["stays"] = json!(self.prepared.desired.kept_data);
+            }
+            return printer.json(&value);
+        }
+        printer.note(match (operation, unchanged) {
+            ("up", true) => format!("`{name}` is as described; nothing to do"),
+            ("up", false) => format!("{GREEN}`{name}` is up{GREEN:#}{}", self.reached().await?),
+            (_, true) => format!("`{name}` does not run; nothing to do"),
+            ("destroy", false) => format!("`{name}` is gone, with its volumes"),
+            _ => format!("`{name}` is down; its volumes are kept"),
+        });
+        Ok(())
+    }
+
+    /// Addresses and published ports, one a line.
+    async fn reached(&self) -> Result<String, Stop> {
+        let published =
+            self.session.host().engine().published(&self.prepared.desired.compose_project).await?;
+        let lines = view::reached(&view::addresses(&self.session.config, self.name), &published);
+        Ok(format!("\n{lines}").trim_end().to_owned())
+    }
+
+    /// What `destroy` does not reach, said before and after it.
+    fn stays(&self) -> Option<String> {
+        let kept = &self.prepared.desired.kept_data;
+        (!kept.is_empty()).then(|| format!("data outside of its own volumes stays: {}", kept.join(", ")))
+    }
 }
 
 /// Makes the plan build every image again and start what was made from the old ones.
@@ -84,91 +175,6 @@ fn forget_built_images(prepared: &mut Prepared) {
             container.config_hash.clear();
         }
     }
-}
-
-pub(crate) async fn down(
-    session: &Session,
-    name: &str,
-    confirm: &Confirm,
-    printer: &mut Printer,
-) -> Result<(), Stop> {
-    change(session, name, "down", confirm, printer).await
-}
-
-pub(crate) async fn destroy(
-    session: &Session,
-    name: &str,
-    confirm: &Confirm,
-    printer: &mut Printer,
-) -> Result<(), Stop> {
-    change(session, name, "destroy", confirm, printer).await
-}
-
-async fn change(
-    session: &Session,
-    name: &str,
-    operation: &str,
-    confirm: &Confirm,
-    printer: &mut Printer,
-) -> Result<(), Stop> {
-    let (name, _) = session.environment(name)?;
-    let host = session.host();
-    let prepared = prepare::prepare(session, &host, name, operation).await?;
-    let plan = prepare::plan(operation, &prepared)?;
-    if plan.is_empty() {
-        return done(session, name, operation, printer, true);
-    }
-    let stays = stays(operation, &prepared);
-    if let Some(stays) = &stays {
-        printer.note(stays);
-    }
-    let asked = Asked { name, operation, lost: what_is_lost(&plan) };
-    confirmed(session, &asked, confirm, printer)?;
-    carry_out(session, &plan, &prepared, printer).await?;
-    done(session, name, operation, printer, false)?;
-    if let Some(stays) = &stays {
-        printer.note(stays);
-    }
-    Ok(())
-}
-
-/// Takes the lock, looks again, and refuses a plan that the host has overtaken.
-async fn carry_out(
-    session: &Session,
-    plan: &Plan,
-    prepared: &Prepared,
-    printer: &mut Printer,
-) -> Result<(), Stop> {
-    let (_lock, mut journal) = locked(session)?;
-    let host = session.host();
-    let now = host.observe(&prepared.desired).await?;
-    if pw_plan::basis(&prepared.desired, &now) != plan.basis {
-        return Err(Stop::because(
-            format!("`{}` changed since the plan was made", plan.environment),
-            "somebody else, or a container by itself, was faster",
-            format!("run `partywall {} {}` again", plan.operation, plan.environment),
-        ));
-    }
-    apply::run(plan, host, &mut journal, printer).await
-}
-
-fn locked(session: &Session) -> Result<(pw_host::ProjectLock, pw_journal::SqliteJournal), Stop> {
-    let (lock, journal) = session.lock()?;
-    match session.unfinished()? {
-        Some(left) => Err(unfinished(&left)),
-        None => Ok((lock, journal)),
-    }
-}
-
-fn unfinished(left: &pw_run::Unfinished) -> Stop {
-    let text = left_unfinished(left);
-    let because =
-        text.lines().find_map(|line| line.trim().strip_prefix("because: ")).unwrap_or_default().to_owned();
-    Stop::because(
-        format!("`{} {}` was left unfinished", left.plan.operation, left.plan.environment),
-        because,
-        "finish it with `partywall resume`, or take it back with `partywall abandon`",
-    )
 }
 
 /// What production is asked before, and what it would cost.
@@ -190,18 +196,22 @@ fn confirmed(
         return Ok(());
     }
     if confirm.confirm.is_some() || session.yes || !std::io::stdin().is_terminal() || printer.is_json() {
-        return Err(asked.not_confirmed());
+        return Err(asked.not_confirmed(confirm.confirm.as_deref()));
     }
     printer.note(&asked.lost);
-    let question = format!("Type `{name}` to {} it:", asked.operation);
+    let question = format!("Type `{name}` to confirm `{} {name}`:", asked.operation);
     let typed = inquire::Text::new(&question).prompt().unwrap_or_default();
-    if typed.trim() == name { Ok(()) } else { Err(asked.not_confirmed()) }
+    if typed.trim() == name { Ok(()) } else { Err(asked.not_confirmed(Some(typed.trim()))) }
 }
 
 impl Asked<'_> {
-    fn not_confirmed(&self) -> Stop {
+    fn not_confirmed(&self, typed: Option<&str>) -> Stop {
         let Self { name, operation, lost } = self;
-        Diagnostic::error(format!("`{operation} {name}` was not confirmed"))
+        let mut diagnostic = Diagnostic::error(format!("`{operation} {name}` was not confirmed"));
+        if let Some(typed) = typed {
+            diagnostic = diagnostic.because(format!("`{typed}` was given, and the environment is `{name}`"));
+        }
+        diagnostic
             .because(format!("`{name}` is a production environment; {lost}"))
             .hint(format!("add `--confirm {name}`"))
             .into()
@@ -215,13 +225,6 @@ fn other_data(prepared: &Prepared) -> Option<String> {
     (!lines.is_empty()).then(|| format!("it would find other data: {}", lines.join("; ")))
 }
 
-/// What `destroy` does not reach, said before and after it.
-fn stays(operation: &str, prepared: &Prepared) -> Option<String> {
-    let kept = &prepared.desired.kept_data;
-    let some = operation == "destroy" && !kept.is_empty();
-    some.then(|| format!("data outside of its own volumes stays: {}", kept.join(", ")))
-}
-
 fn what_is_lost(plan: &Plan) -> String {
     let volumes = plan.steps.iter().find_map(|step| match &step.does {
         Action::RemoveVolumes { names, .. } => Some(names.join(", ")),
@@ -231,28 +234,4 @@ fn what_is_lost(plan: &Plan) -> String {
         Some(names) => format!("its volumes {names} and all data in them would be gone for good"),
         None => "it would stop answering".to_owned(),
     }
-}
-
-fn done(
-    session: &Session,
-    name: &EnvironmentName,
-    operation: &str,
-    printer: &mut Printer,
-    unchanged: bool,
-) -> Result<(), Stop> {
-    if printer.is_json() {
-        return printer
-            .json(&json!({"ok": true, "operation": operation, "environment": name, "changed": !unchanged}));
-    }
-    let text = match (operation, unchanged) {
-        ("up", true) => format!("`{name}` is as described; nothing to do"),
-        ("up", false) => {
-            format!("{GREEN}`{name}` is up{GREEN:#}  {}", view::addresses(&session.config, name).join(" "))
-        }
-        (_, true) => format!("`{name}` does not run; nothing to do"),
-        ("destroy", false) => format!("`{name}` is gone, with its volumes"),
-        _ => format!("`{name}` is down; its volumes are kept"),
-    };
-    printer.note(text);
-    Ok(())
 }

@@ -1,7 +1,6 @@
 //! `logs` and `exec`: looking into containers, after their labels were checked.
 
 use std::io::IsTerminal;
-use std::path::Path;
 use std::process::Stdio;
 
 use pw_model::diagnostic::{Diagnostic, nearest};
@@ -12,7 +11,7 @@ use tokio::process::Command;
 
 use crate::printer::Printer;
 use crate::session::Session;
-use crate::stop::Stop;
+use crate::stop::{Stop, passed_on};
 
 pub(crate) struct Logs {
     pub(crate) service: Option<String>,
@@ -39,7 +38,7 @@ pub(crate) async fn logs(
     if printer.is_json() || !std::io::stdout().is_terminal() {
         return plain_lines(command, printer).await;
     }
-    passed_on(command.status().await)
+    passed_on(command.status().await.map_err(not_run)?)
 }
 
 /// Line by line without the terminal's codes, which Compose writes into pipes too; with `--json` `{"container": …, "line": …}`.
@@ -58,7 +57,7 @@ async fn plain_lines(mut command: Command, printer: &mut Printer) -> Result<(), 
             printer.json(&json!({"container": container.trim(), "line": text}))?;
         }
     }
-    passed_on(child.wait().await)
+    passed_on(child.wait().await.map_err(not_run)?)
 }
 
 pub(crate) async fn exec(session: &Session, name: &str, service: &str, words: &[String]) -> Result<(), Stop> {
@@ -78,7 +77,7 @@ pub(crate) async fn exec(session: &Session, name: &str, service: &str, words: &[
         command.arg("-t");
     }
     command.arg(&container.id).args(words);
-    passed_on(command.status().await)
+    passed_on(command.status().await.map_err(not_run)?)
 }
 
 /// The environment's containers; one whose labels disagree is refused.
@@ -123,14 +122,7 @@ fn of_service<'c>(containers: &'c [Container], name: &str, service: &str) -> Res
 /// `docker compose` for an environment, from its rendered file.
 fn compose(session: &Session, name: &str) -> Result<Command, Stop> {
     let (name, _) = session.environment(name)?;
-    let file = session.layout.compose_file(&session.config.project, name);
-    if !Path::new(&file).is_file() {
-        return Err(Stop::because(
-            format!("environment `{name}` was never started"),
-            format!("there is no {file}"),
-            format!("run `partywall up {name}`"),
-        ));
-    }
+    let file = session.rendered_file(name)?;
     let mut command = Command::new("docker");
     command.args(["compose", "-p", &session.config.compose_project(name), "-f", &file]);
     Ok(command)
@@ -142,13 +134,4 @@ fn not_run(error: std::io::Error) -> Stop {
             .because(error)
             .hint("install Docker Engine and its command line"),
     )
-}
-
-/// The inner command's exit code is ours.
-fn passed_on(status: std::io::Result<std::process::ExitStatus>) -> Result<(), Stop> {
-    let status = status.map_err(not_run)?;
-    match status.code() {
-        Some(0) => Ok(()),
-        code => Err(Stop::Code(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))),
-    }
 }

@@ -8,19 +8,12 @@ use tokio::process::Command;
 
 use crate::printer::Printer;
 use crate::session::Session;
-use crate::stop::Stop;
+use crate::stop::{Stop, passed_on};
 
 pub(crate) async fn run(session: &Session, name: &str, printer: &mut Printer) -> Result<(), Stop> {
     let class = session.class(name)?;
     let (name, _) = session.environment(name)?;
-    let file = session.layout.compose_file(&session.config.project, name);
-    if !Path::new(&file).is_file() {
-        return Err(Stop::because(
-            format!("environment `{name}` was never started"),
-            format!("there is no {file}"),
-            format!("run `partywall up {name}`"),
-        ));
-    }
+    let file = session.rendered_file(name)?;
     session.runs_from_here(name, &[])?;
     let shell = std::env::var("SHELL")
         .ok()
@@ -39,10 +32,7 @@ pub(crate) async fn run(session: &Session, name: &str, printer: &mut Printer) ->
     let title = Title::keep();
     let status = command.status().await?;
     drop(title);
-    match status.code() {
-        Some(0) => Ok(()),
-        code => Err(Stop::Code(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))),
-    }
+    passed_on(status)
 }
 
 /// The terminal's own title, which comes back when the shell has ended.
