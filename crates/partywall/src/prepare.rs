@@ -96,12 +96,30 @@ pub(crate) async fn prepare(
         }
     }
     let mut desired = desired(session, &walls, name).await?;
+    if operation == "destroy" {
+        can_be_removed(name, &desired.state_folder)?;
+    }
     desired.moved = session.moved;
     let observed = host.observe(&desired).await?;
     if session.moved {
         may_be_taken_over(name, &observed)?;
     }
     Ok(Prepared { desired, observed, warnings: walls.diagnostics.len() })
+}
+
+/// What containers wrote as somebody else would stop `destroy` when there is no way back any more.
+fn can_be_removed(name: &EnvironmentName, folder: &str) -> Result<(), Stop> {
+    match pw_host::files::unremovable(Path::new(folder)) {
+        None => Ok(()),
+        Some(path) => Err(Stop::because(
+            format!("`{name}` cannot be destroyed by this user"),
+            format!("a container made `{}` as somebody else", path.display()),
+            format!(
+                "`partywall down {name}`, then `sudo rm -rf '{}'`, then `partywall destroy {name}`",
+                path.display()
+            ),
+        )),
+    }
 }
 
 /// The way back of a take-over starts what ran from its own file.

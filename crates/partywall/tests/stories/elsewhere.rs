@@ -1,6 +1,7 @@
 //! Environments that changed under our feet: another copy of the project, another state folder, a lost network.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -192,4 +193,48 @@ fn a_plan_names_what_differs() {
     let plan = story.run(&["plan", DEVELOPMENT]).ended(0).out;
     assert!(plan.contains("configuration differs (web: command, environment NOTE)"), "{plan}");
     assert!(!plan.contains("s3cret"), "{plan}");
+}
+
+/// Promise: `destroy` does not stop half-way at what containers wrote as somebody else.
+/// Given: a user beside root with development, up and without routes, and in its state folder a folder of root's.
+/// Then: `destroy` is refused before anything is touched, with the way to go, and works when that is gone.
+#[test]
+fn a_folder_that_only_root_may_remove() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let story = Story::light();
+    let config = story.read("partywall.yaml");
+    let unrouted: Vec<&str> = config.lines().filter(|line| !line.starts_with("    routes:")).collect();
+    story.write("partywall.yaml", &(unrouted.join("\n") + "\n"));
+    for path in [story.project().parent().expect("a folder above"), &story.project()] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("rights");
+    }
+    as_somebody(&story, &["up", DEVELOPMENT]).ended(0);
+    let folder = story.rendered(DEVELOPMENT).with_file_name("binds").join("of-root");
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join("file"), "").expect("a file");
+    let before = story.everything(DEVELOPMENT);
+    as_somebody(&story, &["destroy", DEVELOPMENT]).ended(1).says(&[
+        "error: `development` cannot be destroyed by this user",
+        "because: a container made `",
+        "hint: `partywall down development`, then `sudo rm -rf",
+    ]);
+    assert_eq!(story.everything(DEVELOPMENT), before);
+    fs::remove_dir_all(story.rendered(DEVELOPMENT).with_file_name("binds")).expect("removed");
+    as_somebody(&story, &["destroy", DEVELOPMENT]).ended(0);
+    assert!(story.containers(DEVELOPMENT).is_empty() && !story.rendered(DEVELOPMENT).exists());
+}
+
+/// Runs the program as a user without rights but that to the engine.
+fn as_somebody(story: &Story, words: &[&str]) -> Told {
+    let program = story.project().join("partywall-copy");
+    fs::copy(env!("CARGO_BIN_EXE_partywall"), &program).expect("a copy");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("rights");
+    let socket = fs::metadata("/var/run/docker.sock").expect("a socket").gid();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", &format!("--groups={socket}"), "--"]);
+    command.arg(&program).args(words).current_dir(story.project()).stdin(Stdio::null());
+    command.env("PARTYWALL_STATE", story.state()).env("HOME", story.project());
+    finished(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program"))
 }

@@ -3,9 +3,10 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use pw_run::Failure;
+use rustix::fs::{Access, access};
 
 use super::store::is_absent;
 use crate::failed::io_failed;
@@ -61,6 +62,28 @@ pub fn remove_tree(path: &Path, root: &Path) -> Result<(), Failure> {
     }
     match fs::remove_dir_all(path) {
         Err(error) if is_absent(&error) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let hint = format!("`sudo rm -rf '{}'`, then `partywall resume`", path.display());
+            Err(io_failed("remove", path, error).hint(hint))
+        }
         other => other.map_err(|error| io_failed("remove", path, error)),
     }
+}
+
+/// A folder below `path` whose content this user may not remove, because a container made it as somebody else.
+pub fn unremovable(path: &Path) -> Option<PathBuf> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Some(path.to_owned()),
+        Err(_) => return None,
+    };
+    let mut below = entries.flatten().peekable();
+    // An empty one goes with the right to write to the folder above it.
+    below.peek()?;
+    if access(path, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        return Some(path.to_owned());
+    }
+    below
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .find_map(|entry| unremovable(&entry.path()))
 }
