@@ -22,7 +22,20 @@ pub(crate) async fn troubles(
     let mut found = services(session, name, containers);
     found.extend(routes(session, host, name).await);
     found.extend(firewall(session, name).await);
+    found.extend(containers.iter().filter_map(|container| uncovered(name, container)));
     found
+}
+
+/// Said loudly: development may read production's passwords.
+fn uncovered(name: &EnvironmentName, container: &Container) -> Option<String> {
+    let lost: Vec<&str> = container.lost_mounts.iter().map(String::as_str).collect();
+    (!lost.is_empty()).then(|| {
+        format!(
+            "`{}` sees what was covered at {}; `partywall up {name}` covers it again",
+            container.service,
+            lost.join(", ")
+        )
+    })
 }
 
 /// Rules of a firewall end with a reboot, and with whoever clears them. Without the right to read them, nothing is said.

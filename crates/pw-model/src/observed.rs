@@ -55,6 +55,8 @@ pub struct Container {
     pub networks: BTreeSet<String>,
     /// Path inside → path of the host, or name of the volume, that is mounted there.
     pub mounts: BTreeMap<String, String>,
+    /// Paths inside whose mount is gone, so that what it covered shows.
+    pub lost_mounts: BTreeSet<String>,
     pub origin: Origin,
 }
 

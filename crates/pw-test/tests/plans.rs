@@ -296,6 +296,19 @@ fn what_is_off_its_network_is_made_anew() {
 }
 
 #[test]
+fn what_lost_a_cover_is_made_anew() {
+    let mut host = with(FakeHost::default(), &DEVELOPMENT);
+    let wanted = desired(&DEVELOPMENT);
+    host.knows_desired(&wanted);
+    let mut observed = host.snapshot(&wanted);
+    let web = observed.containers.iter_mut().find(|one| one.service == "web").unwrap();
+    web.lost_mounts.insert("/code/.env.prod".into());
+    let text = up::plan(&wanted, &observed).unwrap().to_string();
+    assert!(text.contains("make anew web |"), "{text}");
+    assert!(text.contains("what it covered shows (web: /code/.env.prod)"), "{text}");
+}
+
+#[test]
 fn a_proxy_made_anew_joins_every_edge_again() {
     let mut host = with(with(FakeHost::default(), &PRODUCTION), &DEVELOPMENT);
     let text = plan_for(&mut host, &other_proxy()).to_string();

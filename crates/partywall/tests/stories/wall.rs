@@ -95,6 +95,26 @@ fn what_is_covered_stays_covered() {
         assert_eq!(variables.as_deref(), Some(""), "production's variables show");
         docker(&["restart", "-t", "1", &inside.id()]);
     }
+    what_the_host_uncovers_is_told_and_covered_again(&story);
+}
+
+/// As an editor saves: a new file takes the name of the old one.
+fn what_the_host_uncovers_is_told_and_covered_again(story: &Story) {
+    let file = story.project().join(".env.prod");
+    let text = std::fs::read_to_string(&file).expect("variables");
+    std::fs::write(story.project().join("new"), &text).expect("a file");
+    std::fs::rename(story.project().join("new"), &file).expect("renamed");
+    let shown = story.container(DEVELOPMENT, "db").exec(&["cat", "/code/.env.prod"]);
+    assert_eq!(
+        shown.as_deref(),
+        Some(text.trim()),
+        "the kernel keeps covers: this story is not needed any more"
+    );
+    let status = story.run(&["status"]).ended(0);
+    assert!(status.out.contains("`db` sees what was covered at /code/.env.prod"), "{}", status.out);
+    story.up(DEVELOPMENT).says(&["make anew db"]);
+    assert_eq!(story.container(DEVELOPMENT, "db").exec(&["cat", "/code/.env.prod"]).as_deref(), Some(""));
+    story.up(DEVELOPMENT).says(&["nothing to do"]);
 }
 
 fn address_of_web(story: &Story, environment: &str) -> String {

@@ -35,6 +35,7 @@ impl Engine {
         let found = self.summaries(&format!("{}={compose_project}", label::PROJECT)).await?;
         let services = found.iter().filter(|summary| label_of(summary, label::ONE_OFF) != Some("True"));
         let mut containers: Vec<Container> = services.filter_map(container).collect();
+        self.find_lost_mounts(&mut containers).await;
         containers.sort_by(|a, b| (&a.service, a.number, &a.id).cmp(&(&b.service, b.number, &b.id)));
         Ok(containers)
     }
@@ -152,7 +153,10 @@ impl Engine {
         Ok(Some((is_running.then(|| networks.into_keys().collect()), origin(labels.as_ref()))))
     }
 
-    async fn inspect_named(&self, container: &str) -> Result<Option<ContainerInspectResponse>, Failure> {
+    pub(super) async fn inspect_named(
+        &self,
+        container: &str,
+    ) -> Result<Option<ContainerInspectResponse>, Failure> {
         match self.docker().await?.inspect_container(container, None::<InspectContainerOptions>).await {
             Ok(found) => Ok(Some(found)),
             Err(error) if status(&error) == 404 => Ok(None),
@@ -223,6 +227,7 @@ fn container(summary: &ContainerSummary) -> Option<Container> {
             .and_then(|settings| settings.networks.as_ref())
             .map(|networks| networks.keys().cloned().collect())
             .unwrap_or_default(),
+        lost_mounts: BTreeSet::new(),
         mounts: summary.mounts.iter().flatten().filter_map(mount).collect(),
         origin: origin(summary.labels.as_ref()),
     })

@@ -4,6 +4,7 @@ mod await_services;
 mod connect;
 mod evidence;
 mod list;
+mod lost_mounts;
 mod network;
 mod remove;
 mod verdict;

@@ -16,6 +16,7 @@ enum Reason {
     Missing,
     Differs,
     CutOff,
+    Uncovered,
     Stopped,
 }
 
@@ -36,6 +37,8 @@ impl Draft<'_> {
             Some(Reason::Differs)
         } else if containers.iter().any(|one| !self.lost_networks(desired, one).is_empty()) {
             Some(Reason::CutOff)
+        } else if containers.iter().any(|one| !one.lost_mounts.is_empty()) {
+            Some(Reason::Uncovered)
         } else if containers.len() as u64 != desired.scale || !containers.iter().all(is_up) {
             Some(Reason::Stopped)
         } else {
@@ -43,9 +46,9 @@ impl Draft<'_> {
         }
     }
 
-    /// True for a service that Compose would find unchanged, though it is off a network.
-    pub(super) fn is_cut_off(&self, name: &str) -> bool {
-        self.reason(name) == Some(Reason::CutOff)
+    /// True for a service that Compose would find unchanged, though its container is not as it was made.
+    pub(super) fn is_damaged(&self, name: &str) -> bool {
+        matches!(self.reason(name), Some(Reason::CutOff | Reason::Uncovered))
     }
 
     /// Networks that the container should be on and is not, or that are gone. A job that has ended needs none.
@@ -85,6 +88,11 @@ impl Draft<'_> {
                     self.containers_of(name).flat_map(|one| self.lost_networks(desired, one)).collect();
                 lost.into_iter().cloned().collect()
             }
+            Reason::Uncovered => {
+                let lost: BTreeSet<&String> =
+                    self.containers_of(name).flat_map(|one| &one.lost_mounts).collect();
+                lost.into_iter().cloned().collect()
+            }
         };
         (!parts.is_empty()).then(|| format!("{name}: {}", parts.join(", ")))
     }
@@ -117,6 +125,7 @@ impl Reason {
             Self::Missing => "not there yet",
             Self::Differs => "configuration differs",
             Self::CutOff => "off its networks",
+            Self::Uncovered => "a mount was lost, and what it covered shows",
             Self::Stopped => "not running as wanted",
         }
     }

@@ -144,8 +144,8 @@ impl Draft<'_> {
             }
             let undo = if actions.is_empty() { Undo::Nothing } else { Undo::By { actions } };
             let because = self.reasons(&services);
-            let (cut_off, others) = services.iter().cloned().partition(|name| self.is_cut_off(name));
-            self.start_level(others, cut_off, undo, &because);
+            let (damaged, others) = services.iter().cloned().partition(|name| self.is_damaged(name));
+            self.start_level(others, damaged, undo, &because);
             let project = self.desired.compose_project.clone();
             let services: Vec<String> =
                 services.into_iter().filter(|name| self.desired.services[name].scale > 0).collect();
@@ -156,8 +156,8 @@ impl Draft<'_> {
         }
     }
 
-    /// `cut_off` are as described, so Compose would leave them as they are. The undo is of both.
-    fn start_level(&mut self, others: Vec<String>, cut_off: Vec<String>, undo: Undo, because: &str) {
+    /// `damaged` are as described, so Compose would leave them as they are. The undo is of both.
+    fn start_level(&mut self, others: Vec<String>, damaged: Vec<String>, undo: Undo, because: &str) {
         let mut undo = Some(undo);
         let mut undo_once = || undo.take().unwrap_or(Undo::Nothing);
         let compose = self.compose();
@@ -165,8 +165,8 @@ impl Draft<'_> {
             let start = Action::StartServices { compose: compose.clone(), services: others };
             self.step(start, undo_once(), because);
         }
-        if !cut_off.is_empty() {
-            self.step(Action::RecreateServices { compose, services: cut_off }, undo_once(), because);
+        if !damaged.is_empty() {
+            self.step(Action::RecreateServices { compose, services: damaged }, undo_once(), because);
         }
     }
 

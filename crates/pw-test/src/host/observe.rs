@@ -113,6 +113,7 @@ impl FakeContainer {
             exit_code: self.exit_code,
             networks: self.networks.clone(),
             mounts: BTreeMap::new(),
+            lost_mounts: BTreeSet::new(),
             origin: self.origin(),
         }
     }
