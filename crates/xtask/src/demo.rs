@@ -23,7 +23,7 @@ pub(crate) fn run() -> Result<()> {
     for (environment, _) in ENVIRONMENTS {
         say(&format!("\n$ partywall up {environment}"));
         // Another checkout may have brought it up; both have the same name.
-        show(&mut ours(&["up", environment, "--moved"]))?;
+        show(&mut ours(&["up", environment, "--moved", "--confirm", environment]))?;
     }
     for (environment, host) in ENVIRONMENTS {
         await_answer(environment, host)?;

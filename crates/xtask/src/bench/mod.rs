@@ -38,7 +38,11 @@ fn speed() -> Result<()> {
     demo::images(&folder)?;
     let binary = partywall()?;
     for environment in ["production", "development"] {
-        show(Command::new(&binary).args(["--quiet", "--moved", "up", environment]).current_dir(&folder))?;
+        show(
+            Command::new(&binary)
+                .args(["--quiet", "--moved", "up", environment, "--confirm", environment])
+                .current_dir(&folder),
+        )?;
     }
     let contenders = contenders(&binary)?;
     let medians = measure(&contenders, &folder)?;
