@@ -1,92 +1,183 @@
-//! Keys interned compactly: bytes to a row's number, and sets of rows.
+//! Keys as numbers, and from a number to the row that has it.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher, RandomState};
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use pw_run::Failure;
 
 use crate::copy::Rows;
 
 /// No row: the reference is null or names nothing.
 pub(crate) const NOWHERE: u32 = u32::MAX;
+/// A row of a table that stays behind whole, so that none of its keys was read.
+pub(crate) const GONE: u32 = u32::MAX - 1;
 
-/// The keys of one table's rows. Costs the key's own bytes and about 10 more.
-#[derive(Default)]
-pub(crate) struct Keys {
-    bytes: Vec<u8>,
-    ends: Ends,
-    rows: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+/// How a key becomes one number.
+#[derive(Clone)]
+pub(crate) enum Form {
+    /// It is one integer: the number is the key.
+    Integer,
+    /// Anything else: a keyed hash of 64 bits, that differs on every run. Two keys of a table with one hash are
+    /// found and refused; a key that is not there passes for one that is once in 10^13 tries on a million rows.
+    Hashed(RandomState),
 }
 
-/// Where each key ends; most tables have keys of one length and need no list.
-#[derive(Default)]
-enum Ends {
-    #[default]
-    None,
-    Every(usize, usize),
-    List(Vec<usize>),
-}
-
-impl Ends {
-    fn push(&mut self, end: usize, length: usize) {
+impl Form {
+    /// Fields `from..from + count` as one number; `None` when one is null.
+    pub(crate) fn number(&self, rows: &Rows, from: usize, count: usize) -> Option<u64> {
         match self {
-            Self::None => *self = Self::Every(length, 1),
-            Self::Every(known, count) if *known == length => *count += 1,
-            Self::Every(known, count) => {
-                let mut list: Vec<usize> = (1..=*count).map(|nth| nth * *known).collect();
-                list.push(end);
-                *self = Self::List(list);
+            Self::Integer => rows.field(from).map(integer),
+            Self::Hashed(state) => {
+                let mut hasher = state.build_hasher();
+                for index in from..from + count {
+                    let field = rows.field(index)?;
+                    // The length keeps ("a", "bc") and ("ab", "c") apart.
+                    hasher.write_usize(field.len());
+                    hasher.write(field);
+                }
+                Some(hasher.finish())
             }
-            Self::List(list) => list.push(end),
         }
+    }
+}
+
+/// Big-endian, of two, four or eight bytes, with its sign.
+fn integer(field: &[u8]) -> u64 {
+    let sign = if field.first().is_some_and(|byte| byte & 0x80 != 0) { u64::MAX } else { 0 };
+    field.iter().fold(sign, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// The keys of one table while they are read: one for each row, in the order of the scan.
+pub(crate) struct Gathered {
+    numbers: Vec<u64>,
+    nulls: Bits,
+}
+
+impl Gathered {
+    pub(crate) fn with_capacity(rows: usize) -> Self {
+        Self { numbers: Vec::with_capacity(rows), nulls: Bits::default() }
     }
 
-    fn range(&self, row: usize) -> std::ops::Range<usize> {
-        match self {
-            Self::None => 0..0,
-            Self::Every(length, _) => row * length..(row + 1) * length,
-            Self::List(list) => (if row == 0 { 0 } else { list[row - 1] })..list[row],
+    pub(crate) fn push(&mut self, number: Option<u64>) {
+        if number.is_none() {
+            self.nulls.insert(u32::try_from(self.numbers.len()).unwrap_or(NOWHERE));
         }
+        self.numbers.push(number.unwrap_or_default());
     }
+
+    fn iter(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.numbers.iter().copied().zip(0_u32..).filter(|(_, row)| !self.nulls.holds(*row))
+    }
+
+    /// The row of each, in the order of the scan.
+    pub(crate) fn followed(self, keys: &Keys) -> Vec<u32> {
+        let find = |(number, row): (&u64, u32)| {
+            if self.nulls.holds(row) { NOWHERE } else { keys.find(*number) }
+        };
+        self.numbers.iter().zip(0_u32..).map(find).collect()
+    }
+}
+
+/// From keys to rows. Numbers that lie close cost 4 bytes for each in their span, others about 14 each.
+pub(crate) enum Keys {
+    Dense {
+        least: u64,
+        rows: Vec<u32>,
+    },
+    Spread {
+        numbers: Vec<u64>,
+        rows: Vec<u32>,
+        starts: Vec<u32>,
+    },
+    /// Every key that is asked for is one of a table that stays behind.
+    Gone,
+}
+
+/// Spreads numbers evenly over all of 64 bits, each to its own place.
+fn spread(number: u64) -> u64 {
+    number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl Keys {
-    /// Gives the next row its key; a key with a null in it names no row.
-    pub(crate) fn push(&mut self, key: Option<&[u8]>, row: u32) {
-        let bytes = key.unwrap_or_default();
-        self.bytes.extend_from_slice(bytes);
-        self.ends.push(self.bytes.len(), bytes.len());
-        if key.is_some() {
-            let Self { bytes: all, ends, rows, hasher } = self;
-            let hash = hasher.hash_one(bytes);
-            rows.insert_unique(hash, row, |row| hasher.hash_one(&all[ends.range(*row as usize)]));
+    /// # Errors
+    /// Two rows have one number.
+    pub(crate) fn new(gathered: &Gathered) -> Result<Self, Failure> {
+        #[expect(clippy::cast_possible_wrap, reason = "integers were made numbers by their bits")]
+        let signed = || gathered.iter().map(|(number, _)| number as i64);
+        let least = signed().min().unwrap_or_default();
+        let span = signed().max().unwrap_or_default().abs_diff(least);
+        #[expect(clippy::cast_sign_loss, reason = "by its bits")]
+        let least = least as u64;
+        match usize::try_from(span) {
+            Ok(span) if span / 4 <= gathered.numbers.len() + 1024 => Self::dense(gathered, least, span),
+            _ => Self::spread(gathered),
         }
     }
 
-    pub(crate) fn find(&self, key: &[u8]) -> u32 {
-        let hash = self.hasher.hash_one(key);
-        let same = |row: &u32| &self.bytes[self.ends.range(*row as usize)] == key;
-        self.rows.find(hash, same).copied().unwrap_or(NOWHERE)
+    fn dense(gathered: &Gathered, least: u64, span: usize) -> Result<Self, Failure> {
+        let mut rows = vec![NOWHERE; span + 1];
+        for (number, row) in gathered.iter() {
+            let at = usize::try_from(number.wrapping_sub(least)).unwrap_or(span);
+            if std::mem::replace(&mut rows[at], row) != NOWHERE {
+                return Err(ambiguous());
+            }
+        }
+        Ok(Self::Dense { least, rows })
     }
 
+    /// By the first bits of each number into short runs.
+    fn spread(gathered: &Gathered) -> Result<Self, Failure> {
+        let count = gathered.iter().count();
+        let bits = (count / 4).next_power_of_two().trailing_zeros().max(1);
+        let mut starts = vec![0_u32; (1 << bits) + 1];
+        for (number, _) in gathered.iter() {
+            starts[run(number, bits) + 1] += 1;
+        }
+        (1..starts.len()).for_each(|at| starts[at] += starts[at - 1]);
+        let (mut numbers, mut rows, mut next) = (vec![0; count], vec![0; count], starts.clone());
+        for (number, row) in gathered.iter() {
+            let run = run(number, bits);
+            let at = next[run] as usize;
+            if numbers[starts[run] as usize..at].contains(&number) {
+                return Err(ambiguous());
+            }
+            (numbers[at], rows[at]) = (number, row);
+            next[run] += 1;
+        }
+        Ok(Self::Spread { numbers, rows, starts })
+    }
+
+    pub(crate) fn find(&self, number: u64) -> u32 {
+        match self {
+            Self::Gone => GONE,
+            Self::Dense { least, rows } => {
+                let at = usize::try_from(number.wrapping_sub(*least)).ok();
+                at.and_then(|at| rows.get(at)).copied().unwrap_or(NOWHERE)
+            }
+            Self::Spread { numbers, rows, starts } => {
+                let run = run(number, (starts.len() - 1).trailing_zeros());
+                let (from, to) = (starts[run] as usize, starts[run + 1] as usize);
+                let at = numbers[from..to].iter().position(|known| *known == number);
+                at.map_or(NOWHERE, |at| rows[from + at])
+            }
+        }
+    }
+
+    /// In bytes.
     pub(crate) fn size(&self) -> usize {
-        let list = if let Ends::List(list) = &self.ends { list.capacity() * 8 } else { 0 };
-        self.bytes.capacity() + list + self.rows.capacity() * 5 * 8 / 7
+        match self {
+            Self::Gone => 0,
+            Self::Dense { rows, .. } => rows.len() * 4,
+            Self::Spread { numbers, starts, .. } => numbers.len() * 12 + starts.len() * 4,
+        }
     }
 }
 
-/// Fields `from..from + count` as one key; false when one is null.
-pub(crate) fn gather(rows: &Rows, from: usize, count: usize, key: &mut Vec<u8>) -> bool {
-    key.clear();
-    for index in from..from + count {
-        let Some(field) = rows.field(index) else { return false };
-        if count > 1 {
-            // The length keeps ("a", "bc") and ("ab", "c") apart.
-            key.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
-        }
-        key.extend_from_slice(field);
-    }
-    true
+fn run(number: u64, bits: u32) -> usize {
+    usize::try_from(spread(number) >> (64 - bits)).unwrap_or_default()
+}
+
+fn ambiguous() -> Failure {
+    Failure::new("two rows of one table look alike by their keys").hint("run it again")
 }
 
 /// A set of row numbers.
@@ -108,39 +199,58 @@ impl Bits {
         self.0[at] |= 1 << (row % 64);
         new
     }
-}
 
-/// Heap, block and line of a row in one number, in the order of a scan.
-pub(crate) fn place(heap: usize, tid: &[u8]) -> Option<u64> {
-    let block = u32::from_be_bytes(tid.get(..4)?.try_into().ok()?);
-    let line = u16::from_be_bytes(tid.get(4..6)?.try_into().ok()?);
-    Some((heap as u64) << 48 | u64::from(block) << 16 | u64::from(line))
-}
-
-/// `"(3,7)"`, as an element of a `tid[]`.
-pub(crate) fn shown(place: u64) -> String {
-    format!("\"({},{})\"", (place >> 16) & 0xffff_ffff, place & 0xffff)
+    /// Ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
+        let words = self.0.iter().zip((0_u32..).step_by(64));
+        words.flat_map(|(word, from)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| from + bit)
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn keys_of_any_length_are_found() {
-        let mut keys = Keys::default();
-        for (row, key) in [Some("aa"), Some("bb"), None, Some("ccc"), Some("")].into_iter().enumerate() {
-            keys.push(key.map(str::as_bytes), u32::try_from(row).unwrap());
-        }
-        let found: Vec<u32> =
-            ["aa", "bb", "ccc", "", "zz"].iter().map(|key| keys.find(key.as_bytes())).collect();
-        assert_eq!(found, [0, 1, 3, 4, NOWHERE]);
+    fn keys(numbers: &[Option<u64>]) -> Keys {
+        let mut gathered = Gathered::with_capacity(numbers.len());
+        numbers.iter().for_each(|number| gathered.push(*number));
+        Keys::new(&gathered).unwrap()
     }
 
     #[test]
-    fn a_place_keeps_its_parts() {
-        let tid = [0, 1, 0, 2, 0, 7];
-        let packed = place(3, &tid).unwrap();
-        assert_eq!((packed >> 48, shown(packed).as_str()), (3, "\"(65538,7)\""));
+    fn keys_are_found_close_or_spread() {
+        let close = keys(&[Some(7), None, Some(integer(&[0xff, 0xfe])), Some(9)]);
+        assert!(matches!(close, Keys::Dense { .. }));
+        assert_eq!(
+            [7, 0, u64::MAX - 1, 9, 10, u64::MAX].map(|key| close.find(key)),
+            [0, NOWHERE, 2, 3, NOWHERE, NOWHERE]
+        );
+        let wide: Vec<Option<u64>> = (0..1000).map(|row| (row != 500).then_some(row << 50 | 5)).collect();
+        let wide = keys(&wide);
+        assert!(matches!(wide, Keys::Spread { .. }));
+        let found: Vec<u32> = (0..1000).map(|row| wide.find(row << 50 | 5)).collect();
+        assert!(
+            found.iter().zip(0_u32..).all(|(found, row)| *found == if row == 500 { NOWHERE } else { row })
+        );
+        assert_eq!(wide.find(6), NOWHERE);
+        assert_eq!(keys(&[]).find(0), NOWHERE);
+    }
+
+    #[test]
+    fn two_rows_with_one_key_are_refused() {
+        for second in [1, u64::MAX >> 1] {
+            let mut gathered = Gathered::with_capacity(3);
+            [1, second, 1].iter().for_each(|number| gathered.push(Some(*number)));
+            assert!(Keys::new(&gathered).is_err());
+        }
+    }
+
+    #[test]
+    fn a_set_tells_its_rows() {
+        let mut bits = Bits::default();
+        assert!(bits.insert(70) && bits.insert(3) && !bits.insert(70));
+        assert_eq!(bits.iter().collect::<Vec<_>>(), [3, 70]);
     }
 }

@@ -5,6 +5,8 @@
 //! (`ctid`), which one snapshot keeps still.
 
 mod keys;
+mod places;
+mod read;
 mod scan;
 mod walk;
 
@@ -16,7 +18,7 @@ use crate::catalogue::Catalogue;
 use crate::rules::{Children, Rules};
 use crate::server::Source;
 
-pub(crate) use keys::{place, shown as place_shown};
+pub(crate) use places::{place, shown as place_shown};
 
 /// The rows of the sample.
 pub struct Closure {
@@ -72,7 +74,7 @@ pub async fn find(
     why: bool,
 ) -> Result<Closure, Failure> {
     let graph = Graph::new(catalogue, rules);
-    let mut nodes = scan::nodes(source, catalogue, &graph).await?;
+    let mut nodes = read::nodes(source, catalogue, &graph).await?;
     let mut walk = walk::Walk::new(catalogue, &graph, &mut nodes, why);
     let barred = scan::excluded(source, catalogue, rules, &mut walk).await?;
     walk.spread_exclusion();
@@ -94,6 +96,7 @@ pub(crate) struct Graph {
     pub(crate) binding: Vec<bool>,
     pub(crate) whole: Vec<bool>,
     pub(crate) empty: Vec<bool>,
+    pub(crate) cohort: Vec<bool>,
 }
 
 impl Graph {
@@ -106,6 +109,7 @@ impl Graph {
             binding: Vec::new(),
             whole: vec![true; count],
             empty: vec![false; count],
+            cohort: vec![false; count],
         };
         for (index, reference) in catalogue.references.iter().enumerate() {
             graph.outgoing[reference.from].push(index);
@@ -120,6 +124,7 @@ impl Graph {
         }
         for cohort in &rules.cohorts {
             graph.held[cohort.table] = true;
+            graph.cohort[cohort.table] = true;
             graph.whole[cohort.table] = false;
         }
         rules.whole.iter().for_each(|table| graph.whole[*table] = true);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::keys::NOWHERE;
+use super::keys::{GONE, NOWHERE};
 use super::scan::{Leaf, Node};
 use super::{Closure, Graph, Paths, Step, Taken, Trace};
 use crate::catalogue::Catalogue;
@@ -27,26 +27,27 @@ impl<'a> Walk<'a> {
 
     pub(super) fn size(&self) -> usize {
         let node = |node: &Node| {
-            let keys: usize = node.keys.iter().map(|(_, keys)| keys.size()).sum();
+            let keys: usize = node.keys.iter().map(|set| set.keys.size()).sum();
             let links: usize = node.links.iter().map(|list| list.capacity() * 4).sum();
-            keys + links + node.places.capacity() * 8
+            keys + links + node.places.size()
         };
         self.nodes.iter().flatten().map(node).sum()
     }
 
     fn is_out(&self, table: usize, row: u32) -> bool {
-        row != NOWHERE && self.nodes[table].as_ref().is_some_and(|node| node.excluded.holds(row))
+        row == GONE
+            || (row != NOWHERE && self.nodes[table].as_ref().is_some_and(|node| node.excluded.holds(row)))
     }
 
     fn is_down(&self, table: usize, row: u32) -> bool {
-        row != NOWHERE && self.nodes[table].as_ref().is_some_and(|node| node.down.holds(row))
+        row < GONE && self.nodes[table].as_ref().is_some_and(|node| node.down.holds(row))
     }
 
     /// A row whose binding reference names an excluded row is excluded too.
     pub(super) fn spread_exclusion(&mut self) {
         for (table, node) in self.nodes.iter_mut().enumerate() {
             if let Some(node) = node.as_mut().filter(|_| self.graph.empty[table]) {
-                for row in 0..node.count() {
+                for row in 0..node.places.len() {
                     node.excluded.insert(row);
                 }
             }
@@ -96,11 +97,11 @@ impl<'a> Walk<'a> {
 
     fn own(&mut self, index: usize, row: u32, link: u32) -> bool {
         let reference = &self.catalogue.references[index];
-        let to = self.nodes[reference.to].as_ref().and_then(|node| node.places.get(link as usize).copied());
+        let to = self.nodes[reference.to].as_ref().and_then(|node| node.places.get(link));
         let Some(node) = &mut self.nodes[reference.from] else { return false };
         let new = node.down.insert(row);
-        if let (true, Some(trace), Some(to)) = (new, &mut self.trace, to) {
-            let here = (reference.from, node.places[row as usize]);
+        if let (true, Some(trace), Some(to), Some(place)) = (new, &mut self.trace, to, node.places.get(row)) {
+            let here = (reference.from, place);
             trace.entry(here).or_insert(Step { reference: index, other: (reference.to, to), owned: true });
         }
         new
@@ -129,7 +130,7 @@ impl<'a> Walk<'a> {
         if let (Some((index, link)), true) = (owner, self.trace.is_some()) {
             leaf.trace.push((place, index, link));
         }
-        for (needs, link) in leaf.needs.iter_mut().zip(links).filter(|(_, link)| **link != NOWHERE) {
+        for (needs, link) in leaf.needs.iter_mut().zip(links).filter(|(_, link)| **link < GONE) {
             needs.insert(*link);
         }
         if !cleared.is_empty() {
@@ -156,10 +157,10 @@ impl<'a> Walk<'a> {
             let Some(node) = node else { continue };
             let whole = self.graph.whole[table];
             let taken = |row: &u32| (whole || node.down.holds(*row)) && !node.excluded.holds(*row);
-            stack.extend((0..node.count()).filter(taken).map(|row| (table, row)));
+            stack.extend((0..node.places.len()).filter(taken).map(|row| (table, row)));
         }
         self.climb(stack);
-        let keys = self.nodes.iter().flatten().map(|node| node.places.len()).sum();
+        let keys = self.nodes.iter().flatten().map(|node| node.places.len() as usize).sum();
         for (table, taken) in tables.iter_mut().enumerate() {
             if let Some(node) = &self.nodes[table] {
                 *taken = self.taken(table, node);
@@ -171,14 +172,13 @@ impl<'a> Walk<'a> {
     fn climb_from_leaf(&mut self, table: usize, leaf: &Leaf, stack: &mut Vec<(usize, u32)>) {
         for (index, needs) in self.graph.outgoing[table].iter().zip(&leaf.needs) {
             let to = self.catalogue.references[*index].to;
-            let Some(node) = &self.nodes[to] else { continue };
-            stack.extend((0..node.count()).filter(|row| needs.holds(*row)).map(|row| (to, row)));
+            stack.extend(needs.iter().map(|row| (to, row)));
         }
         let Some(trace) = &mut self.trace else { return };
         for (place, index, link) in &leaf.trace {
             let to = self.catalogue.references[*index].to;
-            if let Some(its) = self.nodes[to].as_ref().and_then(|node| node.places.get(*link as usize)) {
-                trace.insert((table, *place), Step { reference: *index, other: (to, *its), owned: true });
+            if let Some(its) = self.nodes[to].as_ref().and_then(|node| node.places.get(*link)) {
+                trace.insert((table, *place), Step { reference: *index, other: (to, its), owned: true });
             }
         }
     }
@@ -189,31 +189,41 @@ impl<'a> Walk<'a> {
             if node.excluded.holds(row) || !node.up.insert(row) {
                 continue;
             }
-            let here = (table, node.places[row as usize]);
-            let links: Vec<u32> = node.links.iter().map(|list| list[row as usize]).collect();
-            for (index, link) in
-                self.graph.outgoing[table].iter().zip(links).filter(|(_, link)| *link != NOWHERE)
-            {
-                let to = self.catalogue.references[*index].to;
-                stack.push((to, link));
-                self.remember(*index, here, (to, link));
+            for at in 0..self.graph.outgoing[table].len() {
+                let index = self.graph.outgoing[table][at];
+                let link = self.link(table, at, row);
+                if link < GONE {
+                    let to = self.catalogue.references[index].to;
+                    stack.push((to, link));
+                    self.remember(index, (table, row), (to, link));
+                }
             }
         }
     }
 
-    fn remember(&mut self, index: usize, here: (usize, u64), (to, link): (usize, u32)) {
+    /// What a row names by one of its table's references.
+    fn link(&self, table: usize, at: usize, row: u32) -> u32 {
+        let links = self.nodes[table].as_ref().and_then(|node| node.links.get(at));
+        links.and_then(|links| links.get(row as usize)).copied().unwrap_or(NOWHERE)
+    }
+
+    fn remember(&mut self, index: usize, (table, row): (usize, u32), (to, link): (usize, u32)) {
         let Some(trace) = &mut self.trace else { return };
+        let place =
+            |table: usize, row| self.nodes[table].as_ref().and_then(|node: &Node| node.places.get(row));
         let Some(node) = &self.nodes[to] else { return };
-        if !node.down.holds(link) && !node.up.holds(link) {
-            let step = Step { reference: index, other: here, owned: false };
-            trace.entry((to, node.places[link as usize])).or_insert(step);
+        if let (Some(here), Some(there), false, false) =
+            (place(table, row), place(to, link), node.down.holds(link), node.up.holds(link))
+        {
+            let step = Step { reference: index, other: (table, here), owned: false };
+            trace.entry((to, there)).or_insert(step);
         }
     }
 
     fn taken(&self, table: usize, node: &Node) -> Taken {
         let mut taken = Taken { heaps: node.heaps.clone(), ..Taken::default() };
-        for row in (0..node.count()).filter(|row| node.up.holds(*row)) {
-            let place = node.places[row as usize];
+        for row in node.up.iter() {
+            let Some(place) = node.places.get(row) else { continue };
             taken.places.push(place);
             let path = if node.cohort.holds(row) {
                 &mut taken.by.cohort

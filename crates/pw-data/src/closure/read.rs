@@ -1,0 +1,255 @@
+//! Tables that are referred to: one scan of each, its keys and what it names.
+
+use std::cell::{OnceCell, RefCell};
+use std::hash::RandomState;
+
+use futures_util::future::try_join_all;
+use pw_run::Failure;
+use tokio_postgres::Client;
+
+use super::Graph;
+use super::keys::{Form, Gathered, Keys, NOWHERE};
+use super::scan::{Lead, Node, by_size, select};
+use crate::catalogue::{Catalogue, Reference, Table};
+use crate::copy::Rows;
+use crate::server::{Source, scan};
+
+/// The keys of a table over some of its columns.
+pub(super) struct KeySet {
+    columns: Vec<usize>,
+    form: Form,
+    pub(super) keys: Keys,
+}
+
+/// From the fields of a reference to the row it names.
+pub(super) struct Way<'a> {
+    set: Option<&'a KeySet>,
+    /// Fields of its key.
+    pub(super) count: usize,
+}
+
+impl Way<'_> {
+    /// The row that the fields from `from` name.
+    pub(super) fn follow(&self, rows: &Rows, from: usize) -> u32 {
+        let Some(set) = self.set else { return NOWHERE };
+        set.form.number(rows, from, self.count).map_or(NOWHERE, |number| set.keys.find(number))
+    }
+}
+
+/// One for each of the references.
+pub(super) fn ways<'a>(
+    catalogue: &'a Catalogue,
+    nodes: &'a [Option<Node>],
+    references: &[usize],
+) -> Vec<Way<'a>> {
+    let way = |index: &usize| {
+        let reference = &catalogue.references[*index];
+        let sets = nodes[reference.to].as_ref().map(|node| node.keys.as_slice()).unwrap_or_default();
+        Way { set: set_of(sets, reference), count: reference.select.len() }
+    };
+    references.iter().map(way).collect()
+}
+
+fn set_of<'a>(sets: &'a [KeySet], reference: &Reference) -> Option<&'a KeySet> {
+    sets.iter().find(|set| set.columns == reference.to_columns)
+}
+
+pub(super) fn link_columns(catalogue: &Catalogue, outgoing: &[usize]) -> Vec<String> {
+    outgoing.iter().flat_map(|reference| catalogue.references[*reference].select.clone()).collect()
+}
+
+/// What a reference of one table leads to: rows, or keys of a table that is not read yet.
+enum Links {
+    Followed(Vec<u32>),
+    Gathered(Gathered),
+}
+
+/// A table after its scan, but for what it names in tables that came later.
+struct Half {
+    heaps: Vec<u32>,
+    places: super::places::Places,
+    links: Vec<Links>,
+}
+
+struct Reader<'a> {
+    catalogue: &'a Catalogue,
+    graph: &'a Graph,
+    hashes: RandomState,
+    /// The key sets of the tables that were read.
+    sets: Vec<OnceCell<Vec<KeySet>>>,
+}
+
+/// Reads every table that is held in memory, as many at once as there are connections.
+///
+/// # Errors
+/// The source cannot be read.
+pub(super) async fn nodes(
+    source: &Source,
+    catalogue: &Catalogue,
+    graph: &Graph,
+) -> Result<Vec<Option<Node>>, Failure> {
+    let sets = catalogue.tables.iter().map(|_| OnceCell::new()).collect();
+    let reader = Reader { catalogue, graph, hashes: RandomState::new(), sets };
+    let queue = RefCell::new(by_size(catalogue, |table| graph.held[table] && !reader.leave(table)));
+    let halves: RefCell<Vec<Option<Half>>> = RefCell::new(catalogue.tables.iter().map(|_| None).collect());
+    let next = || reader.next(&mut queue.borrow_mut());
+    try_join_all(source.clients.iter().map(async |client| {
+        while let Some(table) = next() {
+            let half = reader.read(client, table).await?;
+            halves.borrow_mut()[table] = Some(half);
+        }
+        Ok::<(), Failure>(())
+    }))
+    .await?;
+    Ok(reader.whole(halves.into_inner()))
+}
+
+impl Reader<'_> {
+    /// True for a table that stays behind and that only keys of the database lead to: what names it names a row
+    /// of it, whichever, and it need not be read.
+    fn leave(&self, table: usize) -> bool {
+        let mut into = self.catalogue.references.iter().filter(|reference| reference.to == table);
+        let left =
+            self.graph.empty[table] && !self.graph.cohort[table] && into.all(|reference| !reference.declared);
+        if left {
+            drop(self.sets[table].set(self.key_sets(table, || Ok(Keys::Gone)).unwrap_or_default()));
+        }
+        left
+    }
+
+    /// The table that waits for the fewest others, and of these the largest.
+    fn next(&self, queue: &mut Vec<usize>) -> Option<usize> {
+        let unread = |table: usize| {
+            let to = |reference: &usize| self.catalogue.references[*reference].to;
+            let others = self.graph.outgoing[table].iter().map(to).filter(|to| *to != table);
+            others.filter(|to| self.sets[*to].get().is_none()).count()
+        };
+        let (at, _) = queue.iter().enumerate().min_by_key(|(_, table)| unread(**table))?;
+        Some(queue.remove(at))
+    }
+
+    fn form(&self, table: usize, columns: &[usize]) -> Form {
+        let base = |column: &usize| self.catalogue.tables[table].columns[*column].base.as_str();
+        match columns {
+            [one] if matches!(base(one), "int2" | "int4" | "int8") => Form::Integer,
+            _ => Form::Hashed(self.hashes.clone()),
+        }
+    }
+
+    fn key_sets(
+        &self,
+        table: usize,
+        mut keys: impl FnMut() -> Result<Keys, Failure>,
+    ) -> Result<Vec<KeySet>, Failure> {
+        let set =
+            |columns: Vec<usize>| Ok(KeySet { form: self.form(table, &columns), keys: keys()?, columns });
+        self.key_columns(table).into_iter().map(set).collect()
+    }
+
+    fn key_columns(&self, table: usize) -> Vec<Vec<usize>> {
+        let into = self.catalogue.references.iter().filter(|reference| reference.to == table);
+        let mut sets: Vec<Vec<usize>> = into.map(|reference| reference.to_columns.clone()).collect();
+        sets.sort();
+        sets.dedup();
+        sets
+    }
+
+    async fn read(&self, client: &Client, index: usize) -> Result<Half, Failure> {
+        let table = &self.catalogue.tables[index];
+        let outgoing = &self.graph.outgoing[index];
+        let mut scanned = Scanned::new(self, index);
+        let own = |column: &usize| table.columns[*column].as_key(&table.columns[*column]);
+        let mut columns: Vec<String> = self.key_columns(index).iter().flatten().map(own).collect();
+        columns.extend(link_columns(self.catalogue, outgoing));
+        scan(client, &select(table, &columns, None), |rows| scanned.row(table, rows)).await?;
+        let Scanned { lead, places, own, links } = scanned;
+        let mut gathered = own.into_iter();
+        let keys = || gathered.next().map_or(Ok(Keys::Gone), |(_, _, gathered)| Keys::new(&gathered));
+        drop(self.sets[index].set(self.key_sets(index, keys)?));
+        let links = links.into_iter().map(|(_, _, links)| links).collect();
+        Ok(Half { heaps: lead.heaps, places, links })
+    }
+
+    /// Follows what could not be followed before every table was read.
+    fn whole(self, halves: Vec<Option<Half>>) -> Vec<Option<Node>> {
+        let followed = |(half, outgoing): (Option<Half>, &Vec<usize>)| {
+            let follow = |(links, reference): (Links, &usize)| match links {
+                Links::Followed(rows) => rows,
+                Links::Gathered(gathered) => {
+                    let reference = &self.catalogue.references[*reference];
+                    let set = self.sets[reference.to].get().and_then(|sets| set_of(sets, reference));
+                    set.map(|set| gathered.followed(&set.keys)).unwrap_or_default()
+                }
+            };
+            half.map(|half| {
+                let links = half.links.into_iter().zip(outgoing).map(follow).collect();
+                Node { heaps: half.heaps, places: half.places, links, ..Node::default() }
+            })
+        };
+        let mut nodes: Vec<Option<Node>> =
+            halves.into_iter().zip(&self.graph.outgoing).map(followed).collect();
+        for (table, sets) in self.sets.into_iter().enumerate() {
+            if let Some(keys) = sets.into_inner() {
+                nodes[table].get_or_insert_default().keys = keys;
+            }
+        }
+        nodes
+    }
+}
+
+/// What one scan gathers.
+struct Scanned<'a> {
+    lead: Lead,
+    places: super::places::Places,
+    own: Vec<(Form, usize, Gathered)>,
+    links: Vec<(Option<&'a KeySet>, (Form, usize), Links)>,
+}
+
+impl<'a> Scanned<'a> {
+    fn new(reader: &'a Reader<'_>, index: usize) -> Self {
+        let table = &reader.catalogue.tables[index];
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+        let rows = table.rows() as usize;
+        let own = |columns: Vec<usize>| {
+            (reader.form(index, &columns), columns.len(), Gathered::with_capacity(rows))
+        };
+        let link = |reference: &usize| {
+            let reference = &reader.catalogue.references[*reference];
+            let set = reader.sets[reference.to].get().and_then(|sets| set_of(sets, reference));
+            let links = match set {
+                Some(_) => Links::Followed(Vec::with_capacity(rows)),
+                None => Links::Gathered(Gathered::with_capacity(rows)),
+            };
+            (set, (reader.form(reference.to, &reference.to_columns), reference.select.len()), links)
+        };
+        Self {
+            lead: Lead::new(table),
+            places: super::places::Places::default(),
+            own: reader.key_columns(index).into_iter().map(own).collect(),
+            links: reader.graph.outgoing[index].iter().map(link).collect(),
+        }
+    }
+
+    fn row(&mut self, table: &Table, rows: &Rows) -> Result<(), Failure> {
+        if !self.places.push(self.lead.place(rows)?) {
+            return Err(Failure::new(format!("`{}` was not read in the order of its heap", table.shown())));
+        }
+        let mut from = self.lead.width();
+        for (form, count, gathered) in &mut self.own {
+            gathered.push(form.number(rows, from, *count));
+            from += *count;
+        }
+        for (set, (form, count), links) in &mut self.links {
+            let number = form.number(rows, from, *count);
+            match (links, set) {
+                (Links::Followed(list), Some(set)) => {
+                    list.push(number.map_or(NOWHERE, |number| set.keys.find(number)));
+                }
+                (Links::Followed(list), None) => list.push(NOWHERE),
+                (Links::Gathered(gathered), _) => gathered.push(number),
+            }
+            from += *count;
+        }
+        Ok(())
+    }
+}
