@@ -5,7 +5,7 @@
 
 use std::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
+use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
 
 /// Shorter values would be found by chance everywhere. They are not searched for.
 pub const SHORTEST: usize = 8;
@@ -16,8 +16,8 @@ const LONGEST: usize = 256;
 #[derive(Default)]
 pub struct Values {
     hasher: DefaultHashBuilder,
-    /// First eight bytes to the lengths that begin so.
-    begins: HashMap<u64, Vec<u16>>,
+    /// First eight bytes, and a length that begins so.
+    begins: HashTable<(u64, u16)>,
     wholes: HashSet<u64>,
     /// One bit for each hash of a beginning: most places are passed by with one look.
     filter: Vec<u64>,
@@ -33,10 +33,10 @@ impl Values {
         if !self.wholes.insert(self.hasher.hash_one(folded.as_slice())) {
             return;
         }
-        let lengths = self.begins.entry(begin).or_default();
-        let length = u16::try_from(folded.len()).unwrap_or(u16::MAX);
-        if !lengths.contains(&length) {
-            lengths.push(length);
+        let entry = (begin, u16::try_from(folded.len()).unwrap_or(u16::MAX));
+        let hash = |(begin, _): &(u64, u16)| self.hasher.hash_one(begin);
+        if self.begins.find(hash(&entry), |known| *known == entry).is_none() {
+            self.begins.insert_unique(hash(&entry), entry, hash);
         }
         if self.filter.is_empty() {
             self.filter.resize(usize::try_from(FILTER_BITS / 64).unwrap_or_default(), 0);
@@ -55,18 +55,18 @@ impl Values {
 
     /// The place of the first value that stands in `text`, whole: not as a part of a longer word.
     pub fn find(&self, text: &[u8]) -> Option<std::ops::Range<usize>> {
-        if self.is_empty() || text.len() < SHORTEST {
+        if self.is_empty() {
             return None;
         }
-        let mut window = 0_u64;
-        for (at, byte) in text.iter().enumerate() {
-            window = window << 8 | u64::from(byte.to_ascii_lowercase());
-            if at + 1 < SHORTEST {
-                continue;
-            }
-            let bit = mixed(window);
-            if self.filter[(bit / 64) as usize] >> (bit % 64) & 1 == 1
-                && let Some(found) = self.look(text, at + 1 - SHORTEST, window)
+        let mut inside = false;
+        for (at, window) in text.windows(SHORTEST).enumerate() {
+            let begins = !inside;
+            inside = window[0].is_ascii_alphanumeric();
+            if begins
+                && let Some(window) = beginning(window).map(lowered)
+                && let bit = mixed(window)
+                && self.filter[(bit / 64) as usize] >> (bit % 64) & 1 == 1
+                && let Some(found) = self.look(text, at, window)
             {
                 return Some(found);
             }
@@ -75,14 +75,11 @@ impl Values {
     }
 
     fn look(&self, text: &[u8], from: usize, window: u64) -> Option<std::ops::Range<usize>> {
-        if from > 0 && text[from - 1].is_ascii_alphanumeric() {
-            return None;
-        }
-        self.begins.get(&window)?.iter().find_map(|length| {
-            let to = from + usize::from(*length);
+        let same = self.begins.iter_hash(self.hasher.hash_one(window)).filter(|(begin, _)| *begin == window);
+        same.map(|(_, length)| usize::from(*length)).find_map(|length| {
+            let to = from + length;
             let whole = text.get(from..to)?.to_ascii_lowercase();
-            let alone =
-                usize::from(*length) == LONGEST || !text.get(to).is_some_and(u8::is_ascii_alphanumeric);
+            let alone = length == LONGEST || !text.get(to).is_some_and(u8::is_ascii_alphanumeric);
             let known = alone && self.wholes.contains(&self.hasher.hash_one(whole.as_slice()));
             known.then_some(from..to)
         })
@@ -93,6 +90,16 @@ fn beginning(value: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(value.get(..SHORTEST)?.try_into().ok()?))
 }
 
+/// Eight bytes with their ASCII letters in lower case, all at once.
+fn lowered(bytes: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let seven = bytes & (EACH * 0x7f);
+    let from_a = seven + EACH * (0x80 - b'A' as u64);
+    let past_z = seven + EACH * (0x7f - b'Z' as u64);
+    let upper = (from_a & !past_z & !bytes) & (EACH * 0x80);
+    bytes | upper >> 2
+}
+
 fn mixed(window: u64) -> u64 {
     window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - FILTER_BITS.trailing_zeros())
 }
@@ -100,6 +107,15 @@ fn mixed(window: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_are_lowered_and_nothing_else() {
+        for byte in 0..=u8::MAX {
+            let word = [byte, b'A', b'@', b'[', b'Z', 0xc1, b'z', byte];
+            let told = u64::from_be_bytes(word.to_ascii_lowercase().try_into().unwrap());
+            assert_eq!(lowered(u64::from_be_bytes(word)), told, "{word:?}");
+        }
+    }
 
     #[test]
     fn a_value_is_found_anywhere_but_inside_a_longer_word() {

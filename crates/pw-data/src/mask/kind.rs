@@ -155,10 +155,13 @@ impl Kind {
 
     /// A leak of these is searched for by default. Names and words also stand elsewhere by chance.
     pub fn is_proved(&self) -> bool {
-        matches!(
-            self,
-            Self::Email | Self::Phone | Self::Url | Self::Token | Self::Password(_) | Self::Address
-        )
+        match self {
+            Self::Json(paths) => paths.iter().any(|(_, kind)| kind.is_proved()),
+            kind => matches!(
+                kind,
+                Self::Email | Self::Phone | Self::Url | Self::Token | Self::Password(_) | Self::Address
+            ),
+        }
     }
 
     pub(super) fn write(&self, stream: &mut Stream, text: &str, room: &Room) -> String {

@@ -100,7 +100,7 @@ impl Mask {
         let mut hasher = blake3::Hasher::new_keyed(&self.secret.0);
         hasher.update(self.kind.family().as_bytes());
         hasher.update(value);
-        Stream(hasher.finalize_xof())
+        Stream::new(&hasher)
     }
 
     fn text(&self, kind: &Kind, text: &str, limit: usize) -> String {
@@ -110,7 +110,7 @@ impl Mask {
         let same = if self.exact { text.to_owned() } else { text.to_lowercase() };
         let mut hasher = blake3::Hasher::new_keyed(&self.secret.0);
         hasher.update(kind.family().as_bytes()).update(same.as_bytes());
-        kind.write(&mut Stream(hasher.finalize_xof()), text, &kind::Room { limit, unique: self.unique })
+        kind.write(&mut Stream::new(&hasher), text, &kind::Room { limit, unique: self.unique })
     }
 
     fn json(&self, text: &[u8], out: &mut Vec<u8>) -> Option<()> {
@@ -253,18 +253,41 @@ fn clear_host_bits(out: &mut [u8]) {
 }
 
 /// An endless stream of bytes that a value and the secret decide.
-pub(crate) struct Stream(blake3::OutputReader);
+pub(crate) struct Stream {
+    reader: blake3::OutputReader,
+    /// Its function gives 64 bytes at once.
+    block: [u8; 64],
+    used: usize,
+}
 
 impl Stream {
+    fn new(hasher: &blake3::Hasher) -> Self {
+        Self { reader: hasher.finalize_xof(), block: [0; 64], used: 64 }
+    }
+
+    fn fill(&mut self, mut out: &mut [u8]) {
+        while !out.is_empty() {
+            if self.used == self.block.len() {
+                self.reader.fill(&mut self.block);
+                self.used = 0;
+            }
+            let count = out.len().min(self.block.len() - self.used);
+            let (now, later) = out.split_at_mut(count);
+            now.copy_from_slice(&self.block[self.used..self.used + count]);
+            self.used += count;
+            out = later;
+        }
+    }
+
     pub(crate) fn fill_to(&mut self, length: usize, out: &mut Vec<u8>) {
         let from = out.len();
         out.resize(from + length, 0);
-        self.0.fill(&mut out[from..]);
+        self.fill(&mut out[from..]);
     }
 
     pub(crate) fn number(&mut self) -> u64 {
         let mut bytes = [0; 8];
-        self.0.fill(&mut bytes);
+        self.fill(&mut bytes);
         u64::from_be_bytes(bytes)
     }
 
@@ -274,11 +297,11 @@ impl Stream {
     }
 
     pub(crate) fn hex(&mut self, digits: usize) -> String {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut bytes = vec![0; digits.div_ceil(2)];
-        self.0.fill(&mut bytes);
-        let mut text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        text.truncate(digits);
-        text
+        self.fill(&mut bytes);
+        let both = |byte: &u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        bytes.iter().flat_map(both).take(digits).map(char::from).collect()
     }
 }
 
