@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use futures_util::future::try_join;
 use pw_model::diagnostic::{Diagnostic, nearest};
 use pw_model::source::SourceFile;
 use pw_run::Failure;
@@ -103,6 +104,7 @@ impl Reading {
         size.into_iter().for_each(|size| rules.resize(size));
         tell("finding the rows");
         let closure = closure::find(&source, &catalogue, &rules, why).await?;
+        source.fetch_by_place().await?;
         Ok(Self { source, catalogue, rules, closure, covered: Cell::new(false) })
     }
 
@@ -279,13 +281,15 @@ impl Reading {
         name: Option<&str>,
         tell: Progress<'_>,
     ) -> Result<(Done, Scratch), Halt> {
-        self.covered().await?;
         let mut transfer =
             Transfer::new(&self.source, &self.catalogue, &self.closure, (&self.rules, order.secret));
-        tell("reading the schema");
-        let schema = Schema::dump(&self.source, order.pg_dump).await?;
         tell("learning what must not go out");
-        transfer.learn().await?;
+        let learnt = async {
+            self.covered().await?;
+            Ok::<(), Halt>(transfer.learn().await?)
+        };
+        let schema = async { Ok(Schema::dump(&self.source, order.pg_dump).await?) };
+        let (schema, ()) = try_join(schema, learnt).await?;
         let scratch = Scratch::create(&self.source, order.to, name).await?;
         let filled = self.fill_scratch(&scratch, &schema, &mut transfer, tell).await;
         if let (Err(_), false) = (&filled, order.keep_failed) {

@@ -101,7 +101,7 @@ impl std::fmt::Debug for Address {
 /// What every reading connection is told. Scans keep the order of the heap, so that two scans agree row by
 /// row; a policy that would hide rows is an error instead of a silent loss.
 const READING: &str = "SET row_security = off; SET synchronize_seqscans = off; \
-    SET max_parallel_workers_per_gather = 0; SET statement_timeout = 0; SET lock_timeout = '10s'; \
+    SET max_parallel_workers_per_gather = 0; SET jit = off; SET statement_timeout = 0; SET lock_timeout = '10s'; \
     SET idle_in_transaction_session_timeout = 0; SET extra_float_digits = 3; SET enable_indexscan = on";
 
 /// Connections that all see one moment of the source, and can only read.
@@ -135,6 +135,19 @@ impl Source {
             clients.push(client);
         }
         Ok(Self { address, clients, snapshot, version })
+    }
+
+    /// From now on rows are fetched by where they lie: the planner thinks that a scan of all would be cheaper, and
+    /// would make one for every few thousand rows.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub(crate) async fn fetch_by_place(&self) -> Result<(), Failure> {
+        for client in &self.clients {
+            let set = client.batch_execute("SET enable_seqscan = off").await;
+            set.map_err(|error| Failure::new("could not prepare to read the source").because(error))?;
+        }
+        Ok(())
     }
 
     pub fn leader(&self) -> &Client {

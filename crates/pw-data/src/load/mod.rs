@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use pw_run::Failure;
 use tokio_postgres::Client;
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Table};
 use crate::server::{Address, Source, literal, quoted};
 
 pub use schema::Schema;
@@ -266,10 +266,29 @@ pub async fn settle(scratch: &Address, catalogue: &Catalogue) -> Result<(), Fail
     let query = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
         WHERE c.relkind = 'm' ORDER BY c.oid";
     for row in client.query(query, &[]).await.map_err(not("list materialized views"))? {
-        let refresh = format!("REFRESH MATERIALIZED VIEW {}", row.get::<_, String>(0));
+        let view: String = row.get(0);
+        let refresh = format!("REFRESH MATERIALIZED VIEW {view}; ANALYZE {view}");
         client.batch_execute(&refresh).await.map_err(not("refresh a materialized view"))?;
     }
-    client.batch_execute("ANALYZE").await.map_err(not("analyze the new database"))
+    analyze(scratch, catalogue).await
+}
+
+/// Statistics of what was filled, on two connections; what stayed empty needs none.
+async fn analyze(scratch: &Address, catalogue: &Catalogue) -> Result<(), Failure> {
+    let clients = try_join_all((0..2).map(|_| scratch.connect())).await?;
+    let mut tables: Vec<&Table> = catalogue.tables.iter().collect();
+    tables.sort_by_key(|table| std::cmp::Reverse(table.bytes()));
+    let queue = std::cell::RefCell::new(tables.into_iter());
+    let next = || queue.borrow_mut().next();
+    try_join_all(clients.iter().map(async |client| {
+        while let Some(table) = next() {
+            let analyze = format!("ANALYZE {}", table.path());
+            client.batch_execute(&analyze).await.map_err(not("analyze the new database"))?;
+        }
+        Ok::<(), Failure>(())
+    }))
+    .await
+    .map(drop)
 }
 
 /// Counts the rows of every table and every foreign key that the server does not call valid.

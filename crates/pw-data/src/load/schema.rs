@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use pw_run::Failure;
 use tokio::process::Command;
 use tokio_postgres::Client;
@@ -16,6 +16,10 @@ pub struct Schema {
     after: Vec<Entry>,
     preamble: String,
 }
+
+/// Every connection builds by itself: workers of the server would only wait for each other.
+const BUILDING: &str = "SET maintenance_work_mem = '256MB'; SET max_parallel_maintenance_workers = 0; \
+    SET max_parallel_workers_per_gather = 0; SET jit = off; SET synchronous_commit = off";
 
 /// One entry of `pg_dump`'s table of contents.
 #[derive(Debug, Clone)]
@@ -34,8 +38,8 @@ impl Schema {
             Some(words) => words.to_vec(),
             None => installed(source.version / 10_000).await?,
         };
-        let before = section(&program, source, "pre-data").await?;
-        let after = section(&program, source, "post-data").await?;
+        let (before, after) =
+            try_join(section(&program, source, "pre-data"), section(&program, source, "post-data")).await?;
         let (preamble, after) = entries(&after);
         Ok(Self { before, after, preamble })
     }
@@ -56,37 +60,57 @@ impl Schema {
         let clients = try_join_all((0..connections.max(1)).map(|_| scratch.connect())).await?;
         for client in &clients {
             run(client, &self.preamble).await?;
-            run(client, "SET maintenance_work_mem = '256MB'").await?;
+            run(client, BUILDING).await?;
         }
-        let of = |kinds: &[&str]| -> Vec<&Entry> {
-            self.after.iter().filter(|entry| kinds.contains(&entry.kind.as_str())).collect()
+        let of = |kinds: &[&str]| -> Vec<&str> {
+            let entries = self.after.iter().filter(|entry| kinds.contains(&entry.kind.as_str()));
+            entries.map(|entry| entry.sql.as_str()).collect()
         };
-        let first = ["CONSTRAINT", "INDEX"];
-        let keys = ["FK CONSTRAINT"];
-        together(&clients, of(&first)).await?;
-        for entry in of(&["INDEX ATTACH"]) {
-            run(&clients[0], &entry.sql).await?;
-        }
-        together(&clients, of(&keys)).await?;
-        let said = |entry: &&Entry| {
-            !first.contains(&entry.kind.as_str())
-                && !keys.contains(&entry.kind.as_str())
-                && entry.kind != "INDEX ATTACH"
-        };
-        for entry in self.after.iter().filter(said) {
-            run(&clients[0], &entry.sql).await?;
-        }
-        Ok(())
+        together(&clients, of(&["CONSTRAINT", "INDEX"])).await?;
+        in_turn(&clients[0], of(&["INDEX ATTACH"])).await?;
+        foreign_keys(&clients, of(&["FK CONSTRAINT"])).await?;
+        let done = ["CONSTRAINT", "INDEX", "INDEX ATTACH", "FK CONSTRAINT"];
+        let rest = self.after.iter().filter(|entry| !done.contains(&entry.kind.as_str()));
+        in_turn(&clients[0], rest.map(|entry| entry.sql.as_str()).collect()).await
     }
 }
 
-/// Each connection takes the next entry. Two that lock the same tables in opposite order may meet; the one that is thrown out tries again.
-async fn together(clients: &[Client], entries: Vec<&Entry>) -> Result<(), Failure> {
-    let queue = std::cell::RefCell::new(entries.into_iter());
+async fn in_turn(client: &Client, statements: Vec<&str>) -> Result<(), Failure> {
+    for sql in statements {
+        run(client, sql).await?;
+    }
+    Ok(())
+}
+
+/// To add a key locks what it leads to; two keys to one table would wait for each other. So keys are added
+/// unchecked, which takes no time, and checked together. Partitioned tables cannot add them unchecked.
+async fn foreign_keys(clients: &[Client], statements: Vec<&str>) -> Result<(), Failure> {
+    let apart = |sql: &&str| sql.contains("ALTER TABLE ONLY ") && !sql.contains(" NOT VALID;");
+    let (plain, others): (Vec<&str>, Vec<&str>) = statements.into_iter().partition(apart);
+    let unchecked: Vec<String> = plain.iter().filter_map(|sql| unchecked(sql)).collect();
+    in_turn(&clients[0], unchecked.iter().map(String::as_str).collect()).await?;
+    let query = "SELECT string_agg(format('ALTER TABLE %s VALIDATE CONSTRAINT %I', conrelid::regclass, conname), ';') \
+        FROM pg_constraint WHERE contype = 'f' AND NOT convalidated GROUP BY conrelid ORDER BY pg_table_size(conrelid) DESC";
+    let rows = clients[0].query(query, &[]).await;
+    let rows = rows.map_err(|error| Failure::new("could not list the foreign keys").because(error))?;
+    let checks: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    together(clients, checks.iter().map(String::as_str).collect()).await?;
+    in_turn(&clients[0], others).await
+}
+
+/// The same statement, but for the check.
+fn unchecked(sql: &str) -> Option<String> {
+    let (statement, rest) = sql.rsplit_once(';')?;
+    Some(format!("{statement} NOT VALID;{rest}"))
+}
+
+/// Each connection takes the next statement. Two that lock the same tables in opposite order may meet; the one that is thrown out tries again.
+async fn together(clients: &[Client], statements: Vec<&str>) -> Result<(), Failure> {
+    let queue = std::cell::RefCell::new(statements.into_iter());
     let next = || queue.borrow_mut().next();
     try_join_all(clients.iter().map(async |client| {
-        while let Some(entry) = next() {
-            run(client, &entry.sql).await?;
+        while let Some(sql) = next() {
+            run(client, sql).await?;
         }
         Ok::<(), Failure>(())
     }))

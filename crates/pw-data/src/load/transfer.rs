@@ -77,7 +77,7 @@ fn lane(catalogue: &Catalogue, rules: &Rules, secret: &Secret, (table, column): 
         name,
         select,
         mask: streamed.map(|masked| Mask::new(masked.kind.clone(), secret, &catalogue.tables[table], column)),
-        proved: masked.is_some_and(|masked| masked.proved || matches!(masked.kind, Kind::Json(_))),
+        proved: masked.is_some_and(|masked| masked.proved),
         searched: is_searched(known),
         element: None,
     }
@@ -127,26 +127,47 @@ impl<'a> Transfer<'a> {
     /// # Errors
     /// The source cannot be read.
     pub async fn learn(&mut self) -> Result<(), Failure> {
-        let mut values = std::mem::take(&mut self.values);
-        for (table, lanes) in self.lanes.iter().enumerate() {
-            let proved: Vec<&Lane> = lanes.iter().filter(|lane| lane.proved && lane.mask.is_some()).collect();
-            if proved.is_empty() {
-                continue;
+        let values = RefCell::new(std::mem::take(&mut self.values));
+        let proved = |table: &usize| self.lanes[*table].iter().any(|lane| lane.proved && lane.mask.is_some());
+        let pieces: VecDeque<Piece> = (0..self.lanes.len())
+            .filter(proved)
+            .flat_map(|table| pieces(table, &self.closure.tables[table]))
+            .collect();
+        let queue = RefCell::new(pieces);
+        let next = || queue.borrow_mut().pop_front();
+        try_join_all(self.source.clients.iter().map(async |client| {
+            while let Some(piece) = next() {
+                self.learn_from(client, &piece, &values).await?;
             }
-            let columns: Vec<&str> = proved.iter().map(|lane| lane.name.as_str()).collect();
-            for piece in pieces(table, &self.closure.tables[table]) {
-                self.read(self.source.leader(), &piece, &columns, &mut |rows: &Rows| {
-                    for (index, lane) in proved.iter().enumerate() {
-                        if let (Some(value), Some(mask)) = (rows.field(index + 1), &lane.mask) {
-                            mask.secrets(value, &mut |secret| values.add(secret));
-                        }
-                    }
-                })
-                .await?;
-            }
-        }
-        self.values = values;
+            Ok::<(), Failure>(())
+        }))
+        .await?;
+        self.values = values.into_inner();
         Ok(())
+    }
+
+    async fn learn_from(
+        &self,
+        client: &Client,
+        piece: &Piece,
+        values: &RefCell<Values>,
+    ) -> Result<(), Failure> {
+        let lanes = &self.lanes[piece.table];
+        let proved: Vec<(&Lane, &Mask)> = lanes
+            .iter()
+            .filter(|lane| lane.proved)
+            .filter_map(|lane| Some((lane, lane.mask.as_ref()?)))
+            .collect();
+        let columns: Vec<&str> = proved.iter().map(|(lane, _)| lane.name.as_str()).collect();
+        self.read(client, piece, &columns, &mut |rows: &Rows| {
+            let mut values = values.borrow_mut();
+            for (index, (_, mask)) in proved.iter().enumerate() {
+                if let Some(value) = rows.field(index + 1) {
+                    mask.secrets(value, &mut |secret| values.add(secret));
+                }
+            }
+        })
+        .await
     }
 
     /// A few rows of each table, spread over it, for eyes that look for what no rule covers.
@@ -214,7 +235,7 @@ impl<'a> Transfer<'a> {
         let clients = try_join_all(self.source.clients.iter().map(|_| scratch.connect())).await?;
         self.elements(&clients[0]).await?;
         for client in &clients {
-            let set = client.batch_execute("SET synchronous_commit = off").await;
+            let set = client.batch_execute("SET synchronous_commit = off; SET jit = off").await;
             set.map_err(|error| Failure::new("could not prepare the scratch database").because(error))?;
         }
         let mut all: Vec<Piece> =
