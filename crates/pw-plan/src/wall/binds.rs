@@ -364,16 +364,16 @@ fn shown_at(mount: &BindMount, path: &str) -> String {
     format!("{}{inner}", mount.target.trim_end_matches('/'))
 }
 
-/// Folders between a writable mount and what is covered in it, outermost first. Not those inside of what is hidden.
+/// Folders between a writable mount and what is covered in it, outermost first. Not those inside of a cover: they are
+/// hidden or read-only already.
 fn parents(mount: &BindMount, covered: &[(&String, Use)]) -> BTreeSet<String> {
-    let hidden =
-        |folder: &str| covered.iter().any(|(path, usage)| *usage != Use::Reads && is_within(folder, path));
     let above = covered.iter().flat_map(|(path, _)| {
         let folders = std::iter::successors(path.rsplit_once('/'), |(folder, _)| folder.rsplit_once('/'));
         folders.map(|(folder, _)| folder)
     });
     let between = above.filter(|folder| is_within(folder, &mount.source) && *folder != mount.source);
-    between.filter(|folder| !mount.read_only && !hidden(folder)).map(str::to_owned).collect()
+    let is_covered = |folder: &str| covered.iter().any(|(path, _)| is_within(folder, path));
+    between.filter(|folder| !mount.read_only && !is_covered(folder)).map(str::to_owned).collect()
 }
 
 /// Every folder of the host that services mount, plainly or behind a named volume.
