@@ -12,7 +12,7 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 pub(crate) struct Server {
     name: String,
-    port: u16,
+    host: String,
 }
 
 pub(crate) fn image() -> String {
@@ -35,8 +35,6 @@ impl Server {
             "--rm",
             "--name",
             &name,
-            "-p",
-            "127.0.0.1::5432",
             "-e",
             &password,
             "-e",
@@ -45,9 +43,9 @@ impl Server {
             "POSTGRES_DB=production",
             &image(),
         ]);
-        let mut server = Self { name, port: 0 };
-        let told = docker(&["port", &server.name, "5432/tcp"]);
-        server.port = told.rsplit(':').next().and_then(|port| port.trim().parse().ok()).expect("a port");
+        let mut server = Self { name, host: String::new() };
+        let address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        server.host = docker(&["inspect", "-f", address, &server.name]);
         server.wait();
         server
     }
@@ -65,20 +63,16 @@ impl Server {
     }
 
     pub(crate) fn address_of(&self, user: &str, password: &str, database: &str) -> Address {
-        Address::parse(&format!("postgres://{user}:{password}@127.0.0.1:{}/{database}", self.port))
-            .expect("a DSN")
+        Address::parse(&format!("postgres://{user}:{password}@{}:5432/{database}", self.host)).expect("a DSN")
     }
 
     pub(crate) fn address(&self, database: &str) -> Address {
         self.address_of("owner", PASSWORD, database)
     }
 
-    /// The server's own pg_dump, reaching it as the test does.
+    /// The server's own pg_dump.
     pub(crate) fn pg_dump(&self) -> Vec<String> {
-        let image = image();
-        ["docker", "run", "--rm", "--network", "host", "-e", "PGPASSWORD", &image, "pg_dump"]
-            .map(str::to_owned)
-            .to_vec()
+        ["docker", "exec", "-e", "PGPASSWORD", &self.name, "pg_dump"].map(str::to_owned).to_vec()
     }
 
     /// Runs SQL; answers unaligned rows.
