@@ -293,7 +293,8 @@ impl Reading {
         let scratch = Scratch::create(&self.source, order.to, name).await?;
         let filled = self.fill_scratch(&scratch, &schema, &mut transfer, tell).await;
         if let (Err(_), false) = (&filled, order.keep_failed) {
-            scratch.discard().await?;
+            // Why it failed matters more than that its remains stay; the next run removes them.
+            drop(scratch.discard().await);
         }
         filled?;
         Ok((self.done(&transfer), scratch))

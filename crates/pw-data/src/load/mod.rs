@@ -6,6 +6,7 @@ mod transfer;
 use futures_util::future::try_join_all;
 use pw_run::Failure;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use crate::catalogue::{Catalogue, Table};
 use crate::server::{Address, Source, literal, quoted};
@@ -270,7 +271,19 @@ pub async fn settle(scratch: &Address, catalogue: &Catalogue) -> Result<(), Fail
         let refresh = format!("REFRESH MATERIALIZED VIEW {view}; ANALYZE {view}");
         client.batch_execute(&refresh).await.map_err(not("refresh a materialized view"))?;
     }
-    analyze(scratch, catalogue).await
+    analyze(scratch, catalogue).await?;
+    written(&client).await
+}
+
+/// What the server cannot put on its disk must not take the target's name. Who may not ask for it does without.
+async fn written(client: &Client) -> Result<(), Failure> {
+    match client.batch_execute("CHECKPOINT").await {
+        Err(error) if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            Err(not("write the new database to the disk")(error)
+                .hint("the target's server log says why; is its disk full?"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Statistics of what was filled, on two connections; what stayed empty needs none.

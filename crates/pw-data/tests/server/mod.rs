@@ -11,7 +11,7 @@ pub(crate) const PASSWORD: &str = "not-in-any-message";
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 pub(crate) struct Server {
-    name: String,
+    pub(crate) name: String,
     host: String,
 }
 
@@ -27,22 +27,16 @@ fn docker(words: &[&str]) -> String {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With more words for `docker run`.
+    pub(crate) fn start_with(more: &[&str]) -> Self {
         let name = format!("pw-data-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let password = format!("POSTGRES_PASSWORD={PASSWORD}");
-        docker(&[
-            "run",
-            "-d",
-            "--rm",
-            "--name",
-            &name,
-            "-e",
-            &password,
-            "-e",
-            "POSTGRES_USER=owner",
-            "-e",
-            "POSTGRES_DB=production",
-            &image(),
-        ]);
+        let user = ["-e", &password, "-e", "POSTGRES_USER=owner", "-e", "POSTGRES_DB=production"];
+        let image = image();
+        docker(&[&["run", "-d", "--name", &name], more, &user, &[image.as_str()]].concat());
         let mut server = Self { name, host: String::new() };
         let address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
         server.host = docker(&["inspect", "-f", address, &server.name]);
@@ -51,7 +45,7 @@ impl Server {
     }
 
     /// The server of the initialisation listens on the socket only.
-    fn wait(&self) {
+    pub(crate) fn wait(&self) {
         for _ in 0..240 {
             let words = ["exec", &self.name, "pg_isready", "-q", "-h", "127.0.0.1", "-d", "production"];
             if Command::new("docker").args(words).output().is_ok_and(|output| output.status.success()) {
@@ -62,8 +56,12 @@ impl Server {
         panic!("the server did not start");
     }
 
+    pub(crate) fn dsn(&self, user: &str, password: &str, database: &str) -> String {
+        format!("postgres://{user}:{password}@{}:5432/{database}", self.host)
+    }
+
     pub(crate) fn address_of(&self, user: &str, password: &str, database: &str) -> Address {
-        Address::parse(&format!("postgres://{user}:{password}@{}:5432/{database}", self.host)).expect("a DSN")
+        Address::parse(&self.dsn(user, password, database)).expect("a DSN")
     }
 
     pub(crate) fn address(&self, database: &str) -> Address {
