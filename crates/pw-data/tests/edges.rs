@@ -153,3 +153,90 @@ async fn policies_and_leftovers_are_not_passed_over_in_silence() {
         "0"
     );
 }
+
+const OBJECTS: &str = r#"
+CREATE SCHEMA "Other";
+CREATE TABLE root (id int PRIMARY KEY, label text DEFAULT 'x', kind text, gone int);
+ALTER TABLE root DROP COLUMN gone;
+COMMENT ON COLUMN root.label IS 'what it is called';
+CREATE TABLE "Other".child (id int GENERATED ALWAYS AS IDENTITY (START 1000) PRIMARY KEY, root_id int NOT NULL REFERENCES public.root ON DELETE CASCADE, span int4range, EXCLUDE USING gist (span WITH &&));
+CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';
+CREATE INDEX by_twice ON root (twice(id)) WHERE kind IS NOT NULL;
+CREATE VIEW first_view AS SELECT id, label, twice(id) AS double FROM root;
+CREATE VIEW second_view AS SELECT v.*, c.span FROM first_view v JOIN "Other".child c ON c.root_id = v.id;
+CREATE MATERIALIZED VIEW third AS SELECT count(*) AS n FROM second_view;
+CREATE UNIQUE INDEX ON third (n);
+CREATE RULE no_more AS ON DELETE TO root DO INSTEAD NOTHING;
+CREATE FUNCTION forbidden() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'a trigger fired'; END $$;
+CREATE STATISTICS together ON id, kind FROM root;
+INSERT INTO root SELECT i, 'l' || i, CASE WHEN i % 2 = 0 THEN 'even' END FROM generate_series(1, 100) i;
+INSERT INTO "Other".child (root_id, span) SELECT i, int4range(i * 10, i * 10 + 5) FROM generate_series(1, 100) i;
+REFRESH MATERIALIZED VIEW third;
+CREATE TRIGGER never BEFORE INSERT ON root FOR EACH ROW EXECUTE FUNCTION forbidden();
+CREATE TRIGGER never AFTER INSERT ON "Other".child FOR EACH STATEMENT EXECUTE FUNCTION forbidden();
+"#;
+
+/// What pg_dump writes of a database, without its rows.
+fn schema_of(server: &Server, database: &str) -> String {
+    let mut words = vec!["exec", &server.name, "pg_dump", "-U", "owner", "--schema-only"];
+    words.extend(["--no-owner", "--no-privileges", database]);
+    let output = std::process::Command::new("docker").args(words).output().expect("docker runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().filter(|line| !line.starts_with('\\')).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn views_rules_triggers_and_comments_come_over() {
+    let server = Server::start();
+    server.sql("production", OBJECTS);
+    sample(&server, "cohort: { table: root, where: \"id <= 10\" }\n").await.unwrap();
+    assert_eq!(schema_of(&server, "development"), schema_of(&server, "production"));
+    let ask = |sql: &str| server.sql("development", sql);
+    assert_eq!(ask("SELECT count(*), sum(double) FROM second_view"), "10|110");
+    assert_eq!(ask("SELECT n FROM third"), "10", "filled anew");
+    assert_eq!(
+        ask("SELECT count(*) FROM pg_stats WHERE tablename IN ('root', 'child')"),
+        "6",
+        "statistics are made"
+    );
+}
+
+#[tokio::test]
+async fn three_hundred_tables_come_over() {
+    let server = Server::start();
+    let chain: String = (1..300)
+        .map(|at| format!("CREATE TABLE t{at} (id int PRIMARY KEY, up int NOT NULL REFERENCES t{}, side int REFERENCES t{});\nINSERT INTO t{at} SELECT i, i, nullif(i % 7, 0) FROM generate_series(1, 20) i;\n", at - 1, at / 2))
+        .collect();
+    server.sql(
+        "production",
+        &format!(
+            "CREATE TABLE t0 (id int PRIMARY KEY); INSERT INTO t0 SELECT generate_series(1, 20);\n{chain}"
+        ),
+    );
+    sample(&server, "cohort: { table: t0, where: \"id = 10\" }\n").await.unwrap();
+    assert_eq!(server.sql("development", "SELECT id FROM t299"), "10");
+    // Row 10 names row 3 of the table at half its number, and so on up to the first.
+    assert_eq!(server.sql("development", "SELECT string_agg(id::text, ',' ORDER BY id) FROM t1"), "3,10");
+    let valid = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND convalidated";
+    assert_eq!(server.sql("development", valid), "598");
+}
+
+#[tokio::test]
+async fn what_cannot_be_carried_is_told_before_anything_is_copied() {
+    let server = Server::start();
+    server.sql(
+        "production",
+        "CREATE TYPE pair AS (a int, b text); CREATE TABLE root (id int PRIMARY KEY, couple pair, which regclass); INSERT INTO root VALUES (1, (1, 'x'), 'root')",
+    );
+    let message = sample(&server, "cohort: { table: root }\n").await.unwrap_err();
+    for part in
+        ["`root.couple` cannot be carried", "`root.which` cannot be carried", "hint: leave the table out"]
+    {
+        assert!(message.contains(part), "{part}\nis not in\n{message}");
+    }
+    assert_eq!(
+        server.sql("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'development%'"),
+        "0"
+    );
+}
