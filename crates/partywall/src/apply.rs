@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use pw_host::Host;
 use pw_journal::SqliteJournal;
 use pw_model::diagnostic::Diagnostic;
 use pw_plan::{Action, Plan};
@@ -11,6 +10,7 @@ use pw_run::{Event, Journal, Outcome, Progress, Standing, Unfinished};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::hands::Hands;
 use crate::printer::{DIM, GREEN, Printer, RED};
 use crate::stop::{Stop, of_failure};
 
@@ -116,12 +116,12 @@ fn event_name(event: &Event) -> &'static str {
 /// Runs a plan to its end. Ctrl-C takes back what was done.
 pub(crate) async fn run(
     plan: &Plan,
-    host: Host,
+    hands: impl Into<Hands>,
     journal: &mut SqliteJournal,
     printer: &mut Printer,
 ) -> Result<(), Stop> {
     let mut steps = Steps::new(printer, plan);
-    let mut host = host.storing_for(&plan.environment).on_line(steps.lines());
+    let mut host = hands.into().storing_for(&plan.environment).on_line(steps.lines());
     let outcome = tokio::select! {
         outcome = pw_run::apply(plan, &mut host, journal, &mut steps) => Some(outcome),
         _ = tokio::signal::ctrl_c() => None,
@@ -147,12 +147,12 @@ pub(crate) enum Ended {
 pub(crate) async fn recover(
     left: &Unfinished,
     forward: bool,
-    host: Host,
+    hands: impl Into<Hands>,
     journal: &mut SqliteJournal,
     printer: &mut Printer,
 ) -> Result<Ended, Stop> {
     let mut steps = Steps::new(printer, &left.plan);
-    let mut host = host.storing_for(&left.plan.environment).on_line(steps.lines());
+    let mut host = hands.into().storing_for(&left.plan.environment).on_line(steps.lines());
     let outcome = if forward {
         pw_run::resume(left, &mut host, journal, &mut steps).await
     } else {
@@ -167,7 +167,7 @@ pub(crate) async fn recover(
 }
 
 async fn take_back(
-    host: &mut Host,
+    host: &mut Hands,
     journal: &mut SqliteJournal,
     steps: &mut Steps<'_>,
 ) -> Result<Outcome, Stop> {
@@ -233,7 +233,7 @@ fn printer_stop(printer: &mut Printer, diagnostic: Diagnostic) {
 /// A service that does not become healthy is the application's fault; everything else the host's or ours.
 fn code_of(plan: &Plan, step: usize) -> u8 {
     match plan.steps.get(step).map(|step| &step.does) {
-        Some(Action::AwaitServices { .. } | Action::BuildImages { .. }) => 1,
+        Some(Action::AwaitServices { .. } | Action::BuildImages { .. } | Action::RewriteRows { .. }) => 1,
         _ => 2,
     }
 }

@@ -127,6 +127,8 @@ pub(crate) enum Command {
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Fill a development environment with a masked sample of another environment's data
+    Seed(Seed),
     /// Copy a closed, masked, proved sample of one PostgreSQL database into another
     Sample(Sample),
     /// Finish an operation that was cut off
@@ -166,6 +168,34 @@ pub(crate) struct Confirm {
     /// The environment's name, typed again; needed for production where nobody can be asked
     #[arg(long, value_name = "ENV", add = environments())]
     pub(crate) confirm: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Seed {
+    /// The environment that is filled; never production
+    #[arg(add = environments())]
+    pub(crate) environment: String,
+    /// The environment whose data it gets; left out, production
+    #[arg(long, value_name = "ENV", add = environments())]
+    pub(crate) from: Option<String>,
+    /// Size of the cohort in place of the configured one: `10%` or `500`
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) sample: Option<String>,
+    /// Print how many rows of each table would come, and every step with its undo; change nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Print by which references a row would come; a key of several columns is written with commas
+    #[arg(long, num_args = 2, value_names = ["TABLE", "KEY"])]
+    pub(crate) why: Option<Vec<String>>,
+    /// Print masks for the columns that look personal or secret and have no rule
+    #[arg(long)]
+    pub(crate) suggest: bool,
+    /// Keep the database of before until the next seed
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Leave the new database of a failed run to be looked at
+    #[arg(long)]
+    pub(crate) keep_failed: bool,
 }
 
 #[derive(Debug, Args)]

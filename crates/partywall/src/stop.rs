@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::Write;
 use std::process::ExitStatus;
 
+use pw_data::Halt;
 use pw_model::diagnostic::Diagnostic;
 use pw_run::{Failure, JournalFailure};
 
@@ -104,5 +105,31 @@ impl From<std::io::Error> for Stop {
         let mut what = String::from("could not write the answer");
         let _ = write!(what, " ({})", error.kind());
         Self::Failure(Failure::new(what).because(error))
+    }
+}
+
+/// A halted sample as a failure of a step, which has one message: the first complaint's.
+pub(crate) fn of_halt(halt: Halt) -> Failure {
+    let complaints = match halt {
+        Halt::Failure(failure) => return failure,
+        Halt::Complaints(complaints) => complaints,
+    };
+    let rest = complaints.iter().skip(1).map(|one| one.message.clone());
+    let Some(first) = complaints.first() else { return Failure::new("the sample cannot be made") };
+    let because: Vec<String> = first.because.iter().cloned().chain(rest).collect();
+    let failure = Failure::new(first.message.clone());
+    let failure = if because.is_empty() { failure } else { failure.because(because.join("; ")) };
+    match &first.hint {
+        Some(hint) => failure.hint(hint.clone()),
+        None => failure,
+    }
+}
+
+impl From<Halt> for Stop {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Complaints(list) => Self::Complaints(list),
+            Halt::Failure(failure) => Self::Failure(failure),
+        }
     }
 }

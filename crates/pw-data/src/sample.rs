@@ -51,6 +51,8 @@ pub struct Done {
     pub bytes: u64,
     /// Distinct production values that were searched for in all that was loaded.
     pub searched_for: usize,
+    /// Columns in which one was found; none, or there is no sample.
+    pub leaks: usize,
     /// Rows whose keys were held in memory, and the bytes they took.
     pub keys: usize,
     pub key_bytes: usize,
@@ -305,6 +307,7 @@ impl Reading {
             rows: transfer.rows.get(),
             bytes: transfer.bytes.get(),
             searched_for: transfer.values(),
+            leaks: transfer.leaks().len(),
             keys: self.closure.keys,
             key_bytes: self.closure.key_bytes,
             large_objects: self.catalogue.large_objects,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::Client;
 
-use crate::load::OURS;
+use crate::load::{LOCK, OURS};
 use crate::server::{Address, literal, quoted};
 
 /// Rows that are development's own, such as its address among the settings.
@@ -34,11 +34,12 @@ pub async fn databases(server: &Address) -> Result<BTreeSet<String>, Failure> {
 /// # Errors
 /// The server refuses; then every database has its name as before.
 pub async fn rename(server: &Address, renames: &[(String, String)]) -> Result<(), Failure> {
+    let client = keeper(server).await?;
+    lock(&client, server.database()).await?;
     let there = databases(server).await?;
     if renames.last().is_none_or(|(from, _)| !there.contains(from)) {
         return Ok(());
     }
-    let client = keeper(server).await?;
     for (from, _) in renames {
         end_connections(&client, from).await?;
     }
@@ -80,7 +81,9 @@ pub async fn remove(server: &Address, name: &str) -> Result<(), Failure> {
         return Err(Failure::new(format!("the database `{name}` is not Partywall's to remove")));
     }
     let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(name));
-    let dropped = keeper(server).await?.batch_execute(&drop).await;
+    let client = keeper(server).await?;
+    lock(&client, name).await?;
+    let dropped = client.batch_execute(&drop).await;
     dropped.map_err(|error| Failure::new(format!("could not remove the database `{name}`")).because(error))
 }
 
@@ -96,6 +99,20 @@ pub async fn texts(database: &Address, written: &str) -> Result<Vec<String>, Fai
     let rows = database.connect().await?.query(&query, &[]).await;
     let rows = rows.map_err(|error| Failure::new(format!("could not read `{written}`")).because(error))?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// How many foreign keys there are, every one of them valid for every row.
+///
+/// # Errors
+/// One is not, or the server cannot be reached.
+pub async fn foreign_keys(database: &Address) -> Result<usize, Failure> {
+    let query = "SELECT conrelid::regclass::text || '.' || conname, convalidated FROM pg_constraint WHERE contype = 'f'";
+    let rows = database.connect().await?.query(query, &[]).await;
+    let rows = rows.map_err(|error| Failure::new("could not list the foreign keys").because(error))?;
+    match rows.iter().find(|row| !row.get::<_, bool>(1)) {
+        Some(row) => Err(Failure::new(format!("the foreign key `{}` is not valid", row.get::<_, String>(0)))),
+        None => Ok(rows.len()),
+    }
 }
 
 /// Changes the rows, all in one transaction; answers how many of each.
@@ -140,6 +157,19 @@ fn written(value: &Value) -> String {
 
 fn path(table: &str) -> String {
     table.split('.').map(quoted).collect::<Vec<_>>().join(".")
+}
+
+/// Waits until nobody else changes this name: also a server that has not noticed yet that its client is gone.
+async fn lock(client: &Client, name: &str) -> Result<(), Failure> {
+    let failed = |error| {
+        Failure::new(format!("somebody else is at work on the database `{name}`"))
+            .because(error)
+            .hint("wait until it ends, and try again")
+    };
+    client.batch_execute("SET lock_timeout = '60s'").await.map_err(failed)?;
+    let lock = format!("SELECT pg_advisory_lock(hashtext($1), {LOCK})");
+    client.execute(&lock, &[&name]).await.map_err(failed)?;
+    client.batch_execute("RESET lock_timeout").await.map_err(failed)
 }
 
 async fn keeper(server: &Address) -> Result<Client, Failure> {

@@ -39,6 +39,24 @@ impl Address {
         Ok(Self { config })
     }
 
+    /// A server at `host`, whatever name, user and password hold.
+    pub fn new(host: &str, port: u16, database: &str) -> Self {
+        let mut config = Config::new();
+        config.host(host).port(port).dbname(database).application_name("partywall");
+        config.connect_timeout(std::time::Duration::from_secs(10));
+        Self { config }
+    }
+
+    /// Who signs in, and with what.
+    #[must_use]
+    pub fn signed_in(mut self, user: &str, password: Option<&str>) -> Self {
+        self.config.user(user);
+        if let Some(password) = password {
+            self.config.password(password);
+        }
+        self
+    }
+
     pub fn database(&self) -> &str {
         self.config.get_dbname().unwrap_or_default()
     }

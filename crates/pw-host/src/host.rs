@@ -11,7 +11,7 @@ use pw_run::{Failure, Perform};
 
 use crate::docker::{Awaited, Engine};
 use crate::files::Store;
-use crate::{caddy, compose, files, firewall, group};
+use crate::{caddy, compose, files, firewall, group, vault};
 
 /// Told each line that a long run (pull, build, start) prints.
 pub type OnLine = Arc<dyn Fn(&str) + Send + Sync>;
@@ -52,6 +52,14 @@ impl Host {
 
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// A text that a plan keeps out of the journal.
+    ///
+    /// # Errors
+    /// It is not in the store, or damaged.
+    pub fn text(&self, hash: &str) -> Result<String, Failure> {
+        self.store.get(hash)
     }
 
     async fn load_proxy(&self, folder: &str, admin: Option<&str>) -> Result<(), Failure> {
@@ -100,6 +108,12 @@ impl Host {
             Action::RemoveVolumes { project, names } => self.engine.remove_volumes(project, names).await,
             Action::JoinNetwork { container, network } => self.engine.join(container, network).await,
             Action::LeaveNetwork { container, network } => self.engine.leave(container, network).await,
+            Action::StopServices { project, services } => self.engine.stop_services(project, services).await,
+            Action::SetCacheAside { cache, numbers } => self.engine.set_cache_aside(cache, numbers).await,
+            Action::BringCacheBack { cache, numbers } => self.engine.bring_cache_back(cache, numbers).await,
+            Action::RemoveCacheAside { cache, numbers } => {
+                self.engine.remove_cache_aside(cache, numbers).await
+            }
             Action::LoadProxy { folder, admin } => self.load_proxy(folder, admin.as_deref()).await,
             _ => self.perform_on_files(action).await,
         }
@@ -118,6 +132,10 @@ impl Host {
             Action::RemoveGroup { path } => group::remove(&self.groups, path).await,
             Action::SetFirewall { chain } => firewall::set(chain).await,
             Action::RemoveFirewall { name } => firewall::remove(name).await,
+            Action::MakeKey { path } => files::make_key(Path::new(path)),
+            Action::SwitchFiles { vault } => vault::switch(vault),
+            Action::SwitchFilesBack { vault } => vault::switch_back(vault),
+            Action::RemoveStaged { vault } => vault::remove_staged(vault),
             Action::OpenSwitch { path, address, .. } => files::open_switch(Path::new(path), address),
             Action::CloseSwitch { path, .. } => files::close_switch(Path::new(path)),
             other => Err(Failure::new(format!("nobody carries out `{other}`"))),

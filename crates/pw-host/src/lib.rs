@@ -2,7 +2,8 @@
 //!
 //! Route: [`Host`] implements the two doors of `pw-run` and hands each action to one module:
 //! [`docker`] and [`compose`] for containers, [`caddy`] for the proxy, [`group`] for limits, [`firewall`], [`files`]
-//! for the state folder. [`facts`], [`stats`] and [`lock`] are for commands that ask without a plan.
+//! for the state folder, [`vault`] for files that rows name. [`facts`], [`stats`] and [`lock`] are for commands that
+//! ask without a plan.
 //!
 //! Nothing is decided here: what to do comes in as an [`Action`](pw_plan::Action).
 
@@ -19,6 +20,7 @@ pub mod identity;
 pub mod lock;
 mod observe;
 pub mod stats;
+pub mod vault;
 
 pub use compose::{ComposeFailure, ComposeInputs};
 pub use host::{Host, OnLine};

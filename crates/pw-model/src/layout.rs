@@ -5,9 +5,9 @@ use crate::name::{EnvironmentName, ProjectName};
 /// The state folder of a host and the paths below it.
 ///
 /// ```text
-/// ROOT/projects/PROJECT/{journal.db, lock, .store/ENVIRONMENT/HASH}
+/// ROOT/projects/PROJECT/{journal.db, lock, masks.key, .store/ENVIRONMENT/HASH}
 /// ROOT/identity
-/// ROOT/projects/PROJECT/ENVIRONMENT/{compose.yaml, folder, secrets/, binds/}
+/// ROOT/projects/PROJECT/ENVIRONMENT/{compose.yaml, folder, secrets/, binds/, seeds/NUMBER}
 /// ROOT/proxy/NAME/{compose.yaml, lock, sites/PROJECT.json, switch/COMPOSE_PROJECT/SERVICE, config/caddy.json, run/admin.sock}
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,16 @@ impl Layout {
     /// Every file that a plan for the environment ever installed, so that it can be installed again.
     pub fn store_of(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
         format!("{}/{environment}", self.store(project))
+    }
+
+    /// What makes the masks of this project's samples unlike those of others.
+    pub fn masks_key(&self, project: &ProjectName) -> String {
+        format!("{}/masks.key", self.project(project))
+    }
+
+    /// Figures, proof and file lists of the environment's seeds.
+    pub fn seeds(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
+        format!("{}/seeds", self.environment(project, environment))
     }
 
     pub fn environment(&self, project: &ProjectName, environment: &EnvironmentName) -> String {

@@ -165,7 +165,7 @@ fn is_routed(service: &Service<'_>) -> bool {
 }
 
 /// `other` has an address of `name` in its variables or command, or starts only after it.
-fn speaks_of(other: &Service<'_>, name: &str) -> bool {
+pub fn speaks_of(other: &Service<'_>, name: &str) -> bool {
     let needs = other.dependencies().any(|(on, _)| on == name);
     let command = other.command_text();
     let lower = name.to_lowercase();

@@ -1,7 +1,7 @@
 //! Every decision: what to render, which steps to take, in which order, and how to take them back.
 //!
 //! Route: [`wall`] renders one isolated Compose file per environment; [`proxy`] writes Caddy's
-//! configuration; [`up`], [`down`] and [`destroy`] compare Desired with Observed and answer a [`Plan`].
+//! configuration; [`up`], [`down`], [`destroy`] and [`seed`] compare Desired with Observed and answer a [`Plan`].
 //! [`init`] proposes the configuration and [`fit`] holds it against the host.
 //!
 //! Pure: no clock, no file, no process, no random number. The same input gives the same plan, on any machine.
@@ -15,6 +15,7 @@ pub mod init;
 pub mod origin;
 mod parts;
 pub mod proxy;
+pub mod seed;
 pub mod step;
 pub mod up;
 pub mod wall;

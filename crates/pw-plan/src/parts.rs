@@ -8,6 +8,9 @@ use pw_model::observed::{Container, Observed};
 
 use crate::step::{Action, ComposeRun, Plan, Step, Undo};
 
+/// The same on the way back: it was healthy a moment ago.
+const AWAIT_AGAIN_SECONDS: u64 = 120;
+
 /// A plan being put together.
 pub(crate) struct Draft<'a> {
     pub(crate) desired: &'a Desired,
@@ -89,6 +92,17 @@ impl<'a> Draft<'a> {
     pub(crate) fn containers_of(&self, service: &str) -> impl Iterator<Item = &'a Container> {
         let name = service.to_owned();
         self.observed.containers.iter().filter(move |container| container.service == name)
+    }
+
+    /// The route is opened next, and must lead to something that answers. What was not up before is not waited for.
+    pub(crate) fn await_again(&self, services: Vec<String>) -> Option<Action> {
+        let was_up = |name: &String| {
+            self.containers_of(name).all(|container| container.is_up() || container.ended_well())
+        };
+        let services: Vec<String> = services.into_iter().filter(was_up).collect();
+        let project = self.desired.compose_project.clone();
+        let some = !services.is_empty();
+        some.then_some(Action::AwaitServices { project, services, timeout_seconds: AWAIT_AGAIN_SECONDS })
     }
 
     /// Closes a route if it is open; on the way back it is opened as it was.

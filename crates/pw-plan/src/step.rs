@@ -6,6 +6,8 @@ use std::fmt;
 use pw_model::desired::{FirewallChain, GroupLimits};
 use serde::{Deserialize, Serialize};
 
+pub use crate::seed::step::{CachePlace, DatabasePlace, SampleRun, VaultPlace, VaultRun};
+
 /// One call to the outside world. Closed, and idempotent by contract: doing it twice is doing it once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case")]
@@ -113,6 +115,69 @@ pub enum Action {
         path: String,
         service: String,
     },
+    /// Stops the containers of the services; they stay.
+    StopServices {
+        project: String,
+        services: Vec<String>,
+    },
+    /// Writes a fresh random value to `path`, readable by the owner only, unless there is a file.
+    MakeKey {
+        path: String,
+    },
+    /// Makes a masked, proved sample as a database of its own beside the target.
+    SampleDatabase {
+        sample: Box<SampleRun>,
+    },
+    /// Gives rows of a database other values.
+    RewriteRows {
+        database: DatabasePlace,
+        /// Of the stored text that says which.
+        hash: String,
+    },
+    /// Gives databases other names, all at once.
+    RenameDatabases {
+        server: DatabasePlace,
+        /// From, to; in this order.
+        renames: Vec<(String, String)>,
+    },
+    /// Removes databases that Partywall made or set aside.
+    RemoveDatabases {
+        server: DatabasePlace,
+        names: Vec<String>,
+    },
+    /// Copies the files that rows name and the target lacks to the target's staging folder.
+    StageFiles {
+        database: DatabasePlace,
+        vault: Box<VaultRun>,
+    },
+    /// Puts staged files into their places, and sets aside what they replace and what no row names any more.
+    SwitchFiles {
+        vault: Box<VaultRun>,
+    },
+    /// Takes `SwitchFiles` back.
+    SwitchFilesBack {
+        vault: Box<VaultRun>,
+    },
+    /// Removes the staging folder with what was set aside in it.
+    RemoveStaged {
+        vault: Box<VaultRun>,
+    },
+    /// Empties numbered databases of a Redis by giving their content other numbers.
+    SetCacheAside {
+        cache: CachePlace,
+        /// From, to.
+        numbers: Vec<(u32, u32)>,
+    },
+    /// Takes `SetCacheAside` back.
+    BringCacheBack {
+        cache: CachePlace,
+        numbers: Vec<(u32, u32)>,
+    },
+    /// Forgets what was set aside.
+    RemoveCacheAside {
+        cache: CachePlace,
+        numbers: Vec<(u32, u32)>,
+    },
 }
 
 /// Which Compose project, from which file.
@@ -144,7 +209,7 @@ pub struct Step {
 /// What will be done, for one environment. Names are chosen here, never while executing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// `up`, `down`, `destroy`.
+    /// `up`, `down`, `destroy`, `seed`.
     pub operation: String,
     pub project: String,
     pub environment: String,
@@ -247,6 +312,9 @@ impl fmt::Display for Action {
             Self::LoadProxy { .. } => f.write_str("load the proxy's configuration"),
             Self::OpenSwitch { service, address, .. } => write!(f, "open route to {service} at {address}"),
             Self::CloseSwitch { service, .. } => write!(f, "close route to {service}"),
+            Self::StopServices { services, .. } => write!(f, "stop {}", services.join(", ")),
+            Self::MakeKey { path } => write!(f, "make key {path}"),
+            seed => seed.fmt_seed(f),
         }
     }
 }

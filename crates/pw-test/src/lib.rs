@@ -10,7 +10,7 @@ mod host;
 mod memory;
 mod trial;
 
-pub use host::{FakeContainer, FakeHost, Known, Moment, Nature, ServiceSketch, World};
+pub use host::{FakeContainer, FakeHost, FakeVault, Known, Moment, Nature, ServiceSketch, World};
 pub use memory::{Fails, MemoryJournal};
 pub use trial::{
     Reopen, Twice, apply_twice, cut_everywhere, cut_everywhere_with, fail_every_step, fail_every_write, run,

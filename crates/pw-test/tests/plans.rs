@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod seed;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use pw_model::config::Class;
@@ -191,6 +193,8 @@ fn every_kind() -> Vec<(&'static str, Plan, FakeHost)> {
     kinds.push(("destroy", destroy::plan(&wanted, &host.snapshot(&wanted)).unwrap(), host));
     let (host, wanted) = (production(), desired(&PRODUCTION));
     kinds.push(("destroy the last", destroy::plan(&wanted, &host.snapshot(&wanted)).unwrap(), host));
+    let (host, wanted) = (seeded(seed::filled(both()), true), desired(&DEVELOPMENT));
+    kinds.push(("a second seed", seed::plan_seed(&host, &wanted, false), host));
     for (name, plan, host) in &mut kinds {
         assert!(plan.steps.len() >= 2, "{name}:\n{plan}");
         plan.lint().unwrap();
@@ -199,6 +203,14 @@ fn every_kind() -> Vec<(&'static str, Plan, FakeHost)> {
         }
     }
     kinds
+}
+
+/// Seeds development, as a user would have before.
+fn seeded(mut host: FakeHost, keep: bool) -> FakeHost {
+    let plan = seed::plan_seed(&host, &desired(&DEVELOPMENT), keep);
+    let outcome = run(apply(&plan, &mut host, &mut MemoryJournal::default(), &mut ()));
+    assert!(matches!(outcome, Some(Outcome::Applied)), "{outcome:?}\n{plan}");
+    host
 }
 
 #[test]
@@ -388,4 +400,54 @@ fn a_plan_says_what_differs_and_where_data_comes_from() {
     let other = up::other_data(&wanted, &seen);
     assert_eq!(other.len(), 1);
     assert_eq!((other[0].before.as_str(), other[0].after.as_str()), ("/a/data", "/b/data"));
+}
+
+#[test]
+fn a_seed_reads_as_a_person_would_say_it() {
+    let host = seed::filled(with(with(FakeHost::default(), &PRODUCTION), &DEVELOPMENT));
+    let text = seed::plan_seed(&host, &desired(&DEVELOPMENT), false).to_string();
+    let seeds = "/state/projects/shop/development/seeds";
+    let (key, vault) = ("/state/projects/shop/masks.key", "/volumes/shop-development_vault/_data");
+    let (new, old) = ("development__partywall_1", "development__partywall_before_1");
+    let (current, there) = (&pw_plan::hash("1\n")[..8], "shop-development-web:8000");
+    assert_eq!(
+        text,
+        format!(
+            "1. make key {key} | undo: remove {key} | the same value gets the same mask in every seed\n\
+             2. make folder {seeds} | undo: remove {seeds} | figures and proof are kept\n\
+             3. make folder {seeds}/1 | undo: remove {seeds}/1 | of this seed\n\
+             4. make {new}, a masked sample of 10% of production in shop-production/db | undo: remove database {new}, then remove {seeds}/1/record.json | masked and proved before anybody can use it\n\
+             5. rewrite own rows of {new} | undo: - | what is development's own\n\
+             6. copy the files that files.key names to {vault} | undo: remove what is set aside in {vault}, then remove {seeds}/1/files-0.json | only what the sampled rows name\n\
+             7. close route to web | undo: open route to web at {there} | its service is about to stop\n\
+             8. stop web | undo: start web, then wait for web | nobody may hold the database open\n\
+             9. stop worker | undo: start worker, then wait for worker | nobody may hold the database open\n\
+             10. rename database development to {old} and database {new} to development | undo: rename database development to {new} and database {old} to development | from now on it is the database\n\
+             11. put the copied files of files.key in place | undo: put the former files of files.key back | files and rows fit each other\n\
+             12. empty db, its content set aside | undo: bring the content of db back | it speaks of rows that are gone\n\
+             13. start migrate, worker | undo: stop migrate, worker | in the order in which they need each other\n\
+             14. wait for migrate, worker | undo: - | what follows needs them\n\
+             15. start web | undo: close route to web, then stop web | in the order in which they need each other\n\
+             16. wait for web | undo: - | what follows needs them\n\
+             17. open route to web at {there} | undo: close route to web | development.example answers\n\
+             18. write {seeds}/current ({current}) | undo: remove {seeds}/current | `status` shows it\n\
+             19. remove what is set aside in {vault} | undo: impossible | no row names it\n\
+             20. forget the former content of db | undo: impossible | it speaks of rows that are gone\n\
+             21. remove database {old} | undo: impossible | `--keep` would keep it\n"
+        )
+    );
+}
+
+#[test]
+fn a_seed_replaces_data_and_a_kept_database_stays_until_the_next() {
+    let host = seeded(seed::filled(with(with(FakeHost::default(), &PRODUCTION), &DEVELOPMENT)), true);
+    let databases = |host: &FakeHost| host.world.databases["shop-development/db"].clone();
+    let sample = "sample of rows of production, rewritten".to_owned();
+    let kept = ("development__partywall_before_1".to_owned(), "rows of development".to_owned());
+    assert_eq!(databases(&host), BTreeMap::from([("development".to_owned(), sample.clone()), kept]));
+    assert_eq!(host.world.caches["shop-development/db"], BTreeMap::new());
+    let vault = &host.world.vaults["/volumes/shop-development_vault/_data"];
+    assert_eq!(vault.files.iter().collect::<Vec<_>>(), ["production a"]);
+    let host = seeded(host, false);
+    assert_eq!(databases(&host), BTreeMap::from([("development".to_owned(), sample)]));
 }

@@ -28,6 +28,9 @@ pub(crate) fn run() -> Result<()> {
     for (environment, host) in ENVIRONMENTS {
         await_answer(environment, host)?;
     }
+    say("\n$ partywall seed development");
+    output(Command::new(folder.join("populate.sh")).arg(&binary))?;
+    show(&mut ours(&["seed", "development"]))?;
     say("\n$ partywall status");
     show(&mut ours(&["status"]))?;
     say(&look_at(&binary, &folder));
@@ -76,7 +79,7 @@ fn await_answer(environment: &str, host: &str) -> Result<()> {
 fn look_at(binary: &Path, folder: &Path) -> String {
     let name = binary.display();
     format!(
-        "\nBoth answer. To look around:\n  cd {}\n  {name} status\n  {name} render development --explain services.web.cpus\n  {name} shell production\n  curl -k https://atelier.localhost:{PORT}/\n  docker compose ls\nTo remove it:\n  {name} destroy development\n  {name} destroy production --confirm production\n",
+        "\nBoth answer. To look around:\n  cd {}\n  {name} status\n  {name} render development --explain services.web.cpus\n  {name} seed development --plan\n  {name} shell production\n  curl -k https://atelier.localhost:{PORT}/\n  docker compose ls\nTo remove it:\n  {name} destroy development\n  {name} destroy production --confirm production\n",
         folder.display()
     )
 }

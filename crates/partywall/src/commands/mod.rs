@@ -7,6 +7,7 @@ mod init;
 mod recover;
 mod render;
 mod sample;
+mod seed;
 mod shell;
 mod status;
 
@@ -61,6 +62,7 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Stop> {
             Some(path) => render::explain(&session, &environment, &path, printer).await,
             None => render::run(&session, &environment, output.as_deref(), printer).await,
         },
+        Command::Seed(asked) => seed::run(&session, &asked, printer).await,
         Command::Resume => recover::run(&session, true, printer).await,
         Command::Abandon => recover::run(&session, false, printer).await,
         Command::Init(_)

@@ -5,7 +5,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table};
-use pw_data::Halt;
 use pw_data::load::Scratch;
 use pw_data::mask::Secret;
 use pw_data::sample::{Done, Order, Planned, Reading};
@@ -16,6 +15,7 @@ use serde_json::json;
 
 use crate::cli::Sample;
 use crate::printer::{GREEN, Printer, count};
+use crate::reach::pg_dump;
 use crate::stop::Stop;
 
 pub(crate) async fn run(asked: &Sample, printer: &mut Printer) -> Result<(), Stop> {
@@ -45,9 +45,7 @@ pub(crate) async fn run(asked: &Sample, printer: &mut Printer) -> Result<(), Sto
 async fn fill(asked: &Sample, reading: &Reading, tell: &dyn Fn(&str)) -> Result<Done, Stop> {
     let to = asked.to.as_deref().unwrap_or_default();
     let (to, secret) = (Address::parse(to)?, secret(&asked.rules)?);
-    let words: Option<Vec<String>> = std::env::var("PARTYWALL_PG_DUMP")
-        .ok()
-        .map(|words| words.split_whitespace().map(str::to_owned).collect());
+    let words = pg_dump();
     let order = Order { to: &to, secret: &secret, keep_failed: asked.keep_failed, pg_dump: words.as_deref() };
     tokio::select! {
         done = reading.load(&order, tell) => return Ok(done?),
@@ -100,7 +98,7 @@ fn secret(rules: &Path) -> Result<Secret, Stop> {
     Ok(Secret::new(&text))
 }
 
-async fn why(reading: &Reading, words: &[String], printer: &mut Printer) -> Result<(), Stop> {
+pub(super) async fn why(reading: &Reading, words: &[String], printer: &mut Printer) -> Result<(), Stop> {
     let (table, key) = (words.first().map_or("", String::as_str), words.get(1).map_or("", String::as_str));
     let chain = reading.why(table, key).await?;
     if printer.is_json() {
@@ -113,6 +111,11 @@ fn plan(planned: &[Planned], printer: &mut Printer) -> Result<(), Stop> {
     if printer.is_json() {
         return printer.json(&json!({"ok": true, "tables": planned}));
     }
+    printer.answer(tables(planned))
+}
+
+/// Rows of every table, and by which path they come.
+pub(super) fn tables(planned: &[Planned]) -> String {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(["TABLE", "ROWS", "OF", "MB", "COHORT", "OWNED", "PARENTS", "WHOLE", "CLEARED"]);
@@ -131,7 +134,7 @@ fn plan(planned: &[Planned], printer: &mut Printer) -> Result<(), Stop> {
         table.add_row([one.table.clone()].into_iter().chain(numbers.map(|number| number.to_string())));
     }
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-    printer.answer(format!("{table}\n"))
+    format!("{table}\n")
 }
 
 fn answer(done: &Done, printer: &mut Printer) -> Result<(), Stop> {
@@ -147,13 +150,4 @@ fn answer(done: &Done, printer: &mut Printer) -> Result<(), Stop> {
     let tables = count(done.tables.len(), "table");
     printer.note(format!("{GREEN}done{GREEN:#}: {} rows in {tables}, {} production values searched for and not found, every foreign key holds", done.rows, done.searched_for));
     Ok(())
-}
-
-impl From<Halt> for Stop {
-    fn from(halt: Halt) -> Self {
-        match halt {
-            Halt::Complaints(list) => Self::Complaints(list),
-            Halt::Failure(failure) => Self::Failure(failure),
-        }
-    }
 }

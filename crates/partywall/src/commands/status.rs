@@ -4,10 +4,11 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use pw_model::name::EnvironmentName;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::measure;
 use crate::printer::{BOLD, Printer};
+use crate::seeded;
 use crate::session::Session;
 use crate::stop::Stop;
 use crate::view;
@@ -16,8 +17,7 @@ pub(crate) async fn run(session: &Session, wanted: Option<&str>, printer: &mut P
     let names = names(session, wanted)?;
     let readings = measure::read(session, &session.host(), &names, measure::INTERVAL).await?;
     if printer.is_json() {
-        let environments: Vec<_> =
-            readings.iter().map(|reading| view::to_json(&session.config, reading)).collect();
+        let environments: Vec<_> = readings.iter().map(|reading| with_seed(session, reading)).collect();
         return printer.json(&json!({"project": session.config.project, "environments": environments}));
     }
     printer.answer(page(session, &readings))
@@ -61,12 +61,21 @@ fn names<'s>(session: &'s Session, wanted: Option<&str>) -> Result<Vec<&'s Envir
     }
 }
 
+fn with_seed(session: &Session, reading: &measure::Reading) -> Value {
+    let mut value = view::to_json(&session.config, reading);
+    value["seed"] = seeded::read(session, &reading.name).unwrap_or(Value::Null);
+    value
+}
+
 fn page(session: &Session, readings: &[measure::Reading]) -> String {
     let width = terminal_width();
     let mut text = format!("{BOLD}{}{BOLD:#}\n", session.config.project);
     for reading in readings {
         text.push('\n');
         text.push_str(&view::block(&session.config, reading, width));
+        if let Some(record) = seeded::read(session, &reading.name) {
+            text.push_str(&format!("{}\n", seeded::line(&record)));
+        }
     }
     text
 }

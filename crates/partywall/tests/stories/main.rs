@@ -15,6 +15,7 @@ mod interrupt;
 mod kill;
 mod looking;
 mod people;
+mod seed;
 mod sockets;
 mod tls;
 mod up;

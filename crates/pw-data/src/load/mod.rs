@@ -30,6 +30,10 @@ pub struct Scratch {
 /// Stands in the name of every database that we make beside a target.
 pub(crate) const OURS: &str = "__partywall_";
 
+/// Second half of the locks on names of databases. Held by a connection, so that a server which still works for a
+/// client that has died is waited for.
+pub(crate) const LOCK: i32 = 7077;
+
 fn scratch_name(target: &Address) -> String {
     format!("{}{OURS}new", target.database())
 }
@@ -69,8 +73,8 @@ impl Scratch {
         if name.len() > 63 {
             return Err(Failure::new("the target's name is too long to make another beside it"));
         }
-        let lock = "SELECT pg_try_advisory_lock(hashtext($1), 7077)";
-        let held: bool = keeper.query_one(lock, &[&name]).await.map_err(not("lock the target"))?.get(0);
+        let lock = format!("SELECT pg_try_advisory_lock(hashtext($1), {LOCK})");
+        let held: bool = keeper.query_one(&lock, &[&name]).await.map_err(not("lock the target"))?.get(0);
         if !held {
             return Err(Failure::new(format!("another run is filling {target}")));
         }

@@ -3,14 +3,17 @@
 mod await_services;
 mod connect;
 mod evidence;
+mod inside;
 mod list;
 mod lost_mounts;
 mod network;
+mod redis;
 mod remove;
 mod verdict;
 
 pub use await_services::Awaited;
 pub use connect::Engine;
+pub use inside::Inside;
 pub use list::Published;
 
 pub(crate) use connect::endpoint;

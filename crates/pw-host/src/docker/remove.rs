@@ -19,23 +19,46 @@ use super::list::{Labelled, label_of, name_of};
 impl Engine {
     /// Stops and removes the containers of these services, each with its own time to stop.
     pub async fn remove_services(&self, project: &str, services: &[String]) -> Result<(), Failure> {
-        let found = self.summaries(&format!("{}={project}", label::PROJECT)).await?;
-        let wanted = |one: &&ContainerSummary| {
+        let chosen = self.guarded_containers(project, services).await?;
+        try_join_all(chosen.iter().map(|one| self.remove_container(one))).await.map(drop)
+    }
+
+    /// Stops the containers of these services, each with its own time to stop; they stay.
+    pub async fn stop_services(&self, project: &str, services: &[String]) -> Result<(), Failure> {
+        let found = self.guarded_containers(project, services).await?;
+        try_join_all(found.iter().map(|one| self.stop_container(one))).await.map(drop)
+    }
+
+    async fn stop_container(&self, summary: &ContainerSummary) -> Result<(), Failure> {
+        let stopped = self
+            .docker()
+            .await?
+            .stop_container(summary.id.as_deref().unwrap_or_default(), None::<StopContainerOptions>)
+            .await;
+        unless(&[304, 404], stopped, || format!("could not stop `{}`", name_of(summary)))
+    }
+
+    /// Containers of these services, all of them known to be ours.
+    pub(super) async fn guarded_containers(
+        &self,
+        project: &str,
+        services: &[String],
+    ) -> Result<Vec<ContainerSummary>, Failure> {
+        let mut found = self.summaries(&format!("{}={project}", label::PROJECT)).await?;
+        found.retain(|one| {
             label_of(one, label::SERVICE).is_some_and(|service| services.iter().any(|s| s == service))
-        };
-        let chosen: Vec<&ContainerSummary> = found.iter().filter(wanted).collect();
-        for one in &chosen {
+        });
+        for one in &found {
             self.guard("container", &name_of(one), project, one.labels.as_ref())?;
         }
-        one_environment(project, chosen.iter().filter_map(|one| label_of(one, label::OUR_ENVIRONMENT)))?;
-        try_join_all(chosen.iter().map(|one| self.remove_container(one))).await.map(drop)
+        one_environment(project, found.iter().filter_map(|one| label_of(one, label::OUR_ENVIRONMENT)))?;
+        Ok(found)
     }
 
     async fn remove_container(&self, summary: &ContainerSummary) -> Result<(), Failure> {
         let docker = self.docker().await?;
         let (id, name) = (summary.id.as_deref().unwrap_or_default(), name_of(summary));
-        let stopped = docker.stop_container(id, None::<StopContainerOptions>).await;
-        unless(&[304, 404], stopped, || format!("could not stop `{name}`"))?;
+        self.stop_container(summary).await?;
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         let removed = docker.remove_container(id, Some(options)).await;
         // 409: somebody else is removing it at this moment.

@@ -6,7 +6,7 @@ mod secret;
 mod store;
 
 pub use folder::{make_folder, remove_folder, remove_tree, unremovable};
-pub use secret::{close_switch, generate_secret, open_switch};
+pub use secret::{close_switch, generate_secret, make_key, open_switch};
 pub use store::{Store, hash_of, remove};
 
 pub(crate) use atomic::write;

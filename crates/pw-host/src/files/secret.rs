@@ -23,6 +23,17 @@ pub fn generate_secret(path: &Path) -> Result<(), Failure> {
     write(path, random_hex()?.as_bytes(), 0o644)
 }
 
+/// Writes 32 random bytes as hexadecimal digits for our own eyes, unless there is a file.
+pub fn make_key(path: &Path) -> Result<(), Failure> {
+    if let Some(folder) = path.parent() {
+        private_folder(folder)?;
+    }
+    match path.exists() {
+        true => set_mode(path, 0o600),
+        false => write(path, random_hex()?.as_bytes(), 0o600),
+    }
+}
+
 fn random_hex() -> Result<String, Failure> {
     let mut bytes = [0u8; 32];
     getrandom::fill(&mut bytes)

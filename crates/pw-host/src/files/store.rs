@@ -47,7 +47,7 @@ impl Store {
     }
 
     /// The text with this hash, checked: what a failing disk returned is not installed.
-    fn get(&self, hash: &str) -> Result<String, Failure> {
+    pub fn get(&self, hash: &str) -> Result<String, Failure> {
         let path = self.find(hash);
         let text = fs::read_to_string(&path).map_err(|error| io_failed("read", &path, error))?;
         match pw_plan::hash(&text) == hash {

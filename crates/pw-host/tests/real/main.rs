@@ -8,6 +8,8 @@ mod compose;
 mod files;
 mod firewall;
 mod groups;
+mod redis;
 mod services;
 mod snapshot;
 mod upstream;
+mod vault;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::seed::Seed;
 use crate::name::{EnvironmentName, ProjectName, ServiceName};
 use crate::role::Role;
 use crate::unit::{Bytes, Cpus};
@@ -30,12 +31,12 @@ pub struct Config {
     /// The one Caddy before all environments.
     #[serde(default)]
     pub proxy: Proxy,
-    /// Databases that Partywall understands.
+    /// Databases that `seed` reads and fills, in PostgreSQL 13 or newer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub databases: BTreeMap<String, Database>,
-    /// How development gets its data. Read and kept; not used by this version.
+    /// How development gets its data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seed: Option<Value>,
+    pub seed: Option<Seed>,
     /// How a release is promoted. Read and kept; not used by this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promote: Option<Value>,
@@ -240,12 +241,20 @@ pub enum TlsMode {
 }
 
 /// A database inside a service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
+    /// The service that runs the server.
     pub service: ServiceName,
-    pub name: String,
-    pub user: String,
+    /// Name of the database. Left out: each environment's own `POSTGRES_DB`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Who signs in, and may create databases. Left out: each environment's own `POSTGRES_USER`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The service's variable that holds the password, or with `_FILE` behind it the file that does. Left out: `POSTGRES_PASSWORD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
 }
 
 /// What the server costs, and what it replaces.

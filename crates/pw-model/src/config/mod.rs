@@ -3,6 +3,7 @@
 mod check;
 mod file;
 mod parse;
+mod seed;
 
 pub use check::{HOLES, check, is_host_name};
 pub use file::{
@@ -10,6 +11,7 @@ pub use file::{
     Sleep, TlsMode,
 };
 pub use parse::{Percent, parse, schema};
+pub use seed::{CacheRule, Rewrite, Seed, Vault};
 
 /// The file that Partywall reads beside the Compose files.
 pub const FILE_NAME: &str = "partywall.yaml";

@@ -65,31 +65,11 @@ pub(super) fn databases(proposal: &Proposal<'_>) -> String {
     if found.is_empty() {
         return String::new();
     }
-    let mut text = String::from(
-        "# PostgreSQL databases, kept for what comes next; used by nothing today.\ndatabases:\n",
-    );
+    let mut text = String::from("# PostgreSQL databases, for `partywall seed`.\ndatabases:\n");
     for service in &found {
         let key = if found.len() == 1 { "main" } else { service.name() };
-        let value = |names: &[&str]| {
-            let pick = |name: &&str| {
-                service.environment().find(|(key, _)| key == name).map(|(_, value)| value.to_owned())
-            };
-            names.iter().find_map(pick).filter(|value| !value.is_empty())
-        };
-        let user = value(&["POSTGRES_USER", "POSTGRESQL_USERNAME", "POSTGRESQL_USER"]);
-        let name = value(&["POSTGRES_DB", "POSTGRESQL_DATABASE"]);
-        let guessed =
-            if user.is_none() || name.is_none() { "the image's default where none is named" } else { "" };
-        let user = user.unwrap_or_else(|| "postgres".into());
-        let name = name.unwrap_or_else(|| user.clone());
-        let entry = format!(
-            "  {}: {{ service: {}, name: {}, user: {} }}",
-            scalar(key),
-            scalar(service.name()),
-            scalar(&name),
-            scalar(&user)
-        );
-        text += &line(&entry, guessed);
+        let entry = format!("  {}: {{ service: {} }}", scalar(key), scalar(service.name()));
+        text += &line(&entry, "name, user and password are each environment's own POSTGRES_…");
     }
     text + "\n"
 }

@@ -17,9 +17,7 @@ mod proxy;
 pub use data::{OtherData, other_data};
 
 /// How long a service may take to become healthy, in seconds. A large database replaying its log needs minutes.
-const AWAIT_SECONDS: u64 = 300;
-/// The same on the way back: it was healthy a moment ago.
-const AWAIT_AGAIN_SECONDS: u64 = 120;
+pub(crate) const AWAIT_SECONDS: u64 = 300;
 
 /// Steps that start what is missing or changed, dependencies first, and open routes last. Empty when nothing differs.
 pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnostic>> {
@@ -215,17 +213,6 @@ impl Draft<'_> {
             lost.into_iter().map(|network| (container.name.clone(), network.clone()))
         });
         left.map(|(container, network)| Action::LeaveNetwork { container, network }).collect()
-    }
-
-    /// The route is opened next, and must lead to something that answers. What was not up before is not waited for.
-    fn await_again(&self, services: Vec<String>) -> Option<Action> {
-        let was_up = |name: &String| {
-            self.containers_of(name).all(|container| container.is_up() || container.ended_well())
-        };
-        let services: Vec<String> = services.into_iter().filter(was_up).collect();
-        let project = self.desired.compose_project.clone();
-        let some = !services.is_empty();
-        some.then_some(Action::AwaitServices { project, services, timeout_seconds: AWAIT_AGAIN_SECONDS })
     }
 
     /// Networks and volumes that are not there yet. Production's volumes stay: since the start, visitors may have filled them.

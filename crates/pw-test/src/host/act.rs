@@ -12,9 +12,9 @@ use super::rules::target;
 use super::world::{FakeContainer, is_below};
 
 /// Why the host refuses.
-type Refusal = Result<(), String>;
+pub(super) type Refusal = Result<(), String>;
 
-fn need(holds: bool, else_say: impl FnOnce() -> String) -> Refusal {
+pub(super) fn need(holds: bool, else_say: impl FnOnce() -> String) -> Refusal {
     if holds { Ok(()) } else { Err(else_say()) }
 }
 
@@ -60,6 +60,13 @@ impl FakeHost {
                 self.world.switches.remove(path);
                 Ok(())
             }
+            Action::StopServices { project, services } => {
+                let ours = |c: &&mut FakeContainer| c.project == *project && services.contains(&c.service);
+                self.world.containers.values_mut().filter(ours).for_each(FakeContainer::stop);
+                Ok(())
+            }
+            Action::MakeKey { path } => self.generate(path),
+            seed => self.do_seed(seed),
         }
     }
 
@@ -284,6 +291,12 @@ fn container(project: &str, service: &str, number: u64, known: &Known) -> FakeCo
 }
 
 impl FakeContainer {
+    fn stop(&mut self) {
+        if self.state == State::Running {
+            (self.state, self.health, self.exit_code) = (State::Exited, Health::Unknown, Some(143));
+        }
+    }
+
     fn start(&mut self, nature: Nature) {
         (self.state, self.health, self.exit_code) = match nature {
             Nature::Serves => (State::Running, Health::Healthy, None),

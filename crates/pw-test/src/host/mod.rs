@@ -1,6 +1,7 @@
 //! A host in memory: strict about what it is asked to do, and breakable at every call.
 
 mod act;
+mod data;
 mod known;
 mod observe;
 mod rules;
@@ -14,7 +15,7 @@ use pw_run::{Failure, Perform};
 
 pub use self::known::{Known, Nature, ServiceSketch};
 use self::rules::Guard;
-pub use self::world::{FakeContainer, World};
+pub use self::world::{FakeContainer, FakeVault, World};
 
 /// When within a call it breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,8 +148,11 @@ fn half(action: &Action) -> Option<Action> {
         | Action::BuildImages { services, .. }
         | Action::StartServices { services, .. }
         | Action::RecreateServices { services, .. }
+        | Action::StopServices { services, .. }
         | Action::RemoveServices { services, .. } => services,
-        Action::RemoveNetworks { names, .. } | Action::RemoveVolumes { names, .. } => names,
+        Action::RemoveNetworks { names, .. }
+        | Action::RemoveVolumes { names, .. }
+        | Action::RemoveDatabases { names, .. } => names,
         _ => return None,
     };
     let kept = things.len() / 2;

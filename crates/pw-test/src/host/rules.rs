@@ -42,6 +42,10 @@ impl Guard {
         share.switches.retain(|path, _| inside(path));
         share.groups.retain(|path, _| inside(path));
         share.firewall.retain(|name, _| *name == firewall_chain_name(&self.project));
+        let own = format!("{}/", self.project);
+        share.databases.retain(|place, _| place.starts_with(&own));
+        share.caches.retain(|place, _| place.starts_with(&own));
+        share.vaults.retain(|path, _| inside(path) || path.contains(&named));
         share.images.clear();
         share.loaded.clear();
         share.containers.retain(|_, container| {

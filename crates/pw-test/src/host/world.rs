@@ -26,6 +26,22 @@ pub struct World {
     pub loaded: BTreeMap<String, BTreeMap<String, String>>,
     /// Admin addresses of proxies that the user runs.
     pub external_proxies: BTreeSet<String>,
+    /// `PROJECT/SERVICE` → database → what is in it.
+    pub databases: BTreeMap<String, BTreeMap<String, String>>,
+    /// `PROJECT/SERVICE` → numbered database of a Redis → what is in it.
+    pub caches: BTreeMap<String, BTreeMap<u32, String>>,
+    /// Folder → files that rows name.
+    pub vaults: BTreeMap<String, FakeVault>,
+}
+
+/// A folder of files that rows name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FakeVault {
+    pub files: BTreeSet<String>,
+    /// Copied and not in place yet.
+    pub staged: Option<BTreeSet<String>>,
+    /// What was in place before.
+    pub aside: Option<BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +108,9 @@ impl World {
         maps("firewall chain", &self.firewall, &other.firewall, &mut lines);
         maps("switch", &self.switches, &other.switches, &mut lines);
         maps("loaded sites", &self.loaded, &other.loaded, &mut lines);
+        maps("databases of", &self.databases, &other.databases, &mut lines);
+        maps("cache", &self.caches, &other.caches, &mut lines);
+        maps("vault", &self.vaults, &other.vaults, &mut lines);
         lines
     }
 }

@@ -94,6 +94,10 @@ impl Container {
         self.0["State"]["Running"] == true
     }
 
+    pub(crate) fn started(&self) -> String {
+        text(&self.0["State"]["StartedAt"])
+    }
+
     /// Its address in each network, with the network's gateway.
     pub(crate) fn addresses(&self) -> Vec<(String, String)> {
         let networks = self.0["NetworkSettings"]["Networks"].as_object().into_iter().flatten();

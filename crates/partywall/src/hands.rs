@@ -1,0 +1,164 @@
+//! The hands of the whole program: the host's, and those that reach into databases.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use pw_data::mask::Secret;
+use pw_data::rules::Size;
+use pw_data::sample::{Order, Reading};
+use pw_host::{Host, OnLine, vault};
+use pw_model::config::FILE_NAME;
+use pw_model::source::SourceFile;
+use pw_plan::Action;
+use pw_plan::step::{DatabasePlace, SampleRun, VaultRun};
+use pw_run::{Failure, Perform};
+
+use crate::reach::{Reached, reach};
+use crate::seeded;
+use crate::stop::of_halt;
+
+/// Carries out every action.
+pub(crate) struct Hands {
+    host: Host,
+    on_line: Option<OnLine>,
+    /// What `seed` has read already of the source.
+    reading: Option<Reading>,
+    /// Held while files are copied, which goes on for a moment after it was called off.
+    copying: Arc<Mutex<()>>,
+}
+
+impl From<Host> for Hands {
+    fn from(host: Host) -> Self {
+        Self { host, on_line: None, reading: None, copying: Arc::default() }
+    }
+}
+
+impl Hands {
+    pub(crate) fn with_reading(host: Host, reading: Reading) -> Self {
+        Self { reading: Some(reading), ..Self::from(host) }
+    }
+
+    pub(crate) fn storing_for(self, environment: &str) -> Self {
+        Self { host: self.host.storing_for(environment), ..self }
+    }
+
+    pub(crate) fn on_line(self, on_line: OnLine) -> Self {
+        Self { host: self.host.on_line(Arc::clone(&on_line)), on_line: Some(on_line), ..self }
+    }
+
+    fn tell(&self, line: &str) {
+        if let Some(on_line) = &self.on_line {
+            on_line(line);
+        }
+    }
+
+    async fn server(&self, place: &DatabasePlace) -> Result<Reached, Failure> {
+        reach(self.host.engine(), place).await
+    }
+
+    async fn sample(&mut self, run: &SampleRun) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let (from, to) = (self.server(&run.from).await?, self.server(&run.to).await?);
+        let reading = match self.reading.take() {
+            Some(reading) => reading,
+            None => self.read(&from, run).await?,
+        };
+        let key = std::fs::read_to_string(&run.key)
+            .map_err(|error| Failure::new(format!("could not read `{}`", run.key)).because(error))?;
+        let secret = Secret::new(&key);
+        let order = Order {
+            to: &to.address,
+            secret: &secret,
+            keep_failed: run.keep_failed,
+            pg_dump: Some(&from.pg_dump),
+        };
+        let tell = |stage: &str| self.tell(stage);
+        let (done, scratch) = reading.fill(&order, Some(&run.scratch), &tell).await.map_err(of_halt)?;
+        let foreign_keys = pw_data::seed::foreign_keys(&scratch.address).await?;
+        scratch.finish().await?;
+        let size = run.size.clone().or_else(|| seeded::cohort_size(&self.host.text(&run.rules).ok()?));
+        seeded::write(run, &seeded::Proved { size, done, foreign_keys, took: begun.elapsed() })
+    }
+
+    /// After a cut-off run, by the rules that held when it began.
+    async fn read(&self, from: &Reached, run: &SampleRun) -> Result<Reading, Failure> {
+        let rules = SourceFile::new(FILE_NAME, self.host.text(&run.rules)?);
+        let size = run.size.as_deref().and_then(Size::parse);
+        let tell = |stage: &str| self.tell(stage);
+        Reading::open_sized(&from.address, &rules, size, false, &tell).await.map_err(of_halt)
+    }
+
+    async fn rewrite(&self, place: &DatabasePlace, hash: &str) -> Result<(), Failure> {
+        let text = self.host.text(hash)?;
+        let rewrites: Vec<pw_data::seed::Rewrite> = serde_json::from_str(&text)
+            .map_err(|error| Failure::new("could not understand the kept rewrites").because(error))?;
+        let counts = pw_data::seed::rewrite(&self.server(place).await?.address, &rewrites).await?;
+        match rewrites.iter().zip(counts).find(|(_, count)| *count == 0) {
+            Some((rewrite, _)) => {
+                Err(Failure::new(format!("the rewrite of `{}` meets no row of the sample", rewrite.table))
+                    .hint(format!(
+                        "correct its `where`, or keep the table whole: `tables: {{ {}: whole }}`",
+                        rewrite.table
+                    )))
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn copy_files(&self, place: &DatabasePlace, run: &VaultRun) -> Result<(), Failure> {
+        let keys = pw_data::seed::texts(&self.server(place).await?.address, &run.column).await?;
+        let (run, on_line, copying) = (run.clone(), self.on_line.clone(), Arc::clone(&self.copying));
+        let called_off = CalledOff::default();
+        let stop = Arc::clone(&called_off.0);
+        let work = move || {
+            let _held = copying.lock().unwrap_or_else(PoisonError::into_inner);
+            let tell = |line: &str| on_line.iter().for_each(|on_line| on_line(line));
+            vault::stage(&run, &keys, &stop, &tell)
+        };
+        let ended = tokio::task::spawn_blocking(work).await;
+        ended.map_err(|error| Failure::new("copying files ended early").because(error))?
+    }
+
+    async fn perform_on_data(&mut self, action: &Action) -> Result<(), Failure> {
+        match action {
+            Action::SampleDatabase { sample } => self.sample(sample).await,
+            Action::RewriteRows { database, hash } => self.rewrite(database, hash).await,
+            Action::RenameDatabases { server, renames } => {
+                pw_data::seed::rename(&self.server(server).await?.address, renames).await
+            }
+            Action::RemoveDatabases { server, names } => {
+                let address = self.server(server).await?.address;
+                for name in names {
+                    pw_data::seed::remove(&address, name).await?;
+                }
+                Ok(())
+            }
+            Action::StageFiles { database, vault } => self.copy_files(database, vault).await,
+            other => self.host.perform(other).await,
+        }
+    }
+}
+
+impl Perform for Hands {
+    async fn stage(&mut self, hash: &str, text: &str) -> Result<(), Failure> {
+        self.host.stage(hash, text).await
+    }
+
+    async fn perform(&mut self, action: &Action) -> Result<(), Failure> {
+        if matches!(action, Action::RemoveStaged { .. }) {
+            drop(self.copying.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        self.perform_on_data(action).await
+    }
+}
+
+/// Set when who waits for the copying is gone.
+#[derive(Default)]
+struct CalledOff(Arc<AtomicBool>);
+
+impl Drop for CalledOff {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
