@@ -40,8 +40,9 @@ impl Engine {
                 && one.state.is_some_and(|state| state.to_string() == "running")
         };
         let Some(id) = found.iter().find(runs).and_then(|one| one.id.clone()) else {
-            return Err(Failure::new(format!("`{service}` of `{project}` does not run"))
-                .hint("see `partywall status`; `partywall up ENVIRONMENT` starts it"));
+            let environment = project.strip_prefix(&format!("{}-", self.project)).unwrap_or(project);
+            return Err(Failure::new(format!("`{service}` of environment `{environment}` does not run"))
+                .hint(format!("start it with `partywall up {environment}`")));
         };
         let found = self.docker().await?.inspect_container(&id, None::<InspectContainerOptions>).await;
         let found = found

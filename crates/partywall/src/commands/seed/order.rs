@@ -45,6 +45,7 @@ pub(super) async fn plan(
     let host = session.host();
     let target = target(session, &host, name).await?;
     known_services(session, seed, &target)?;
+    known_volumes(session, seed, &target)?;
     let order = order(session, asked, (from, &target), seed).await?;
     let found = found(session, &host, &order).await?;
     let plan = pw_plan::seed::plan(&target.desired, &target.observed, &order, &found)?;
@@ -78,6 +79,23 @@ fn known_services(session: &Session, seed: &Seed, target: &Target<'_>) -> Result
         }
     };
     let found: Vec<Diagnostic> = wrong.map(complaint).collect();
+    if found.is_empty() { Ok(()) } else { Err(Stop::Complaints(found)) }
+}
+
+/// Volumes that the section names must be Compose's.
+fn known_volumes(session: &Session, seed: &Seed, target: &Target<'_>) -> Result<(), Stop> {
+    let known: Vec<&str> = target.model.section("volumes").map(|(name, _)| name).collect();
+    let named =
+        seed.vault.iter().enumerate().filter_map(|(index, vault)| Some((index, vault.volume.as_deref()?)));
+    let complaint = |(index, name): (usize, &str)| {
+        let place = session.source.find_nearest(&["seed", "vault", &index.to_string(), "volume"]);
+        let told = Diagnostic::error(format!("the Compose files have no volume `{name}`")).at(place);
+        match nearest(name, known.iter().copied()) {
+            Some(near) => told.hint(format!("write `{near}`")),
+            None => told.because(format!("volumes are {}", known.join(", "))),
+        }
+    };
+    let found: Vec<Diagnostic> = named.filter(|(_, name)| !known.contains(name)).map(complaint).collect();
     if found.is_empty() { Ok(()) } else { Err(Stop::Complaints(found)) }
 }
 
