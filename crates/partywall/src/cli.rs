@@ -218,6 +218,9 @@ pub(crate) struct Sample {
     /// Print masks for the columns that look personal or secret and have no rule
     #[arg(long)]
     pub(crate) suggest: bool,
+    /// Read at most so much in a second from the source, such as `50MB`
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) rate: Option<String>,
     /// Leave the scratch database of a failed run to be looked at
     #[arg(long)]
     pub(crate) keep_failed: bool,

@@ -11,6 +11,7 @@ pub mod closure;
 pub mod copy;
 pub mod load;
 pub mod mask;
+mod pace;
 pub mod proof;
 pub mod rules;
 pub mod sample;

@@ -1,6 +1,8 @@
 //! Connections. A password is never printed: messages name host, port and database only.
 
+use std::ops::Deref;
 use std::path::Path;
+use std::rc::Rc;
 
 use futures_util::TryStreamExt;
 use pw_run::Failure;
@@ -8,11 +10,14 @@ use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
 
 use crate::copy::Rows;
+use crate::pace::Pace;
 
 /// Where a database is and how to get in.
 #[derive(Clone)]
 pub struct Address {
     config: Config,
+    /// Bytes in a second that may be read from it.
+    rate: Option<u64>,
 }
 
 impl Address {
@@ -36,7 +41,13 @@ impl Address {
             return Err(Failure::new("the DSN names no database").hint("end it with /DATABASE"));
         }
         config.application_name("partywall");
-        Ok(Self { config })
+        Ok(Self { config, rate: None })
+    }
+
+    /// Reads at most so many bytes in a second from there, all connections together.
+    #[must_use]
+    pub fn limited(self, bytes_in_a_second: Option<u64>) -> Self {
+        Self { rate: bytes_in_a_second, ..self }
     }
 
     /// A server at `host`, whatever name, user and password hold.
@@ -44,7 +55,7 @@ impl Address {
         let mut config = Config::new();
         config.host(host).port(port).dbname(database).application_name("partywall");
         config.connect_timeout(std::time::Duration::from_secs(10));
-        Self { config }
+        Self { config, rate: None }
     }
 
     /// Who signs in, and with what.
@@ -87,7 +98,7 @@ impl Address {
     pub fn with_database(&self, name: &str) -> Self {
         let mut config = self.config.clone();
         config.dbname(name);
-        Self { config }
+        Self { config, rate: self.rate }
     }
 
     /// # Errors
@@ -122,10 +133,24 @@ const READING: &str = "SET row_security = off; SET synchronize_seqscans = off; \
     SET max_parallel_workers_per_gather = 0; SET jit = off; SET statement_timeout = 0; SET lock_timeout = '10s'; \
     SET idle_in_transaction_session_timeout = 0; SET extra_float_digits = 3; SET enable_indexscan = on";
 
+/// A connection that reads no faster than it may.
+pub struct Reader {
+    client: Client,
+    pub(crate) pace: Rc<Pace>,
+}
+
+impl Deref for Reader {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
 /// Connections that all see one moment of the source, and can only read.
 pub struct Source {
     pub address: Address,
-    pub clients: Vec<Client>,
+    pub clients: Vec<Reader>,
     pub snapshot: String,
     /// 170012 for 17.12.
     pub version: i32,
@@ -146,11 +171,12 @@ impl Source {
             return Err(Failure::new(format!("the source is PostgreSQL {}", version / 10_000))
                 .hint("sampling needs PostgreSQL 13 or newer"));
         }
-        let mut clients = vec![leader];
+        let pace = Rc::new(Pace::new(address.rate));
+        let mut clients = vec![Reader { client: leader, pace: Rc::clone(&pace) }];
         while clients.len() < connections.max(1) {
             let client = address.connect().await?;
             begin(&client, Some(&snapshot)).await?;
-            clients.push(client);
+            clients.push(Reader { client, pace: Rc::clone(&pace) });
         }
         Ok(Self { address, clients, snapshot, version })
     }
@@ -168,7 +194,7 @@ impl Source {
         Ok(())
     }
 
-    pub fn leader(&self) -> &Client {
+    pub fn leader(&self) -> &Reader {
         &self.clients[0]
     }
 }
@@ -187,7 +213,7 @@ async fn begin(client: &Client, snapshot: Option<&str>) -> Result<(), Failure> {
 /// # Errors
 /// The query fails, the stream is malformed, or `each` says no.
 pub async fn scan(
-    client: &Client,
+    client: &Reader,
     query: &str,
     mut each: impl FnMut(&Rows) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -197,6 +223,7 @@ pub async fn scan(
     let mut stream = std::pin::pin!(stream);
     let mut rows = Rows::default();
     while let Some(chunk) = stream.try_next().await.map_err(|error| what().because(error))? {
+        client.pace.spend(chunk.len()).await;
         rows.push(&chunk);
         while rows.advance().map_err(|error| what().because(error))? {
             each(&rows)?;

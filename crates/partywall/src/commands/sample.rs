@@ -10,6 +10,7 @@ use pw_data::mask::Secret;
 use pw_data::sample::{Done, Order, Planned, Reading};
 use pw_data::server::Address;
 use pw_model::source::SourceFile;
+use pw_model::unit::Bytes;
 use pw_run::Failure;
 use serde_json::json;
 
@@ -20,7 +21,7 @@ use crate::stop::Stop;
 
 pub(crate) async fn run(asked: &Sample, printer: &mut Printer) -> Result<(), Stop> {
     let file = rules(asked)?;
-    let from = Address::parse(&asked.from)?;
+    let from = Address::parse(&asked.from)?.limited(rate(asked)?);
     let talks = printer.draws();
     let tell = |stage: &str| {
         if talks {
@@ -53,6 +54,19 @@ async fn fill(asked: &Sample, reading: &Reading, tell: &dyn Fn(&str)) -> Result<
     }
     Scratch::sweep(&to).await?;
     Err(Failure::new("interrupted; the target is as before").into())
+}
+
+fn rate(asked: &Sample) -> Result<Option<u64>, Stop> {
+    let Some(text) = &asked.rate else { return Ok(None) };
+    match Bytes::parse(text) {
+        Ok(Bytes(0)) => {
+            Err(Stop::because("`--rate 0` reads nothing", "no time is long enough", "leave it out"))
+        }
+        Ok(Bytes(bytes)) => Ok(Some(bytes)),
+        Err(error) => {
+            Err(Stop::because(format!("`{text}` is no rate"), error.to_string(), "write `--rate 50MB`"))
+        }
+    }
 }
 
 fn rules(asked: &Sample) -> Result<SourceFile, Stop> {

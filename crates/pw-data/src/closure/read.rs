@@ -5,14 +5,13 @@ use std::hash::RandomState;
 
 use futures_util::future::try_join_all;
 use pw_run::Failure;
-use tokio_postgres::Client;
 
 use super::Graph;
 use super::keys::{Form, Gathered, Keys, NOWHERE};
 use super::scan::{Lead, Node, by_size, select};
 use crate::catalogue::{Catalogue, Reference, Table};
 use crate::copy::Rows;
-use crate::server::{Source, scan};
+use crate::server::{self, Source, scan};
 
 /// The keys of a table over some of its columns.
 pub(super) struct KeySet {
@@ -154,7 +153,7 @@ impl Reader<'_> {
         sets
     }
 
-    async fn read(&self, client: &Client, index: usize) -> Result<Half, Failure> {
+    async fn read(&self, client: &server::Reader, index: usize) -> Result<Half, Failure> {
         let table = &self.catalogue.tables[index];
         let outgoing = &self.graph.outgoing[index];
         let mut scanned = Scanned::new(self, index);

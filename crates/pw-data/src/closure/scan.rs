@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use futures_util::future::try_join_all;
 use pw_run::Failure;
-use tokio_postgres::Client;
 
 use super::keys::{Bits, NOWHERE};
 use super::places::{Places, place};
@@ -14,7 +13,7 @@ use super::walk::Walk;
 use crate::catalogue::{Catalogue, Table};
 use crate::copy::Rows;
 use crate::rules::{Rules, Size};
-use crate::server::{Source, scan};
+use crate::server::{Reader, Source, scan};
 
 /// A table whose rows are known by number.
 #[derive(Default)]
@@ -46,7 +45,7 @@ pub(super) struct Leaf {
 async fn each_table<T>(
     source: &Source,
     tables: Vec<usize>,
-    work: impl AsyncFn(&Client, usize) -> Result<T, Failure>,
+    work: impl AsyncFn(&Reader, usize) -> Result<T, Failure>,
 ) -> Result<Vec<(usize, T)>, Failure> {
     let queue = RefCell::new(VecDeque::from(tables));
     let done = RefCell::new(Vec::new());
@@ -245,7 +244,7 @@ pub(super) async fn leaves(
 }
 
 async fn leaf(
-    client: &Client,
+    client: &Reader,
     walk: &Walk<'_>,
     index: usize,
     barred: Option<&(Vec<u32>, HashSet<u64>)>,

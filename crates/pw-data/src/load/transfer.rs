@@ -14,7 +14,7 @@ use crate::copy::{Rows, Writer};
 use crate::mask::{Kind, Mask, Secret};
 use crate::proof::Values;
 use crate::rules::Rules;
-use crate::server::{Address, Source, literal, quoted};
+use crate::server::{Address, Reader, Source, literal, quoted};
 
 /// Rows that one query asks for by place.
 const CHUNK: usize = 20_000;
@@ -148,7 +148,7 @@ impl<'a> Transfer<'a> {
 
     async fn learn_from(
         &self,
-        client: &Client,
+        client: &Reader,
         piece: &Piece,
         values: &RefCell<Values>,
     ) -> Result<(), Failure> {
@@ -211,7 +211,7 @@ impl<'a> Transfer<'a> {
 
     async fn read(
         &self,
-        client: &Client,
+        client: &Reader,
         piece: &Piece,
         columns: &[&str],
         each: &mut impl FnMut(&Rows),
@@ -275,7 +275,7 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    async fn copy(&self, from: &Client, to: &Client, piece: &Piece) -> Result<(), Failure> {
+    async fn copy(&self, from: &Reader, to: &Client, piece: &Piece) -> Result<(), Failure> {
         let table = &self.catalogue.tables[piece.table];
         let lanes = &self.lanes[piece.table];
         let what = || Failure::new(format!("could not copy `{}`", table.shown()));
@@ -292,6 +292,7 @@ impl<'a> Transfer<'a> {
             let mut stream = std::pin::pin!(stream);
             rows = Rows::default();
             while let Some(bytes) = stream.try_next().await.map_err(|error| what().because(error))? {
+                from.pace.spend(bytes.len()).await;
                 rows.push(&bytes);
                 while rows.advance().map_err(|error| what().because(error))? {
                     self.row(piece, &rows, &mut writer, &mut scratch);
