@@ -28,10 +28,12 @@ const ROOTS: &[(&str, &str)] = &[
     ("post_stats", "post_id IN (SELECT id FROM posts WHERE author_id % 10 = 0)"),
     ("post_tags", "post_id IN (SELECT id FROM posts WHERE author_id % 10 = 0)"),
     ("comments", "author_id % 10 = 0 OR post_id IN (SELECT id FROM posts WHERE author_id % 10 = 0)"),
+    // Written so that the server joins: two conditions with `OR` took it more than five minutes.
     (
         "comment_likes",
-        "user_id % 10 = 0 OR comment_id IN (SELECT id FROM comments WHERE author_id % 10 = 0 \
-         OR post_id IN (SELECT id FROM posts WHERE author_id % 10 = 0))",
+        "ctid IN (SELECT ctid FROM comment_likes WHERE user_id % 10 = 0 UNION ALL \
+         SELECT l.ctid FROM comment_likes l JOIN comments c ON c.id = l.comment_id JOIN posts p ON p.id = c.post_id \
+         WHERE c.author_id % 10 = 0 OR p.author_id % 10 = 0)",
     ),
     ("reactions", "user_id % 10 = 0 OR post_id IN (SELECT id FROM posts WHERE author_id % 10 = 0)"),
     ("follows", "follower_id % 10 = 0 OR followee_id % 10 = 0"),
