@@ -115,6 +115,8 @@ impl Host {
                 self.engine.remove_cache_aside(cache, numbers).await
             }
             Action::LoadProxy { folder, admin } => self.load_proxy(folder, admin.as_deref()).await,
+            Action::CopyDatabase { copy } => self.engine.copy_database(copy, line).await,
+            Action::EndCopy { copy } => self.engine.end_copy(copy).await,
             _ => self.perform_on_files(action).await,
         }
     }
@@ -125,6 +127,7 @@ impl Host {
             Action::KeepFile { path, hash } => self.store.keep(hash, Path::new(path)),
             Action::RemoveFile { path } => files::remove(Path::new(path)),
             Action::MakeFolder { path } => files::make_folder(Path::new(path)),
+            Action::MakePrivateFolder { path } => files::private_folder(Path::new(path)),
             Action::RemoveFolder { path } => files::remove_folder(Path::new(path)),
             Action::RemoveTree { path } => files::remove_tree(Path::new(path), Path::new(self.layout.root())),
             Action::GenerateSecret { path } => files::generate_secret(Path::new(path)),

@@ -2,8 +2,8 @@
 //!
 //! Route: [`Host`] implements the two doors of `pw-run` and hands each action to one module:
 //! [`docker`] and [`compose`] for containers, [`caddy`] for the proxy, [`group`] for limits, [`firewall`], [`files`]
-//! for the state folder, [`vault`] for files that rows name. [`facts`], [`stats`] and [`lock`] are for commands that
-//! ask without a plan.
+//! for the state folder, [`vault`] for files that rows name, `scratch` for copies of databases. [`facts`], [`stats`] and
+//! [`lock`] are for commands that ask without a plan.
 //!
 //! Nothing is decided here: what to do comes in as an [`Action`](pw_plan::Action).
 
@@ -19,6 +19,7 @@ mod host;
 pub mod identity;
 pub mod lock;
 mod observe;
+mod scratch;
 pub mod stats;
 pub mod vault;
 

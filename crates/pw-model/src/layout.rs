@@ -7,7 +7,7 @@ use crate::name::{EnvironmentName, ProjectName};
 /// ```text
 /// ROOT/projects/PROJECT/{journal.db, lock, masks.key, .store/ENVIRONMENT/HASH}
 /// ROOT/identity
-/// ROOT/projects/PROJECT/ENVIRONMENT/{compose.yaml, folder, secrets/, binds/, seeds/NUMBER}
+/// ROOT/projects/PROJECT/ENVIRONMENT/{compose.yaml, folder, secrets/, binds/, seeds/NUMBER, rehearsal/}
 /// ROOT/proxy/NAME/{compose.yaml, lock, sites/PROJECT.json, switch/COMPOSE_PROJECT/SERVICE, config/caddy.json, run/admin.sock}
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,11 @@ impl Layout {
 
     pub fn secrets(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
         format!("{}/secrets", self.environment(project, environment))
+    }
+
+    /// What a scratch copy of the environment's database runs from; `purpose` says what for.
+    pub fn scratch(&self, project: &ProjectName, environment: &EnvironmentName, purpose: &str) -> String {
+        format!("{}/{purpose}", self.environment(project, environment))
     }
 
     /// Folders that stand in for production's bind mounts in another environment.

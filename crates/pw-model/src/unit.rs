@@ -1,6 +1,7 @@
-//! Amounts as people write them: `4GB`, `512m`, `1.5` CPUs.
+//! Amounts as people write them: `4GB`, `512m`, `1.5` CPUs, `10m` of time.
 
 use std::fmt;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,12 @@ pub struct Bytes(pub u64);
 #[serde(try_from = "Written", into = "f64")]
 #[schemars(with = "f64", extend("examples" = [2, 0.5]))]
 pub struct Cpus(u64);
+
+/// A length of time: `500ms`, `2s`, `10m`, `6h`, `7d`; a plain number is seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "Written", into = "String")]
+#[schemars(with = "String", extend("examples" = ["2s", "10m"]))]
+pub struct Span(pub Duration);
 
 /// A scalar of YAML that may be a number or a text.
 #[derive(Deserialize)]
@@ -56,6 +63,63 @@ impl Bytes {
 
     pub fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Span {
+    pub const fn seconds(count: u64) -> Self {
+        Self(Duration::from_secs(count))
+    }
+
+    /// Reads `500ms`, `2s`, `10m`, `1.5h`.
+    pub fn parse(text: &str) -> Result<Self, NotAnAmount> {
+        let wrong = || NotAnAmount { text: text.to_owned(), what: "a length of time", example: "10m" };
+        let trimmed = text.trim();
+        let split = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
+        let (number, unit) = trimmed.split_at(split);
+        let seconds = match unit.trim() {
+            "ms" => 0.001,
+            "" | "s" => 1.0,
+            "m" | "min" => 60.0,
+            "h" => 3600.0,
+            "d" => 86_400.0,
+            _ => return Err(wrong()),
+        };
+        let number: f64 = number.parse().map_err(|_| wrong())?;
+        Duration::try_from_secs_f64(number * seconds).map(Self).map_err(|_| wrong())
+    }
+}
+
+impl fmt::Display for Span {
+    /// In the largest unit that keeps it readable: `12 ms`, `3.4 s`, `2 min 5 s`, `1 h 10 min`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, millis) = (self.0.as_secs(), self.0.as_secs_f64() * 1000.0);
+        let text = match seconds {
+            0 if millis < 9.95 => format!("{millis:.1} ms"),
+            0 => format!("{millis:.0} ms"),
+            1..60 => format!("{:.1} s", self.0.as_secs_f64()),
+            60..3600 if seconds % 60 == 0 => format!("{} min", seconds / 60),
+            60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+            _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        };
+        f.pad(&text)
+    }
+}
+
+impl TryFrom<Written> for Span {
+    type Error = NotAnAmount;
+    fn try_from(written: Written) -> Result<Self, NotAnAmount> {
+        match written {
+            Written::Whole(seconds) => Ok(Self::seconds(seconds)),
+            Written::Fraction(seconds) => Self::parse(&seconds.to_string()),
+            Written::Text(text) => Self::parse(&text),
+        }
+    }
+}
+
+impl From<Span> for String {
+    fn from(span: Span) -> Self {
+        format!("{}ms", span.0.as_millis())
     }
 }
 
@@ -159,6 +223,22 @@ mod tests {
         for bad in ["", "GB", "4 GX", "-1", "1e999"] {
             assert!(Bytes::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn times_are_read_and_written() {
+        for (text, millis) in
+            [("500ms", 500), ("2s", 2000), ("10m", 600_000), ("1.5h", 5_400_000), ("7", 7000)]
+        {
+            assert_eq!(Span::parse(text).map(|span| span.0.as_millis()), Ok(millis), "{text}");
+        }
+        for bad in ["", "s", "2 weeks", "-1s", "1e9s"] {
+            assert!(Span::parse(bad).is_err(), "{bad}");
+        }
+        let shown: Vec<String> = [3, 340, 3400, 125_000, 600_000, 4_200_000]
+            .map(|millis| Span(Duration::from_millis(millis)).to_string())
+            .into();
+        assert_eq!(shown, ["3.0 ms", "340 ms", "3.4 s", "2 min 5 s", "10 min", "1 h 10 min"]);
     }
 
     #[test]

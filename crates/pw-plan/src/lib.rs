@@ -2,6 +2,7 @@
 //!
 //! Route: [`wall`] renders one isolated Compose file per environment; [`proxy`] writes Caddy's
 //! configuration; [`up`], [`down`], [`destroy`] and [`seed`] compare Desired with Observed and answer a [`Plan`].
+//! [`rehearse`] puts a copy of a database into a [`scratch`] place and runs the migration there.
 //! [`init`] proposes the configuration and [`fit`] holds it against the host.
 //!
 //! Pure: no clock, no file, no process, no random number. The same input gives the same plan, on any machine.
@@ -15,6 +16,8 @@ pub mod init;
 pub mod origin;
 mod parts;
 pub mod proxy;
+pub mod rehearse;
+pub mod scratch;
 pub mod seed;
 pub mod step;
 pub mod up;

@@ -28,6 +28,10 @@ pub enum Action {
     MakeFolder {
         path: String,
     },
+    /// Makes a folder that only its owner can enter.
+    MakePrivateFolder {
+        path: String,
+    },
     /// Removes the folder if it is empty; what somebody wrote into it stays.
     RemoveFolder {
         path: String,
@@ -178,6 +182,47 @@ pub enum Action {
         cache: CachePlace,
         numbers: Vec<(u32, u32)>,
     },
+    /// Streams a database out of a running container into one that is made for it; the source is only read.
+    CopyDatabase {
+        copy: DatabaseCopy,
+    },
+    /// Ends what a copy that was cut off still reads.
+    EndCopy {
+        copy: DatabaseCopy,
+    },
+    /// Runs jobs against a copied database, one after the other, and measures what they do to it.
+    Rehearse {
+        compose: ComposeRun,
+        services: Vec<String>,
+        timeout_seconds: u64,
+    },
+}
+
+/// Which database is copied, from where to where, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseCopy {
+    /// Name of the container that is read.
+    pub from: String,
+    /// A role that may read everything.
+    pub user: String,
+    pub database: String,
+    /// Compose project and service that receive it.
+    pub project: String,
+    pub service: String,
+    /// Where the receiver keeps its files.
+    pub data: String,
+    /// Where the receiver's socket and log are, inside.
+    pub socket: String,
+    pub method: CopyMethod,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CopyMethod {
+    /// The files as they are: the same layout, the same empty space in them, the same size.
+    Physical,
+    /// A dump that is loaded: the same rows, packed afresh.
+    Logical,
 }
 
 /// Which Compose project, from which file.
@@ -288,6 +333,7 @@ impl fmt::Display for Action {
             Self::RemoveFile { path } | Self::RemoveFolder { path } => write!(f, "remove {path}"),
             Self::RemoveTree { path } => write!(f, "remove {path} with all in it"),
             Self::MakeFolder { path } => write!(f, "make folder {path}"),
+            Self::MakePrivateFolder { path } => write!(f, "make private folder {path}"),
             Self::GenerateSecret { path } => write!(f, "generate secret {path}"),
             Self::LimitGroup { limits } => {
                 write!(f, "limit control group {}{}", limits.path, ceilings(limits))
@@ -314,8 +360,22 @@ impl fmt::Display for Action {
             Self::CloseSwitch { service, .. } => write!(f, "close route to {service}"),
             Self::StopServices { services, .. } => write!(f, "stop {}", services.join(", ")),
             Self::MakeKey { path } => write!(f, "make key {path}"),
+            Self::CopyDatabase { copy } => {
+                write!(f, "copy database {} of {} ({})", copy.database, copy.from, copy.method)
+            }
+            Self::EndCopy { copy } => write!(f, "end what reads {} of {}", copy.database, copy.from),
+            Self::Rehearse { services, .. } => write!(f, "rehearse {}", services.join(", ")),
             seed => seed.fmt_seed(f),
         }
+    }
+}
+
+impl fmt::Display for CopyMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Physical => "physical",
+            Self::Logical => "logical",
+        })
     }
 }
 

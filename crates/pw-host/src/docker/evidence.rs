@@ -43,7 +43,7 @@ impl Engine {
     }
 
     /// The last lines that a container wrote, indented; empty when there are none or they cannot be read.
-    async fn last_lines(&self, container: &str) -> String {
+    pub(super) async fn last_lines(&self, container: &str) -> String {
         let Ok(docker) = self.docker().await else { return String::new() };
         let options =
             LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&LOG_LINES.to_string()).build();

@@ -153,7 +153,7 @@ impl Engine {
         Ok(Some((is_running.then(|| networks.into_keys().collect()), origin(labels.as_ref()))))
     }
 
-    pub(super) async fn inspect_named(
+    pub(crate) async fn inspect_named(
         &self,
         container: &str,
     ) -> Result<Option<ContainerInspectResponse>, Failure> {

@@ -3,7 +3,9 @@
 mod await_services;
 mod connect;
 mod evidence;
+pub(crate) mod exec;
 mod inside;
+mod job;
 mod list;
 mod lost_mounts;
 mod network;
@@ -14,6 +16,7 @@ mod verdict;
 pub use await_services::Awaited;
 pub use connect::Engine;
 pub use inside::Inside;
+pub use job::Ended;
 pub use list::Published;
 
 pub(crate) use connect::endpoint;

@@ -19,7 +19,7 @@ pub fn make_folder(path: &Path) -> Result<(), Failure> {
 }
 
 /// Makes a folder for the owner only, also where somebody has made it for all.
-pub(super) fn private_folder(path: &Path) -> Result<(), Failure> {
+pub(crate) fn private_folder(path: &Path) -> Result<(), Failure> {
     make(path, 0o700)?;
     set_mode(path, 0o700)
 }

@@ -10,3 +10,4 @@ pub use secret::{close_switch, generate_secret, make_key, open_switch};
 pub use store::{Store, hash_of, remove};
 
 pub(crate) use atomic::write;
+pub(crate) use folder::private_folder;

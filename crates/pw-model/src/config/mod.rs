@@ -7,8 +7,8 @@ mod seed;
 
 pub use check::{HOLES, check, is_host_name};
 pub use file::{
-    Access, Allowance, Budget, Class, Config, Cost, Database, Environment, Files, Objective, Proxy, Route,
-    Sleep, TlsMode,
+    Access, Allowance, Budget, Class, Config, Cost, Database, Environment, Files, Limits, Migrate, Objective,
+    Promote, Proxy, Route, Sleep, TlsMode,
 };
 pub use parse::{Percent, parse, schema};
 pub use seed::{CacheRule, Rewrite, Seed, Vault};

@@ -24,9 +24,10 @@ impl FakeHost {
             Action::InstallFile { .. } | Action::KeepFile { .. } | Action::RemoveFile { .. } => {
                 self.do_file(action)
             }
-            Action::MakeFolder { .. } | Action::RemoveFolder { .. } | Action::RemoveTree { .. } => {
-                self.do_folder(action)
-            }
+            Action::MakeFolder { .. }
+            | Action::MakePrivateFolder { .. }
+            | Action::RemoveFolder { .. }
+            | Action::RemoveTree { .. } => self.do_folder(action),
             Action::GenerateSecret { path } => self.generate(path),
             Action::LimitGroup { limits } => {
                 self.world.groups.insert(limits.path.clone(), limits.clone());
@@ -66,6 +67,15 @@ impl FakeHost {
                 Ok(())
             }
             Action::MakeKey { path } => self.generate(path),
+            Action::CopyDatabase { copy } => {
+                let runs = |c: &FakeContainer| c.state == State::Running;
+                let there = self.world.containers.get(&copy.from).is_some_and(runs);
+                need(there, || format!("{} does not run", copy.from))?;
+                let receives = self.world.of(&copy.project, &copy.service).any(runs);
+                need(receives, || format!("{} of {} does not run", copy.service, copy.project))
+            }
+            Action::EndCopy { .. } => Ok(()),
+            Action::Rehearse { compose, services, .. } => self.start(compose, services, false),
             seed => self.do_seed(seed),
         }
     }
@@ -89,7 +99,10 @@ impl FakeHost {
 
     fn do_folder(&mut self, action: &Action) -> Refusal {
         match action {
-            Action::MakeFolder { path } => drop(self.world.folders.insert(path.clone())),
+            Action::MakeFolder { path } | Action::MakePrivateFolder { path } => {
+                self.world.folders.insert(path.clone());
+            }
+
             Action::RemoveFolder { path } if self.world.below(path).is_empty() => {
                 self.nobody_mounts(path)?;
                 self.world.folders.remove(path);
