@@ -153,7 +153,8 @@ pub(crate) async fn recover(
 ) -> Result<Ended, Stop> {
     let mut steps = Steps::new(printer, &left.plan);
     let mut host = hands.into().storing_for(&left.plan.environment).on_line(steps.lines());
-    let outcome = if forward {
+    // What was only tried is never gone on with: its answer would be about another moment.
+    let outcome = if forward && left.plan.operation != pw_plan::rehearse::OPERATION {
         pw_run::resume(left, &mut host, journal, &mut steps).await
     } else {
         pw_run::abandon(left, &mut host, journal, &mut steps).await

@@ -129,6 +129,8 @@ pub(crate) enum Command {
     },
     /// Fill a development environment with a masked sample of another environment's data
     Seed(Seed),
+    /// Run the project's migration on a full-size copy of an environment's database, and measure it
+    Rehearse(Rehearse),
     /// Copy a closed, masked, proved sample of one PostgreSQL database into another
     Sample(Sample),
     /// Finish an operation that was cut off
@@ -196,6 +198,22 @@ pub(crate) struct Seed {
     /// Leave the new database of a failed run to be looked at
     #[arg(long)]
     pub(crate) keep_failed: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rehearse {
+    /// The environment whose database is copied; it is only read
+    #[arg(add = environments())]
+    pub(crate) environment: String,
+    /// The environment whose image and files hold the migration; left out, the first of class development
+    #[arg(long, value_name = "ENV", add = environments())]
+    pub(crate) code: Option<String>,
+    /// The entry of `databases` that is copied, where there are several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+    /// Print the steps and do nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,17 +1,20 @@
 //! The hands of the whole program: the host's, and those that reach into databases.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pw_data::mask::Secret;
+use pw_data::rehearse::judge::Limits;
+use pw_data::rehearse::{Report, Watch, Watched};
 use pw_data::rules::Size;
 use pw_data::sample::{Order, Reading};
 use pw_host::{Host, OnLine, vault};
 use pw_model::config::FILE_NAME;
 use pw_model::source::SourceFile;
 use pw_plan::Action;
-use pw_plan::step::{DatabasePlace, SampleRun, VaultRun};
+use pw_plan::step::{DatabasePlace, Rehearsal, SampleRun, VaultRun};
 use pw_run::{Failure, Perform};
 
 use crate::reach::{Reached, reach};
@@ -26,17 +29,26 @@ pub(crate) struct Hands {
     reading: Option<Reading>,
     /// Held while files are copied, which goes on for a moment after it was called off.
     copying: Arc<Mutex<()>>,
+    /// What `rehearse` has measured.
+    reports: Reports,
 }
+
+/// One for each command that was rehearsed.
+pub(crate) type Reports = Arc<Mutex<Vec<Report>>>;
 
 impl From<Host> for Hands {
     fn from(host: Host) -> Self {
-        Self { host, on_line: None, reading: None, copying: Arc::default() }
+        Self { host, on_line: None, reading: None, copying: Arc::default(), reports: Arc::default() }
     }
 }
 
 impl Hands {
     pub(crate) fn with_reading(host: Host, reading: Reading) -> Self {
         Self { reading: Some(reading), ..Self::from(host) }
+    }
+
+    pub(crate) fn with_reports(host: Host, reports: Reports) -> Self {
+        Self { reports, ..Self::from(host) }
     }
 
     pub(crate) fn storing_for(self, environment: &str) -> Self {
@@ -120,6 +132,36 @@ impl Hands {
         ended.map_err(|error| Failure::new("copying files ended early").because(error))?
     }
 
+    /// Each command in turn, measured; the next one only after one that ended well.
+    async fn rehearse(&self, run: &Rehearsal) -> Result<(), Failure> {
+        self.tell("waiting for the copy to be prepared");
+        let mut watch = Watch::open(Path::new(&run.folder), &run.log, &run.user, &run.database).await?;
+        let limits = Limits {
+            lock: Duration::from_millis(run.lock_milliseconds),
+            total: Duration::from_millis(run.total_milliseconds),
+        };
+        for service in &run.services {
+            watch.begin().await?;
+            self.tell(&format!("waiting for `{service}` to end"));
+            let begun = Instant::now();
+            self.host.start_job(&run.compose, service).await?;
+            let ended = self.host.engine().await_job(&run.compose.project, service, limits.total).await?;
+            let watched = Watched {
+                service: service.clone(),
+                seconds: begun.elapsed().as_secs_f64(),
+                exit_code: ended.code,
+                words: ended.words,
+            };
+            let report = watch.end(watched, limits).await?;
+            let goes_on = report.exit_code == Some(0);
+            self.reports.lock().unwrap_or_else(PoisonError::into_inner).push(report);
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     async fn perform_on_data(&mut self, action: &Action) -> Result<(), Failure> {
         match action {
             Action::SampleDatabase { sample } => self.sample(sample).await,
@@ -135,6 +177,7 @@ impl Hands {
                 Ok(())
             }
             Action::StageFiles { database, vault } => self.copy_files(database, vault).await,
+            Action::Rehearse { rehearsal } => self.rehearse(rehearsal).await,
             other => self.host.perform(other).await,
         }
     }

@@ -13,6 +13,7 @@ use pw_model::observed::Container;
 use pw_model::source::SourceFile;
 use pw_run::Unfinished;
 
+use crate::apply;
 use crate::cli::Common;
 use crate::printer::Printer;
 use crate::stop::Stop;
@@ -130,6 +131,26 @@ impl Session {
             Some(left) => Err(left_unfinished(&left).into()),
             None => Ok(locked),
         }
+    }
+
+    /// The same; what was only tried, and cut off, is removed first.
+    pub(crate) async fn begin_after_trials(
+        &self,
+        printer: &mut Printer,
+    ) -> Result<(ProjectLock, SqliteJournal), Stop> {
+        let (lock, mut journal) = self.lock()?;
+        match self.unfinished()? {
+            Some(left) if left.plan.operation == pw_plan::rehearse::OPERATION => {
+                printer.note(format!(
+                    "removing what a cut-off `{} {}` left",
+                    left.plan.operation, left.plan.environment
+                ));
+                apply::recover(&left, false, self.host(), &mut journal, printer).await?;
+            }
+            Some(left) => return Err(left_unfinished(&left).into()),
+            None => {}
+        }
+        Ok((lock, journal))
     }
 
     /// The journal for writing, and the lock that makes us the only one who writes.

@@ -5,6 +5,7 @@
 //! where a column looks personal and has no rule; [`mask`] replaces values in the stream and [`proof`]
 //! searches what goes out for what should have stayed; [`load`] fills a scratch database, checks it,
 //! and only then gives it the target's name. [`sample`] is the whole; [`seed`] is what an environment needs besides.
+//! [`rehearse`] measures what a migration does to a full copy.
 
 pub mod catalogue;
 pub mod closure;
@@ -13,6 +14,7 @@ pub mod load;
 pub mod mask;
 mod pace;
 pub mod proof;
+pub mod rehearse;
 pub mod rules;
 pub mod sample;
 pub mod seed;

@@ -68,6 +68,14 @@ impl Address {
         self
     }
 
+    /// A server on this machine, by its socket in a folder that is held open.
+    pub(crate) fn local(folder: std::os::fd::RawFd, user: &str, database: &str) -> Self {
+        let mut config = Config::new();
+        config.host_path(format!("/proc/self/fd/{folder}")).user(user).dbname(database);
+        config.application_name("partywall");
+        Self { config }
+    }
+
     pub fn database(&self) -> &str {
         self.config.get_dbname().unwrap_or_default()
     }

@@ -74,6 +74,15 @@ impl Host {
         }
     }
 
+    /// Starts a service that ends by itself, without waiting for it.
+    ///
+    /// # Errors
+    /// Compose or the engine refuses.
+    pub async fn start_job(&self, run: &ComposeRun, service: &str) -> Result<(), Failure> {
+        let services = [service.to_owned()];
+        compose::up(run, &services, self.on_line.as_deref()).await
+    }
+
     /// Pulls only what the engine does not have, so that the same plan runs the same image.
     async fn pull_missing(&self, run: &ComposeRun, services: &[String]) -> Result<(), Failure> {
         let images = compose::images(Path::new(&run.file))?;

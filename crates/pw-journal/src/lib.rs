@@ -1,7 +1,7 @@
 //! The journal on disk: one SQLite file that remembers plans, their events, and who did what.
 //!
 //! Route: [`SqliteJournal::open`] prepares the file (`file`, `schema`); `plans` implements
-//! [`pw_run::Journal`]; [`audit`] chains one entry per begin and end of a plan.
+//! [`pw_run::Journal`]; `proofs` remembers trials; [`audit`] chains one entry per begin and end of a plan.
 //!
 //! **Invariant:** when a call returns, what it wrote survives a power cut (WAL, `synchronous = FULL`).
 //! **Invariant:** the texts that a plan installs are never in here, for they hold secrets.
@@ -10,6 +10,7 @@ pub mod audit;
 mod failure;
 mod file;
 mod plans;
+mod proofs;
 mod reserve;
 mod schema;
 mod who;
@@ -25,6 +26,7 @@ use crate::reserve::Reserve;
 
 pub use crate::failure::JournalError;
 pub use crate::plans::PlanSummary;
+pub use crate::proofs::Proof;
 
 /// Answers the present time. A function, so that tests decide what time it is.
 pub type Clock = fn() -> Timestamp;

@@ -8,7 +8,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::failure::{At, JournalError};
 
 /// Times are milliseconds since 1970.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE plans (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         operation TEXT NOT NULL,
@@ -49,7 +50,19 @@ const MIGRATIONS: &[&str] = &["
         BEGIN SELECT RAISE(ABORT, 'the audit log is never changed'); END;
     CREATE TRIGGER audit_is_never_shortened BEFORE DELETE ON audit
         BEGIN SELECT RAISE(ABORT, 'the audit log is never shortened'); END;
-"];
+",
+    "
+    CREATE TABLE proofs (
+        id INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        passed INTEGER NOT NULL CHECK (passed IN (0, 1)),
+        summary TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX proofs_newest ON proofs (kind, environment, id);
+",
+];
 
 const KNOWN: i64 = MIGRATIONS.len() as i64;
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use pw_model::config::Migrate;
+use pw_model::config::{Limits, Migrate};
 use pw_model::diagnostic::Diagnostic;
+use pw_model::unit::Span;
 use serde_json::{Map, Value, json};
 
 use crate::scratch::{Ground, Scratch, picked};
-use crate::step::{Action, Plan, Step, Undo};
+use crate::step::{Action, Plan, Rehearsal, Step, Undo};
 use crate::wall::Rendered;
 
 pub const OPERATION: &str = "rehearse";
@@ -42,12 +43,12 @@ const CODE: [&str; 8] =
 /// Keys that say what it is run with; they come with the data.
 const DATA: [&str; 5] = ["environment", "secrets", "configs", "extra_hosts", "tmpfs"];
 
-/// The migration, from where its code comes, and how long it may take.
+/// The migration, from where its code comes, and what it may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
     pub migrate: &'a Migrate,
     pub code: &'a Rendered,
-    pub timeout_seconds: u64,
+    pub limits: &'a Limits,
     /// Text of the variables that the environment's secrets are taken from.
     pub variables: Option<&'a str>,
 }
@@ -61,12 +62,19 @@ pub fn plan(ground: Ground<'_>, wanted: &Wanted<'_>) -> Result<Plan, Box<Diagnos
     let mut scratch = Scratch::new(ground, &MEASURING)?;
     let services = jobs(&ground, wanted, &mut scratch)?;
     let mut steps = scratch.make(wanted.variables);
-    let rehearse = Action::Rehearse {
+    let milliseconds = |span: Span| u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX);
+    let rehearsal = Rehearsal {
         compose: scratch.compose_run().clone(),
         services,
-        timeout_seconds: wanted.timeout_seconds,
+        user: ground.source.user.clone(),
+        database: ground.source.database.clone(),
+        folder: format!("{}/run", ground.folder),
+        log: LOG.to_owned(),
+        lock_milliseconds: milliseconds(wanted.limits.lock),
+        total_milliseconds: milliseconds(wanted.limits.total),
     };
-    steps.push(Step::new(rehearse, Undo::Nothing, "what it does to the copy it would do to the original"));
+    let does = Action::Rehearse { rehearsal };
+    steps.push(Step::new(does, Undo::Nothing, "what it does to the copy it would do to the original"));
     steps.extend(scratch.remove());
     let texts = [Some(scratch.text()), wanted.variables.map(str::to_owned)].into_iter().flatten();
     let texts: BTreeMap<String, String> = texts.map(|text| (crate::hash(&text), text)).collect();

@@ -365,7 +365,7 @@ fn fits(ground: &Ground<'_>) -> Result<(), Box<Diagnostic>> {
     Err(Box::new(
         Diagnostic::error(format!(
             "there is no room for a copy of `{}` of `{}`",
-            ground.database, ground.of.name
+            ground.source.database, ground.of.name
         ))
         .because(format!(
             "its server holds {}, a copy and what is done with it need {needed}, and {} are free",

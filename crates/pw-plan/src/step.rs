@@ -192,9 +192,7 @@ pub enum Action {
     },
     /// Runs jobs against a copied database, one after the other, and measures what they do to it.
     Rehearse {
-        compose: ComposeRun,
-        services: Vec<String>,
-        timeout_seconds: u64,
+        rehearsal: Rehearsal,
     },
 }
 
@@ -214,6 +212,23 @@ pub struct DatabaseCopy {
     /// Where the receiver's socket and log are, inside.
     pub socket: String,
     pub method: CopyMethod,
+}
+
+/// Which jobs run against which copy, and what they may cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rehearsal {
+    pub compose: ComposeRun,
+    /// One after the other.
+    pub services: Vec<String>,
+    pub user: String,
+    pub database: String,
+    /// On the host: the copy's socket and its log.
+    pub folder: String,
+    pub log: String,
+    /// How long reads or writes may be kept waiting.
+    pub lock_milliseconds: u64,
+    /// Where each job is stopped.
+    pub total_milliseconds: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -364,7 +379,7 @@ impl fmt::Display for Action {
                 write!(f, "copy database {} of {} ({})", copy.database, copy.from, copy.method)
             }
             Self::EndCopy { copy } => write!(f, "end what reads {} of {}", copy.database, copy.from),
-            Self::Rehearse { services, .. } => write!(f, "rehearse {}", services.join(", ")),
+            Self::Rehearse { rehearsal } => write!(f, "rehearse {}", rehearsal.services.join(", ")),
             seed => seed.fmt_seed(f),
         }
     }

@@ -5,6 +5,7 @@ mod check;
 mod enter;
 mod init;
 mod recover;
+mod rehearse;
 mod render;
 mod sample;
 mod seed;
@@ -63,6 +64,7 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Stop> {
             None => render::run(&session, &environment, output.as_deref(), printer).await,
         },
         Command::Seed(asked) => seed::run(&session, &asked, printer).await,
+        Command::Rehearse(asked) => rehearse::run(&session, &asked, printer).await,
         Command::Resume => recover::run(&session, true, printer).await,
         Command::Abandon => recover::run(&session, false, printer).await,
         Command::Init(_)

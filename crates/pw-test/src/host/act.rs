@@ -75,7 +75,7 @@ impl FakeHost {
                 need(receives, || format!("{} of {} does not run", copy.service, copy.project))
             }
             Action::EndCopy { .. } => Ok(()),
-            Action::Rehearse { compose, services, .. } => self.start(compose, services, false),
+            Action::Rehearse { rehearsal } => self.start(&rehearsal.compose, &rehearsal.services, false),
             seed => self.do_seed(seed),
         }
     }
