@@ -211,9 +211,10 @@ impl Engine {
             return Ok(());
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        // A receiver that ended well had nothing to complain of: then it was the sender.
-        let cause = if received == 0 || heard.is_empty() { text(&said) } else { text(&heard) };
-        Err(not_copied(copy, cause))
+        let words = [("the original said: ", text(&said)), ("the copy said: ", text(&heard))];
+        let words = words.into_iter().filter(|(_, words)| !words.is_empty());
+        let cause: Vec<String> = words.map(|(who, words)| format!("{who}{words}")).collect();
+        Err(not_copied(copy, cause.join("\n")))
     }
 
     /// Ends what a copy that was cut off still reads; success when nothing does, or when the original is gone.
@@ -289,7 +290,7 @@ fn not_copied(copy: &DatabaseCopy, cause: String) -> Failure {
 /// By which the original's connections of this copy are known.
 fn name(copy: &DatabaseCopy) -> String {
     // PostgreSQL cuts names after 63 bytes.
-    format!("partywall copy {}", &pw_plan::hash(&copy.project)[..16])
+    format!("partywall-copy-{}", &pw_plan::hash(&copy.project)[..16])
 }
 
 fn only_logical(looked: &Looked, replicates: bool) -> Option<String> {
