@@ -73,7 +73,7 @@ impl Address {
         let mut config = Config::new();
         config.host_path(format!("/proc/self/fd/{folder}")).user(user).dbname(database);
         config.application_name("partywall");
-        Self { config }
+        Self { config, rate: None }
     }
 
     pub fn database(&self) -> &str {
