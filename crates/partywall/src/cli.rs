@@ -133,6 +133,21 @@ pub(crate) enum Command {
     Rehearse(Rehearse),
     /// Copy a closed, masked, proved sample of one PostgreSQL database into another
     Sample(Sample),
+    /// Put data and configuration of an environment into the repository
+    Backup {
+        #[arg(add = environments())]
+        environment: String,
+    },
+    /// Backups in the repository, the newest first
+    Backups {
+        #[arg(add = environments())]
+        environment: Option<String>,
+        /// Say what is in this one
+        #[arg(long, value_name = "BACKUP")]
+        show: Option<String>,
+    },
+    /// Bring back what a backup holds; what was there stays under another name
+    Restore(Restore),
     /// Finish an operation that was cut off
     Resume,
     /// Take back an operation that was cut off
@@ -163,6 +178,25 @@ pub(crate) struct Init {
     /// Name of the project; left out, that of the Compose file or the folder
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    #[arg(add = environments())]
+    pub(crate) environment: String,
+    /// Its name, or `latest`; `partywall backups` lists them
+    pub(crate) backup: String,
+    /// Only this database, by its name under `databases:`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+    /// Only this volume or folder, by its name in the backup
+    #[arg(long, value_name = "NAME", conflicts_with = "database")]
+    pub(crate) volume: Option<String>,
+    /// Print the steps; change nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+    #[command(flatten)]
+    pub(crate) confirm: Confirm,
 }
 
 #[derive(Debug, Args)]

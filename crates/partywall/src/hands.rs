@@ -17,6 +17,7 @@ use pw_plan::Action;
 use pw_plan::step::{DatabasePlace, Rehearsal, SampleRun, VaultRun};
 use pw_run::{Failure, Perform};
 
+use crate::backing;
 use crate::reach::{Reached, reach};
 use crate::seeded;
 use crate::stop::of_halt;
@@ -122,7 +123,7 @@ impl Hands {
         let keys = pw_data::seed::texts(&self.server(place).await?.address, &run.column).await?;
         let (run, on_line, copying) = (run.clone(), self.on_line.clone(), Arc::clone(&self.copying));
         let called_off = CalledOff::default();
-        let stop = Arc::clone(&called_off.0);
+        let stop = called_off.flag();
         let work = move || {
             let _held = copying.lock().unwrap_or_else(PoisonError::into_inner);
             let tell = |line: &str| on_line.iter().for_each(|on_line| on_line(line));
@@ -178,6 +179,15 @@ impl Hands {
             }
             Action::StageFiles { database, vault } => self.copy_files(database, vault).await,
             Action::Rehearse { rehearsal } => self.rehearse(rehearsal).await,
+            Action::MakeBackup { .. }
+            | Action::RemoveBackup { .. }
+            | Action::ForgetBackups { .. }
+            | Action::RestoreDatabase { .. }
+            | Action::RestoreFolder { .. }
+            | Action::RemoveRestored { .. }
+            | Action::SwapFolders { .. } => {
+                backing::perform::perform(&self.host, self.on_line.clone(), action).await
+            }
             other => self.host.perform(other).await,
         }
     }
@@ -198,7 +208,13 @@ impl Perform for Hands {
 
 /// Set when who waits for the copying is gone.
 #[derive(Default)]
-struct CalledOff(Arc<AtomicBool>);
+pub(crate) struct CalledOff(Arc<AtomicBool>);
+
+impl CalledOff {
+    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
 
 impl Drop for CalledOff {
     fn drop(&mut self) {

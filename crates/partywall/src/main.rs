@@ -5,6 +5,7 @@
 //! [`stop::Stop`], which decides the exit code.
 
 mod apply;
+mod backing;
 mod cli;
 mod commands;
 mod complete;

@@ -20,6 +20,9 @@ const NAMES: [&str; 3] = ["POSTGRES_DB", "POSTGRESQL_DATABASE", "PGDATABASE"];
 
 /// A server that answers.
 pub(crate) struct Reached {
+    /// Of the container.
+    pub(crate) id: String,
+    pub(crate) password: Option<String>,
     pub(crate) address: Address,
     /// The words that start the server's own `pg_dump`.
     pub(crate) pg_dump: Vec<String>,
@@ -66,7 +69,7 @@ pub(crate) async fn reach(engine: &Engine, place: &DatabasePlace) -> Result<Reac
     let host = answering(place, &inside, port)?;
     let address = Address::new(&host, port, &place.name).signed_in(&place.user, password.as_deref());
     let own = ["docker", "exec", "-e", "PGPASSWORD", &inside.id, "pg_dump"].map(str::to_owned).to_vec();
-    Ok(Reached { address, pg_dump: pg_dump().unwrap_or(own) })
+    Ok(Reached { id: inside.id, password, address, pg_dump: pg_dump().unwrap_or(own) })
 }
 
 /// The words of `PARTYWALL_PG_DUMP`.

@@ -108,7 +108,7 @@ pub(crate) fn summary(record: &Value) -> String {
 }
 
 /// `1234567` → `1,234,567`.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -120,7 +120,7 @@ fn grouped(number: u64) -> String {
     text
 }
 
-fn age(seconds: i64) -> String {
+pub(crate) fn age(seconds: i64) -> String {
     match seconds {
         ..120 => format!("{} s", seconds.max(0)),
         120..7_200 => format!("{} min", seconds / 60),

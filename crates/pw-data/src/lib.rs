@@ -5,11 +5,12 @@
 //! where a column looks personal and has no rule; [`mask`] replaces values in the stream and [`proof`]
 //! searches what goes out for what should have stayed; [`load`] fills a scratch database, checks it,
 //! and only then gives it the target's name. [`sample`] is the whole; [`seed`] is what an environment needs besides.
-//! [`rehearse`] measures what a migration does to a full copy.
+//! [`rehearse`] measures what a migration does to a full copy, [`count`] what a backup must hold.
 
 pub mod catalogue;
 pub mod closure;
 pub mod copy;
+pub mod count;
 pub mod load;
 pub mod mask;
 mod pace;

@@ -87,6 +87,29 @@ pub async fn remove(server: &Address, name: &str) -> Result<(), Failure> {
     dropped.map_err(|error| Failure::new(format!("could not remove the database `{name}`")).because(error))
 }
 
+/// Makes an empty database with the encoding and sorting of the one that the address names.
+///
+/// # Errors
+/// The server refuses.
+pub async fn make_like(server: &Address, name: &str) -> Result<(), Failure> {
+    let what = || format!("could not make the database `{name}`");
+    let client = keeper(server).await?;
+    let query =
+        "SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database WHERE datname = $1";
+    let row = client.query_one(query, &[&server.database()]).await;
+    let row = row.map_err(|error| Failure::new(what()).because(error))?;
+    let [encoding, collate, ctype]: [String; 3] = [row.get(0), row.get(1), row.get(2)];
+    let make = format!(
+        "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
+        quoted(name),
+        literal(&encoding),
+        literal(&collate),
+        literal(&ctype)
+    );
+    let made = client.batch_execute(&make).await;
+    made.map_err(|error| Failure::new(what()).because(error))
+}
+
 /// The distinct texts of a column, written `table.column`, sorted.
 ///
 /// # Errors

@@ -64,6 +64,21 @@ impl Layout {
         format!("{}/masks.key", self.project(project))
     }
 
+    /// The key of the project's backups. Without it nobody reads them.
+    pub fn backup_key(&self, project: &ProjectName) -> String {
+        format!("{}/backup.key", self.project(project))
+    }
+
+    /// One writer of backups at a time.
+    pub fn backup_lock(&self, project: &ProjectName) -> String {
+        format!("{}/backup.lock", self.project(project))
+    }
+
+    /// What is known of the environment's drills, one line each.
+    pub fn drills(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
+        format!("{}/drills.jsonl", self.environment(project, environment))
+    }
+
     /// Figures, proof and file lists of the environment's seeds.
     pub fn seeds(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
         format!("{}/seeds", self.environment(project, environment))

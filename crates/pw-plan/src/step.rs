@@ -6,6 +6,7 @@ use std::fmt;
 use pw_model::desired::{FirewallChain, GroupLimits};
 use serde::{Deserialize, Serialize};
 
+pub use crate::backup::step::{BackupRun, FolderPlace, Kept, RepositoryPlace, Stored};
 pub use crate::seed::step::{CachePlace, DatabasePlace, SampleRun, VaultPlace, VaultRun};
 
 /// One call to the outside world. Closed, and idempotent by contract: doing it twice is doing it once.
@@ -194,6 +195,42 @@ pub enum Action {
     Rehearse {
         rehearsal: Rehearsal,
     },
+    /// Puts data and configuration of an environment into a repository.
+    MakeBackup {
+        backup: Box<BackupRun>,
+    },
+    RemoveBackup {
+        repository: RepositoryPlace,
+        name: String,
+    },
+    /// Removes the backups of an environment that are no longer kept, and what only they held.
+    ForgetBackups {
+        repository: RepositoryPlace,
+        environment: String,
+        kept: Kept,
+    },
+    /// Makes a database from a backup, and compares it with the manifest.
+    RestoreDatabase {
+        stored: Stored,
+        /// The database of the same server whose encoding and sorting it gets.
+        like: String,
+        to: DatabasePlace,
+    },
+    /// Makes a folder from a backup, and compares it with the manifest.
+    RestoreFolder {
+        stored: Stored,
+        into: String,
+    },
+    /// Removes what `RestoreFolder` made.
+    RemoveRestored {
+        path: String,
+    },
+    /// Gives `new` the name `path`, and what had it the name `aside`; done already when `new` is gone.
+    SwapFolders {
+        path: String,
+        new: String,
+        aside: String,
+    },
 }
 
 /// Which database is copied, from where to where, and how.
@@ -380,6 +417,13 @@ impl fmt::Display for Action {
             }
             Self::EndCopy { copy } => write!(f, "end what reads {} of {}", copy.database, copy.from),
             Self::Rehearse { rehearsal } => write!(f, "rehearse {}", rehearsal.services.join(", ")),
+            Self::MakeBackup { .. }
+            | Self::RemoveBackup { .. }
+            | Self::ForgetBackups { .. }
+            | Self::RestoreDatabase { .. }
+            | Self::RestoreFolder { .. }
+            | Self::RemoveRestored { .. }
+            | Self::SwapFolders { .. } => self.fmt_backup(f),
             seed => seed.fmt_seed(f),
         }
     }

@@ -11,8 +11,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pw-journal", &["pw-model", "pw-plan", "pw-run"]),
     ("pw-host", &["pw-model", "pw-plan", "pw-run"]),
     ("pw-data", &["pw-model", "pw-plan", "pw-run"]),
+    ("pw-backup", &["pw-model", "pw-plan", "pw-run"]),
     ("pw-test", &["pw-model", "pw-plan", "pw-run"]),
-    ("partywall", &["pw-model", "pw-plan", "pw-run", "pw-host", "pw-data", "pw-journal"]),
+    ("partywall", &["pw-model", "pw-plan", "pw-run", "pw-host", "pw-data", "pw-backup", "pw-journal"]),
     ("xtask", &[]),
 ];
 /// Lines of a file; beyond, it has two subjects. The aim is 400.

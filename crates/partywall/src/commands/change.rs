@@ -178,14 +178,14 @@ fn forget_built_images(prepared: &mut Prepared) {
 }
 
 /// What production is asked before, and what it would cost.
-struct Asked<'a> {
-    name: &'a EnvironmentName,
-    operation: &'a str,
-    lost: String,
+pub(super) struct Asked<'a> {
+    pub(super) name: &'a EnvironmentName,
+    pub(super) operation: &'a str,
+    pub(super) lost: String,
 }
 
 /// Production wants its name typed; anything else is never asked about, so that being asked keeps its meaning.
-fn confirmed(
+pub(super) fn confirmed(
     session: &Session,
     asked: &Asked<'_>,
     confirm: &Confirm,

@@ -1,5 +1,6 @@
 //! One file per command: understand, call, answer.
 
+mod backup;
 mod change;
 mod check;
 mod enter;
@@ -7,6 +8,7 @@ mod init;
 mod recover;
 mod rehearse;
 mod render;
+mod restore;
 mod sample;
 mod seed;
 mod shell;
@@ -65,6 +67,11 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Stop> {
         },
         Command::Seed(asked) => seed::run(&session, &asked, printer).await,
         Command::Rehearse(asked) => rehearse::run(&session, &asked, printer).await,
+        Command::Backup { environment } => backup::run(&session, &environment, printer).await,
+        Command::Backups { environment, show } => {
+            backup::list(&session, environment.as_deref(), show.as_deref(), printer)
+        }
+        Command::Restore(asked) => restore::run(&session, &asked, printer).await,
         Command::Resume => recover::run(&session, true, printer).await,
         Command::Abandon => recover::run(&session, false, printer).await,
         Command::Init(_)

@@ -9,7 +9,7 @@ use bollard::query_parameters::InspectContainerOptions;
 use bollard::query_parameters::ListVolumesOptions;
 use pw_run::Failure;
 
-use super::connect::{Engine, said};
+use super::connect::{Engine, said, status};
 use super::label;
 use super::list::label_of;
 use crate::failed::io_failed;
@@ -48,6 +48,20 @@ impl Engine {
         let found = found
             .map_err(|error| Failure::new(format!("could not inspect `{service}`")).because(said(error)))?;
         Ok(inside(id, found))
+    }
+
+    /// The folder of the host in which a volume lies; `None` when there is no such volume.
+    ///
+    /// # Errors
+    /// The engine does not answer.
+    pub async fn volume_path(&self, name: &str) -> Result<Option<String>, Failure> {
+        match self.docker().await?.inspect_volume(name).await {
+            Ok(volume) => Ok(Some(volume.mountpoint)),
+            Err(error) if status(&error) == 404 => Ok(None),
+            Err(error) => {
+                Err(Failure::new(format!("could not inspect volume `{name}`")).because(said(error)))
+            }
+        }
     }
 
     /// The folder of the host in which a volume of the Compose project lies.

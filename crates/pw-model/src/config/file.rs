@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::backup::Backup;
 use super::seed::Seed;
 use crate::name::{EnvironmentName, ProjectName, ServiceName};
 use crate::role::Role;
@@ -40,9 +41,9 @@ pub struct Config {
     /// How a release is promoted, and how its migration is rehearsed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promote: Option<Promote>,
-    /// Where and when backups are made. Read and kept; not used by this version.
+    /// Where backups are kept, and how many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backup: Option<Value>,
+    pub backup: Option<Backup>,
     /// Who is told when something breaks. Read and kept; not used by this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alerts: Option<Value>,

@@ -1,10 +1,12 @@
 //! `partywall.yaml`: its shape ([`file`]), and how a text becomes a checked [`Config`] ([`check`]).
 
+mod backup;
 mod check;
 mod file;
 mod parse;
 mod seed;
 
+pub use backup::{Backup, BackupCheck, Keep};
 pub use check::{HOLES, check, is_host_name};
 pub use file::{
     Access, Allowance, Budget, Class, Config, Cost, Database, Environment, Files, Limits, Migrate, Objective,

@@ -1,0 +1,66 @@
+//! Backups of this project: [`gather`] finds what belongs into one, [`perform`] makes it, [`restore`] brings it back.
+
+pub(crate) mod gather;
+pub(crate) mod perform;
+pub(crate) mod restore;
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use pw_backup::{Backup, Repository};
+use pw_model::config;
+use pw_model::diagnostic::Diagnostic;
+use pw_plan::step::{Kept, RepositoryPlace};
+
+use crate::session::Session;
+use crate::stop::Stop;
+
+/// The section of partywall.yaml, or how to write one.
+pub(crate) fn section(session: &Session) -> Result<&config::Backup, Stop> {
+    session.config.backup.as_ref().ok_or_else(|| {
+        Diagnostic::error("partywall.yaml has no `backup` section")
+            .because("it says where backups are kept")
+            .hint(format!(
+                "add `backup: {{ repository: /var/backups/{} }}`; see docs/backup.md",
+                session.config.project
+            ))
+            .into()
+    })
+}
+
+/// The repository of the section, and the project's key.
+pub(crate) fn place(session: &Session) -> Result<RepositoryPlace, Stop> {
+    let project = &session.config.project;
+    Ok(RepositoryPlace {
+        path: section(session)?.repository.clone(),
+        key: session.layout.backup_key(project),
+        lock: session.layout.backup_lock(project),
+    })
+}
+
+pub(crate) fn kept(section: &config::Backup) -> Kept {
+    let config::Keep { last, hourly, daily, weekly, monthly, yearly } = section.keep;
+    Kept { last, hourly, daily, weekly, monthly, yearly }
+}
+
+/// Whole backups of the project, the newest first; of one environment where it is named.
+pub(crate) fn list(session: &Session, environment: Option<&str>) -> Result<Vec<Backup>, Stop> {
+    let repository = Repository::new(place(session)?);
+    if !repository.exists() {
+        return Ok(Vec::new());
+    }
+    let project = session.config.project.as_str();
+    let ours = |one: &Backup| {
+        one.project == project && environment.is_none_or(|environment| one.environment == environment)
+    };
+    Ok(repository.list()?.into_iter().filter(ours).collect())
+}
+
+/// True when somebody has put the key in its place, or a backup has made one.
+pub(crate) fn has_key(place: &RepositoryPlace) -> bool {
+    Path::new(&place.key).is_file()
+}
+
+pub(crate) fn seconds_since(at: Timestamp) -> i64 {
+    Timestamp::now().duration_since(at).as_secs()
+}

@@ -1,0 +1,135 @@
+//! Making a backup: the databases are held at one moment while everything is read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use jiff::Timestamp;
+use pw_backup::make::{Order, Program, make, remove};
+use pw_backup::manifest::{Database, Manifest, Newest, Table};
+use pw_backup::{Repository, retain};
+use pw_data::count::{Counts, counted};
+use pw_host::{Host, OnLine};
+use pw_model::unit::Bytes;
+use pw_plan::Action;
+use pw_plan::step::{BackupRun, DatabasePlace};
+use pw_run::Failure;
+
+use super::restore;
+use crate::hands::CalledOff;
+use crate::reach::{Reached, reach};
+
+/// Whoever may be nice is; not every image has the program.
+const NICE: &str = "command -v nice >/dev/null && exec nice -n 19 \"$@\"; exec \"$@\"";
+/// The lowest priority: a backup takes what nobody else wants.
+const LOWEST: i32 = 19;
+
+/// Carries out the actions of backups.
+pub(crate) async fn perform(host: &Host, on_line: Option<OnLine>, action: &Action) -> Result<(), Failure> {
+    match action {
+        Action::MakeBackup { backup } => back_up(host, on_line, backup).await,
+        Action::RemoveBackup { repository, name } => {
+            let (repository, name) = (Repository::new(repository.clone()), name.clone());
+            blocking(move || remove(&repository, &name)).await
+        }
+        Action::ForgetBackups { repository, environment, kept } => {
+            let (repository, environment, kept) =
+                (Repository::new(repository.clone()), environment.clone(), *kept);
+            blocking(move || retain::forget(&repository, &environment, kept).map(drop)).await
+        }
+        Action::RestoreDatabase { stored, like, to } => restore::database(host, stored, like, to).await,
+        Action::RestoreFolder { stored, into } => restore::folder(stored, into).await,
+        Action::RemoveRestored { path } => restore::remove_restored(path),
+        Action::SwapFolders { path, new, aside } => restore::swap(path, new, aside),
+        other => Err(Failure::new(format!("nobody carries out `{other}`"))),
+    }
+}
+
+/// Work of the library, which knows no waiting.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.map_err(|error| Failure::new("the work on the repository ended early").because(error))?
+}
+
+async fn back_up(host: &Host, on_line: Option<OnLine>, run: &BackupRun) -> Result<(), Failure> {
+    // A right that is missing costs others some time, and nobody any data.
+    let _ignored = rustix::process::nice(LOWEST);
+    let (mut databases, mut dumps, mut held) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    let at = Timestamp::now();
+    for (name, place) in &run.databases {
+        let reached = reach(host.engine(), place).await?;
+        let (source, counts) = counted(reached.address.clone()).await?;
+        databases.insert(name.clone(), described(run, place, counts)?);
+        dumps.insert(name.clone(), dump(&reached, place, &source.snapshot));
+        held.push(source);
+    }
+    let manifest = Manifest {
+        version: 1,
+        name: run.name.clone(),
+        project: run.project.clone(),
+        environment: run.environment.clone(),
+        at,
+        by: env!("CARGO_PKG_VERSION").to_owned(),
+        release: run.release.clone(),
+        databases,
+        folders: BTreeMap::new(),
+        files: BTreeMap::new(),
+        vanished: Vec::new(),
+    };
+    let called_off = CalledOff::default();
+    let (run, stop) = (run.clone(), called_off.flag());
+    let made = blocking(move || made(&run, dumps, manifest, (stop, on_line))).await;
+    // Until now the servers have kept the moment for the dumps.
+    drop(held);
+    made
+}
+
+fn made(
+    run: &BackupRun,
+    dumps: BTreeMap<String, Program>,
+    manifest: Manifest,
+    (stop, on_line): (Arc<AtomicBool>, Option<OnLine>),
+) -> Result<(), Failure> {
+    let tell = |bytes: u64| on_line.iter().for_each(|tell| tell(&format!("{} read", Bytes(bytes))));
+    make(Order { run, dumps, manifest, stop, tell: &tell }).map(drop)
+}
+
+/// The server's own `pg_dump`, which fits it, through its own socket. Left uncompressed, so that what is the same
+/// is found, and so that production spends no time on it.
+fn dump(reached: &Reached, place: &DatabasePlace, snapshot: &str) -> Program {
+    let snapshot = format!("--snapshot={snapshot}");
+    let words =
+        ["docker", "exec", "-e", "PGPASSWORD", &reached.id, "sh", "-c", NICE, "sh", "pg_dump", "-w", "-Fc"];
+    let rest = ["-Z0", &snapshot, "-U", &place.user, "-d", &place.name];
+    Program {
+        words: words.into_iter().chain(rest).map(str::to_owned).collect(),
+        variables: reached.password.iter().map(|word| ("PGPASSWORD".to_owned(), word.clone())).collect(),
+    }
+}
+
+fn described(run: &BackupRun, place: &DatabasePlace, counts: Counts) -> Result<Database, Failure> {
+    let mut tables = BTreeMap::new();
+    for (name, rows) in counts.tables {
+        let newest = rows.newest.map(|(column, at)| {
+            let at = at.parse().map_err(|error: jiff::Error| {
+                Failure::new(format!("could not understand the time of the newest row of `{name}`"))
+                    .because(error)
+            })?;
+            Ok::<_, Failure>(Newest { column, at })
+        });
+        tables.insert(name.clone(), Table { rows: rows.rows, newest: newest.transpose()? });
+    }
+    Ok(Database {
+        service: place.service.clone(),
+        name: place.name.clone(),
+        user: place.user.clone(),
+        image: run.release.get(&place.service).cloned().unwrap_or_default(),
+        server: counts.server,
+        schema: counts.schema,
+        foreign_keys: counts.foreign_keys,
+        tables,
+        dump: pw_backup::manifest::Measure::default(),
+    })
+}

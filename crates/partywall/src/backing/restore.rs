@@ -1,0 +1,261 @@
+//! Bringing back: a dump becomes a database beside the old one and is counted, a folder one beside its own.
+
+use std::io::{self, Read as _, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use pw_backup::Repository;
+use pw_backup::manifest::{Database, Manifest};
+use pw_backup::take::Taking;
+use pw_data::count::{Counts, counted};
+use pw_host::Host;
+use pw_plan::step::{DatabasePlace, Stored};
+use pw_run::Failure;
+
+use super::perform::blocking;
+use crate::reach::reach;
+
+/// A `pg_restore` inside the server's container that reads the dump from its standard input.
+pub(crate) struct Receiver {
+    pub(crate) container: String,
+    pub(crate) password: Option<String>,
+    pub(crate) user: String,
+    pub(crate) database: String,
+    /// Words for `pg_restore` besides.
+    pub(crate) words: Vec<String>,
+}
+
+/// Makes the database and compares it with the manifest.
+pub(crate) async fn database(
+    host: &Host,
+    stored: &Stored,
+    like: &str,
+    to: &DatabasePlace,
+) -> Result<(), Failure> {
+    let server = DatabasePlace { name: like.to_owned(), ..to.clone() };
+    let reached = reach(host.engine(), &server).await?;
+    pw_data::seed::remove(&reached.address, &to.name).await?;
+    pw_data::seed::make_like(&reached.address, &to.name).await?;
+    let receiver = Receiver {
+        container: reached.id.clone(),
+        password: reached.password.clone(),
+        user: to.user.clone(),
+        database: to.name.clone(),
+        words: Vec::new(),
+    };
+    let known = received(stored, receiver).await?;
+    let (_, counts) = counted(reached.address.with_database(&to.name)).await?;
+    let wrong = differences(&known, &counts);
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("`{}` came back other than it was backed up", stored.part))
+        .because(io::Error::other(wrong.join("; "))))
+}
+
+/// Streams the dump into `pg_restore`; answers what the manifest says of it.
+pub(crate) async fn received(stored: &Stored, receiver: Receiver) -> Result<Database, Failure> {
+    let stored = stored.clone();
+    blocking(move || {
+        let taking = Taking::open(&Repository::new(stored.repository.clone()), &stored.backup)?;
+        let known = taking.manifest.databases.get(&stored.part).cloned().unwrap_or_default();
+        receiver.fill(&taking, &stored.part)?;
+        Ok(known)
+    })
+    .await
+}
+
+impl Receiver {
+    fn fill(&self, taking: &Taking, part: &str) -> Result<(), Failure> {
+        let what =
+            || Failure::new(format!("could not restore `{part}` of backup `{}`", taking.manifest.name));
+        let mut child = self.command().spawn().map_err(|error| what().because(error))?;
+        let sent = match child.stdin.take() {
+            Some(pipe) => taking.dump(part, Unbroken(pipe)),
+            None => Ok(()),
+        };
+        let mut said = String::new();
+        if let Some(mut pipe) = child.stderr.take() {
+            drop(pipe.read_to_string(&mut said));
+        }
+        let status = child.wait().map_err(|error| what().because(error))?;
+        // A dump that is damaged is the cause of whatever the server then says.
+        sent?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(what().because(io::Error::other(last_words(&said)))),
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("docker");
+        command.args([
+            "exec",
+            "-i",
+            "-e",
+            "PGPASSWORD",
+            &self.container,
+            "pg_restore",
+            "-w",
+            "--exit-on-error",
+        ]);
+        command.args(["-U", &self.user, "-d", &self.database]).args(&self.words);
+        command.envs(self.password.iter().map(|word| ("PGPASSWORD", word)));
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    }
+}
+
+/// Goes on where nobody reads any more: who stopped reading says why.
+struct Unbroken<W>(W);
+
+impl<W: Write> Write for Unbroken<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match self.0.write(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(buffer.len()),
+            other => other,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn last_words(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.iter().take(4).copied().collect::<Vec<_>>().join("; ")
+}
+
+/// Where a restored database is not what the manifest says, one line each.
+pub(crate) fn differences(known: &Database, found: &Counts) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (name, table) in &known.tables {
+        match found.tables.get(name) {
+            None => wrong.push(format!("table {name} is missing")),
+            Some(rows) if rows.rows != table.rows => {
+                wrong.push(format!("table {name} has {} rows of {}", rows.rows, table.rows));
+            }
+            Some(_) => {}
+        }
+    }
+    let more = found.tables.keys().filter(|name| !known.tables.contains_key(*name));
+    wrong.extend(more.map(|name| format!("table {name} was not backed up")));
+    if found.foreign_keys != known.foreign_keys {
+        wrong.push(format!("{} foreign keys of {}", found.foreign_keys, known.foreign_keys));
+    }
+    // Another server writes the same definitions in other words.
+    let major = |version: &str| version.split('.').next().map(str::to_owned);
+    if major(&found.server) == major(&known.server) && found.schema != known.schema {
+        wrong.push("columns, constraints, indexes, views or functions differ".to_owned());
+    }
+    wrong
+}
+
+pub(crate) async fn folder(stored: &Stored, into: &str) -> Result<(), Failure> {
+    let (stored, into) = (stored.clone(), into.to_owned());
+    blocking(move || {
+        remove_restored(&into)?;
+        let taking = Taking::open(&Repository::new(stored.repository.clone()), &stored.backup)?;
+        room(&taking.manifest, &stored.part, &into)?;
+        taking.folder(&stored.part, Path::new(&into))
+    })
+    .await
+}
+
+/// Said before anything is written.
+fn room(manifest: &Manifest, part: &str, into: &str) -> Result<(), Failure> {
+    let needed = manifest.folders.get(part).map_or(0, |folder| folder.bytes);
+    let above = Path::new(into).parent().unwrap_or(Path::new("/"));
+    let free = rustix::fs::statvfs(above).map_or(u64::MAX, |found| found.f_bavail * found.f_frsize);
+    if free > needed {
+        return Ok(());
+    }
+    let (needed, free) = (pw_model::Bytes(needed), pw_model::Bytes(free));
+    Err(Failure::new(format!("there is no room to restore `{part}`")).because(io::Error::other(format!(
+        "it needs {needed} at `{}`, and {free} are free",
+        above.display()
+    ))))
+}
+
+/// Removes a folder whose name says that a restore made it; one that is not there is removed already.
+pub(crate) fn remove_restored(path: &str) -> Result<(), Failure> {
+    if !path.rsplit('/').next().is_some_and(|name| name.contains(".restored-")) {
+        return Err(Failure::new(format!("`{path}` is not Partywall's to remove")));
+    }
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::new(format!("could not remove `{path}`")).because(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Two renames: whatever cuts them off, the folder has one of its names.
+pub(crate) fn swap(path: &str, new: &str, aside: &str) -> Result<(), Failure> {
+    let rename = |from: &str, to: &str| {
+        let renamed = std::fs::rename(from, to);
+        renamed.map_err(|error| Failure::new(format!("could not rename `{from}` to `{to}`")).because(error))
+    };
+    if !Path::new(new).exists() {
+        return Ok(());
+    }
+    if Path::new(path).exists() {
+        rename(path, aside)?;
+    }
+    rename(new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_swap_that_was_cut_off_goes_on_and_goes_back() {
+        let place = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| place.path().join(name).display().to_string();
+        let (path, new, aside) = (at("vault"), at("vault.restored-1"), at("vault.replaced-1"));
+        let read = |path: &str| std::fs::read_to_string(Path::new(path).join("which")).ok();
+        for (folder, which) in [(&path, "old"), (&new, "new")] {
+            std::fs::create_dir(folder).expect("made");
+            std::fs::write(Path::new(folder).join("which"), which).expect("written");
+        }
+        std::fs::rename(&path, &aside).expect("as if cut off between the two");
+        for _ in 0..2 {
+            swap(&path, &new, &aside).expect("swapped");
+            assert_eq!((read(&path).as_deref(), read(&aside).as_deref()), (Some("new"), Some("old")));
+        }
+        for _ in 0..2 {
+            swap(&path, &aside, &new).expect("swapped back");
+            assert_eq!((read(&path).as_deref(), read(&new).as_deref()), (Some("old"), Some("new")));
+        }
+        assert!(remove_restored(&path).is_err());
+        remove_restored(&new).expect("removed");
+    }
+
+    #[test]
+    fn a_database_is_held_against_its_manifest() {
+        let table = |rows| pw_backup::manifest::Table { rows, newest: None };
+        let known = Database {
+            server: "17.1".into(),
+            schema: "a".into(),
+            tables: [("public.users".to_owned(), table(3)), ("public.posts".to_owned(), table(1))].into(),
+            ..Database::default()
+        };
+        let rows = |rows| pw_data::count::Rows { rows, newest: None };
+        let found = Counts {
+            server: "17.2".into(),
+            schema: "b".into(),
+            tables: [("public.users".to_owned(), rows(2))].into(),
+            ..Counts::default()
+        };
+        assert_eq!(
+            differences(&known, &found),
+            [
+                "table public.posts is missing",
+                "table public.users has 2 rows of 3",
+                "columns, constraints, indexes, views or functions differ"
+            ]
+        );
+    }
+}

@@ -1,0 +1,199 @@
+//! `restore`: an environment gets back what a backup holds, and keeps what it had under another name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use pw_backup::{Manifest, Repository};
+use pw_model::compose::ComposeModel;
+use pw_model::name::EnvironmentName;
+use pw_model::role::speaks_of;
+use pw_plan::Plan;
+use pw_plan::backup::restore::{Wanted, former, former_folder};
+use pw_plan::step::{DatabasePlace, RepositoryPlace};
+use pw_run::{Failure, Observe};
+use serde_json::json;
+
+use super::change::{Asked, confirmed};
+use crate::apply;
+use crate::backing;
+use crate::cli;
+use crate::prepare;
+use crate::printer::{GREEN, Printer, count};
+use crate::reach;
+use crate::session::Session;
+use crate::stop::Stop;
+
+pub(crate) async fn run(session: &Session, asked: &cli::Restore, printer: &mut Printer) -> Result<(), Stop> {
+    let (name, _) = session.environment(&asked.environment)?;
+    let repository = Repository::new(backing::place(session)?);
+    let backup = chosen(session, name, &asked.backup)?;
+    let manifest = repository.manifest(&backup)?;
+    of_this(name, &manifest)?;
+    let (plan, wanted) = planned(session, name, asked, &manifest).await?;
+    if asked.plan {
+        return show(&plan, printer);
+    }
+    let lost = format!("what came after {} would no longer be in use", manifest.at);
+    confirmed(session, &Asked { name, operation: "restore", lost }, &asked.confirm, printer)?;
+    let (_lock, mut journal) = session.begin()?;
+    apply::run(&plan, session.host(), &mut journal, printer).await?;
+    done(name, &wanted, printer)
+}
+
+/// The backup of that name, or the newest of the environment.
+fn chosen(session: &Session, name: &EnvironmentName, asked: &str) -> Result<String, Stop> {
+    if asked != "latest" {
+        return Ok(asked.to_owned());
+    }
+    let newest = backing::list(session, Some(name.as_str()))?.into_iter().next();
+    newest.map(|one| one.name).ok_or_else(|| {
+        Stop::because(
+            format!("`{name}` has no backup"),
+            "the repository holds none of it",
+            format!("`partywall backup {name}` makes one"),
+        )
+    })
+}
+
+/// Production's rows belong into development only masked.
+fn of_this(name: &EnvironmentName, manifest: &Manifest) -> Result<(), Stop> {
+    if manifest.environment == name.as_str() {
+        return Ok(());
+    }
+    Err(Stop::because(
+        format!("backup `{}` is not of `{name}`", manifest.name),
+        format!("it is of `{}`", manifest.environment),
+        format!("`partywall backups {name}` lists those that are"),
+    ))
+}
+
+async fn planned(
+    session: &Session,
+    name: &EnvironmentName,
+    asked: &cli::Restore,
+    manifest: &Manifest,
+) -> Result<(Plan, Wanted), Stop> {
+    let host = session.host();
+    let walls = prepare::walls(session, &host, Some(name)).await?;
+    let desired = prepare::desired(session, &walls, name).await?;
+    let observed = host.observe(&desired).await?;
+    let rendered = walls.rendered.iter().find(|one| one.name == *name);
+    let model = ComposeModel(rendered.and_then(|one| one.model.as_object().cloned()).unwrap_or_default());
+    let databases = databases(session, name, asked, manifest).await?;
+    let folders = folders(session, asked, manifest).await?;
+    let mut users: BTreeSet<String> = BTreeSet::new();
+    for place in databases.values() {
+        let others = model.services().filter(|service| service.name() != place.service);
+        users.extend(others.filter(|one| speaks_of(one, &place.service)).map(|one| one.name().to_owned()));
+    }
+    for part in folders.keys() {
+        let mounted = manifest.folders.get(part).map(|folder| &folder.mounted).into_iter().flatten();
+        users.extend(mounted.filter_map(|mount| Some(mount.split_once(':')?.0.to_owned())));
+    }
+    let wanted = Wanted {
+        repository: repository(session)?,
+        backup: manifest.name.clone(),
+        stamp: Timestamp::now().strftime("%Y%m%d_%H%M%S").to_string(),
+        databases,
+        folders,
+        users,
+    };
+    let plan = pw_plan::backup::restore::plan(&desired, &observed, &wanted)?;
+    plan.lint().map_err(|error| Failure::new("the plan is not safe to carry out").because(error))?;
+    Ok((plan, wanted))
+}
+
+fn repository(session: &Session) -> Result<RepositoryPlace, Stop> {
+    backing::place(session)
+}
+
+/// Nothing named means everything; one kind named leaves the other alone.
+async fn databases(
+    session: &Session,
+    name: &EnvironmentName,
+    asked: &cli::Restore,
+    manifest: &Manifest,
+) -> Result<BTreeMap<String, DatabasePlace>, Stop> {
+    let all = asked.database.is_none() && asked.volume.is_none();
+    let mut found = BTreeMap::new();
+    for key in manifest.databases.keys().filter(|key| all || asked.database.as_ref() == Some(key)) {
+        let Some(database) = session.config.databases.get(key) else {
+            return Err(not_here("database", key, "`databases:` in partywall.yaml does not name it"));
+        };
+        let project = session.config.compose_project(name);
+        found.insert(key.clone(), reach::place(session.host().engine(), &project, database).await?);
+    }
+    match &asked.database {
+        Some(key) if found.is_empty() => Err(not_in(manifest, "database", key, manifest.databases.keys())),
+        _ => Ok(found),
+    }
+}
+
+async fn folders(
+    session: &Session,
+    asked: &cli::Restore,
+    manifest: &Manifest,
+) -> Result<BTreeMap<String, String>, Stop> {
+    let all = asked.database.is_none() && asked.volume.is_none();
+    let mut found = BTreeMap::new();
+    for (key, folder) in manifest.folders.iter().filter(|(key, _)| all || asked.volume.as_ref() == Some(key))
+    {
+        let path = match &folder.volume {
+            None => folder.path.clone(),
+            Some(volume) => match session.host().engine().volume_path(volume).await? {
+                Some(path) => path,
+                None => return Err(not_here("volume", volume, "the engine has none of that name")),
+            },
+        };
+        found.insert(key.clone(), path);
+    }
+    match &asked.volume {
+        Some(key) if found.is_empty() => Err(not_in(manifest, "volume", key, manifest.folders.keys())),
+        _ => Ok(found),
+    }
+}
+
+fn not_here(what: &str, name: &str, why: &str) -> Stop {
+    Stop::because(
+        format!("the {what} `{name}` of the backup has no place here"),
+        why,
+        "run `partywall up` first, which makes it; or restore only a part: `--database`, `--volume`",
+    )
+}
+
+fn not_in<'a>(manifest: &Manifest, what: &str, key: &str, known: impl Iterator<Item = &'a String>) -> Stop {
+    let known: Vec<&str> = known.map(String::as_str).collect();
+    Stop::because(
+        format!("backup `{}` has no {what} `{key}`", manifest.name),
+        format!("it has {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") }),
+        format!("`partywall backups --show {}` says what is in it", manifest.name),
+    )
+}
+
+fn show(plan: &Plan, printer: &mut Printer) -> Result<(), Stop> {
+    if printer.is_json() {
+        return printer.json(&json!({
+            "operation": plan.operation, "environment": plan.environment, "steps": plan.steps,
+        }));
+    }
+    printer.note(count(plan.steps.len(), "step"));
+    printer.answer(plan.to_string())
+}
+
+fn done(name: &EnvironmentName, wanted: &Wanted, printer: &mut Printer) -> Result<(), Stop> {
+    let databases: Vec<String> =
+        wanted.databases.values().map(|place| former(&place.name, &wanted.stamp)).collect();
+    let folders: Vec<String> =
+        wanted.folders.values().map(|path| former_folder(path, &wanted.stamp)).collect();
+    if printer.is_json() {
+        return printer.json(&json!({
+            "ok": true, "operation": "restore", "environment": name, "changed": true, "backup": wanted.backup,
+            "replaced": {"databases": databases, "folders": folders},
+        }));
+    }
+    printer.note(format!("{GREEN}`{name}` has what backup {} holds{GREEN:#}", wanted.backup));
+    for kept in databases.iter().map(|name| format!("database {name}")).chain(folders) {
+        printer.note(format!("  replaced, and kept until you remove it: {kept}"));
+    }
+    Ok(())
+}

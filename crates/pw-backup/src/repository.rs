@@ -1,0 +1,233 @@
+//! The repository: opened with its key, listed, locked.
+
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use pw_plan::step::RepositoryPlace;
+use pw_run::Failure;
+use rustic_backend::LocalBackend;
+use rustic_core::repofile::SnapshotFile;
+use rustic_core::{
+    CheckOptions, ConfigOptions, Credentials, IndexedFullStatus, KeyOptions, OpenStatus, RepositoryBackends,
+    RepositoryOptions,
+};
+
+use crate::failure::failed;
+use crate::manifest::{FILE, Manifest};
+
+/// Marks a snapshot that is not whole yet.
+pub(crate) const UNFINISHED: &str = "unfinished";
+/// Marks ours, among those that other programs may keep in the same repository.
+pub(crate) const OURS: &str = "partywall";
+/// How long another writer may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+const POLL: Duration = Duration::from_millis(200);
+
+type Open = rustic_core::Repository<OpenStatus>;
+pub(crate) type Indexed = rustic_core::Repository<IndexedFullStatus>;
+
+/// A repository that its key has opened.
+pub struct Repository {
+    pub(crate) place: RepositoryPlace,
+}
+
+/// One backup, as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    pub name: String,
+    /// As restic shows it.
+    pub snapshot: String,
+    pub environment: String,
+    pub project: String,
+    pub at: Timestamp,
+    /// What it added to the repository.
+    pub added: u64,
+}
+
+/// One writer at a time. Held until it is dropped.
+pub(crate) struct Writing(#[expect(dead_code, reason = "held, never read")] File);
+
+impl Repository {
+    /// Opens nothing yet.
+    pub fn new(place: RepositoryPlace) -> Self {
+        Self { place }
+    }
+
+    /// True when the folder holds a repository, whoever made it.
+    pub fn exists(&self) -> bool {
+        Path::new(&self.place.path).join("config").is_file()
+    }
+
+    /// # Errors
+    /// The key is missing or wrong, or the repository is damaged.
+    pub(crate) fn open(&self) -> Result<Open, Failure> {
+        let what = format!("could not open the repository `{}`", self.place.path);
+        if !self.exists() {
+            return Err(Failure::new(what)
+                .because(std::io::Error::other("there is no repository"))
+                .hint("`partywall backup ENV` makes one; or correct `backup.repository`"));
+        }
+        let key = self.key()?;
+        self.closed()?.open(&Credentials::password(key)).map_err(|error| {
+            let wrong = error.is_incorrect_password();
+            let failure = failed(what)(error);
+            if wrong {
+                failure.hint(format!("`{}` is the key of another repository", self.place.key))
+            } else {
+                failure
+            }
+        })
+    }
+
+    /// Opens the repository, or makes one.
+    pub(crate) fn open_or_make(&self) -> Result<Open, Failure> {
+        if self.exists() {
+            return self.open();
+        }
+        let what = format!("could not make the repository `{}`", self.place.path);
+        private(Path::new(&self.place.path)).map_err(|error| Failure::new(what.clone()).because(error))?;
+        let credentials = Credentials::password(self.key()?);
+        let made = self.closed()?.init(&credentials, &KeyOptions::default(), &ConfigOptions::default());
+        made.map_err(failed(what))
+    }
+
+    pub(crate) fn indexed(&self) -> Result<Indexed, Failure> {
+        let what = format!("could not read the index of `{}`", self.place.path);
+        self.open()?.to_indexed().map_err(failed(what))
+    }
+
+    fn closed(&self) -> Result<rustic_core::Repository<()>, Failure> {
+        let what = || format!("could not open the repository `{}`", self.place.path);
+        let none: [(String, String); 0] = [];
+        let backend = LocalBackend::new(&self.place.path, none).map_err(failed(what()))?;
+        let backends = RepositoryBackends::new(Arc::new(backend), None);
+        let options = RepositoryOptions::default().no_cache(true);
+        rustic_core::Repository::new(&options, &backends).map_err(failed(what()))
+    }
+
+    fn key(&self) -> Result<String, Failure> {
+        let text = fs::read_to_string(&self.place.key).map_err(|error| {
+            Failure::new(format!("could not read the key `{}`", self.place.key))
+                .because(error)
+                .hint("put the key that you kept outside this machine there, readable by root only; without it no backup can be read")
+        })?;
+        Ok(text.trim().to_owned())
+    }
+
+    /// Waits for another writer to end.
+    pub(crate) fn writing(&self) -> Result<Writing, Failure> {
+        let wrong = |error| Failure::new(format!("could not lock `{}`", self.place.lock)).because(error);
+        let file = File::options().create(true).append(true).open(&self.place.lock).map_err(wrong)?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Writing(file)),
+                Err(TryLockError::Error(error)) => return Err(wrong(error)),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(POLL),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Failure::new("another backup is being written")
+                        .hint("wait until it ends, and run the command again"));
+                }
+            }
+        }
+    }
+
+    /// Whole backups, the newest first.
+    ///
+    /// # Errors
+    /// The repository cannot be opened or read.
+    pub fn list(&self) -> Result<Vec<Backup>, Failure> {
+        let mut all: Vec<Backup> = self.whole(&self.open()?)?.iter().filter_map(backup).collect();
+        all.sort_by(|one, other| other.name.cmp(&one.name));
+        Ok(all)
+    }
+
+    pub(crate) fn whole<S>(&self, open: &rustic_core::Repository<S>) -> Result<Vec<SnapshotFile>, Failure>
+    where
+        S: rustic_core::Open,
+    {
+        let all = self.snapshots(open)?;
+        Ok(all.into_iter().filter(|one| !one.tags.contains(UNFINISHED)).collect())
+    }
+
+    pub(crate) fn snapshots<S>(&self, open: &rustic_core::Repository<S>) -> Result<Vec<SnapshotFile>, Failure>
+    where
+        S: rustic_core::Open,
+    {
+        let what = format!("could not list the backups in `{}`", self.place.path);
+        let all = open.get_all_snapshots().map_err(failed(what))?;
+        Ok(all.into_iter().filter(|one| one.tags.contains(OURS)).collect())
+    }
+
+    /// The whole backup of that name.
+    pub(crate) fn snapshot(&self, open: &Indexed, name: &str) -> Result<SnapshotFile, Failure> {
+        let found = self.whole(open)?.into_iter().find(|one| one.label == name);
+        found.ok_or_else(|| {
+            Failure::new(format!("there is no backup `{name}`")).hint("`partywall backups` lists them")
+        })
+    }
+
+    /// What a backup says of itself.
+    ///
+    /// # Errors
+    /// There is no such backup, or its manifest is damaged.
+    pub fn manifest(&self, name: &str) -> Result<Manifest, Failure> {
+        let open = self.indexed()?;
+        let snapshot = self.snapshot(&open, name)?;
+        manifest_of(&open, &snapshot)
+    }
+
+    /// Reads every byte of the repository back and compares it with its checksum.
+    ///
+    /// # Errors
+    /// Something is damaged; all of it is named.
+    pub fn check(&self, read_data: bool) -> Result<(), Failure> {
+        let open = self.open()?;
+        let options = CheckOptions::default().read_data(read_data);
+        let what = format!("the repository `{}` is damaged", self.place.path);
+        let found = open.check(options).map_err(failed(what.clone()))?;
+        if found.is_ok().is_ok() {
+            return Ok(());
+        }
+        let words: Vec<String> = found.0.iter().map(|(_, error)| error.to_string()).collect();
+        Err(Failure::new(what).because(std::io::Error::other(words.join("; "))).hint(format!(
+            "look with `restic -r {} -p {} check --read-data`; copy the repository before you repair it",
+            self.place.path, self.place.key
+        )))
+    }
+}
+
+pub(crate) fn manifest_of(open: &Indexed, snapshot: &SnapshotFile) -> Result<Manifest, Failure> {
+    let what = format!("could not read the manifest of backup `{}`", snapshot.label);
+    let node = open.node_from_path(snapshot.tree, Path::new(FILE)).map_err(failed(what.clone()))?;
+    let mut text = Vec::new();
+    open.dump(&node, &mut text).map_err(failed(what.clone()))?;
+    serde_json::from_slice(&text).map_err(|error| Failure::new(what).because(error))
+}
+
+fn backup(snapshot: &SnapshotFile) -> Option<Backup> {
+    let tag = |prefix: &str| snapshot.tags.iter().find_map(|tag| tag.strip_prefix(prefix)).map(str::to_owned);
+    Some(Backup {
+        name: snapshot.label.clone(),
+        snapshot: snapshot.id.to_string().chars().take(8).collect(),
+        environment: tag("environment:")?,
+        project: tag("project:")?,
+        at: snapshot.time.timestamp(),
+        added: snapshot.summary.as_ref().map_or(0, |summary| summary.data_added_packed),
+    })
+}
+
+/// Makes a folder that only its owner may enter.
+fn private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().mode(0o700).create(path)
+}

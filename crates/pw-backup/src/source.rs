@@ -1,0 +1,317 @@
+//! What is read into a snapshot, measured as it passes.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustic_core::repofile::{Metadata, Node, NodeType};
+use rustic_core::{
+    ErrorKind, Excludes, LocalSource, LocalSourceFilterOptions, LocalSourceSaveOptions, ReadSource,
+    ReadSourceEntry, ReadSourceOpen, RusticError, RusticResult,
+};
+
+use crate::manifest::Measure;
+
+/// The bit of a folder in the modes that the format keeps.
+const FOLDER_MODE: u32 = 1 << 31;
+
+/// One thing that goes into a snapshot.
+pub(crate) enum Part {
+    /// What a program prints.
+    Stream {
+        path: PathBuf,
+        program: Program,
+    },
+    /// A folder with all that is in it.
+    Folder {
+        path: PathBuf,
+        from: PathBuf,
+    },
+    File {
+        path: PathBuf,
+        from: PathBuf,
+    },
+    Text {
+        path: PathBuf,
+        text: Vec<u8>,
+    },
+}
+
+/// A program whose output is kept. Its variables may hold a password; nothing prints them.
+#[derive(Clone)]
+pub struct Program {
+    pub words: Vec<String>,
+    pub variables: Vec<(String, String)>,
+}
+
+/// What was read, and what went wrong: the library goes on after a file that fails, and we must not.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    read: Mutex<BTreeMap<PathBuf, Measure>>,
+    failed: Mutex<Vec<String>>,
+    vanished: Mutex<Vec<String>>,
+    pub(crate) bytes: AtomicU64,
+    stop: Arc<AtomicBool>,
+}
+
+/// The parts of one snapshot, in the order of their paths.
+pub(crate) struct Parts {
+    pub(crate) parts: Mutex<Vec<Part>>,
+    pub(crate) ledger: Arc<Ledger>,
+}
+
+/// A file or stream before it is opened.
+pub(crate) struct Opening {
+    path: PathBuf,
+    from: From,
+    ledger: Arc<Ledger>,
+}
+
+enum From {
+    Program(Program),
+    File(PathBuf),
+    Text(Vec<u8>),
+}
+
+enum Input {
+    Child(Child),
+    File(File),
+    Text(io::Cursor<Vec<u8>>),
+}
+
+/// A reader that measures what passes through it.
+pub(crate) struct Measured {
+    path: PathBuf,
+    input: Input,
+    hasher: blake3::Hasher,
+    bytes: u64,
+    ended: bool,
+    ledger: Arc<Ledger>,
+}
+
+impl Ledger {
+    pub(crate) fn stopped_by(stop: Arc<AtomicBool>) -> Self {
+        Self { stop, ..Self::default() }
+    }
+
+    fn note(list: &Mutex<Vec<String>>, text: String) {
+        list.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+
+    pub(crate) fn fail(&self, text: String) {
+        Self::note(&self.failed, text);
+    }
+
+    pub(crate) fn failures(&self) -> Vec<String> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn vanished(&self) -> Vec<String> {
+        self.vanished.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn read(&self) -> BTreeMap<PathBuf, Measure> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ReadSource for Parts {
+    type Open = Opening;
+    type Iter = Box<dyn Iterator<Item = RusticResult<ReadSourceEntry<Opening>>> + Send>;
+
+    fn size(&self) -> RusticResult<Option<u64>> {
+        Ok(None)
+    }
+
+    fn entries(&self) -> Self::Iter {
+        let parts = std::mem::take(&mut *self.parts.lock().unwrap_or_else(PoisonError::into_inner));
+        let ledger = Arc::clone(&self.ledger);
+        Box::new(parts.into_iter().flat_map(move |part| entries(part, &ledger)))
+    }
+}
+
+type Entries = Box<dyn Iterator<Item = RusticResult<ReadSourceEntry<Opening>>> + Send>;
+
+fn entries(part: Part, ledger: &Arc<Ledger>) -> Entries {
+    let (path, from) = match part {
+        Part::Folder { path, from } => return folder(path, from, ledger),
+        Part::Stream { path, program } => (path, From::Program(program)),
+        Part::File { path, from } => (path, From::File(from)),
+        Part::Text { path, text } => (path, From::Text(text)),
+    };
+    let meta = match &from {
+        From::File(file) => std::fs::metadata(file).map(|found| metadata(&found, 0)).unwrap_or_default(),
+        _ => Metadata { mode: Some(0o600), ..Metadata::default() },
+    };
+    let node = Node::new_node(path.file_name().unwrap_or_default(), NodeType::File, meta);
+    let open = Some(Opening { path: path.clone(), from, ledger: Arc::clone(ledger) });
+    Box::new(std::iter::once(Ok(ReadSourceEntry { path, node, open })))
+}
+
+/// The folder itself, whose owner and rights count, then all that is in it.
+fn folder(path: PathBuf, from: PathBuf, ledger: &Arc<Ledger>) -> Entries {
+    let walk = std::fs::metadata(&from).map_err(|error| error.to_string()).and_then(|found| {
+        let all = LocalSource::new(
+            LocalSourceSaveOptions::default(),
+            &Excludes::default(),
+            &LocalSourceFilterOptions::default(),
+            &[&from],
+        );
+        Ok((found, all.map_err(|error| error.display_log())?))
+    });
+    let (found, all) = match walk {
+        Ok(walk) => walk,
+        Err(error) => {
+            ledger.fail(format!("`{}` cannot be read: {error}", from.display()));
+            return Box::new(std::iter::empty());
+        }
+    };
+    let name = path.file_name().unwrap_or_default();
+    let top = Node::new_node(name, NodeType::Dir, metadata(&found, FOLDER_MODE));
+    let top = ReadSourceEntry { path: path.clone(), node: top, open: None };
+    let ledger = Arc::clone(ledger);
+    let inner = all.entries().filter_map(move |entry| inside(entry, (&path, &from), &ledger));
+    Box::new(std::iter::once(Ok(top)).chain(inner))
+}
+
+fn inside<O>(
+    entry: RusticResult<ReadSourceEntry<O>>,
+    (path, from): (&Path, &Path),
+    ledger: &Arc<Ledger>,
+) -> Option<RusticResult<ReadSourceEntry<Opening>>> {
+    let entry = match entry {
+        Ok(entry) => entry,
+        Err(error) => {
+            ledger.fail(error.display_log());
+            return None;
+        }
+    };
+    let below = entry.path.strip_prefix(from).unwrap_or(&entry.path);
+    let inside = path.join(below);
+    let open = entry.open.map(|_| Opening {
+        path: inside.clone(),
+        from: From::File(entry.path.clone()),
+        ledger: Arc::clone(ledger),
+    });
+    Some(Ok(ReadSourceEntry { path: inside, node: entry.node, open }))
+}
+
+fn metadata(found: &std::fs::Metadata, kind: u32) -> Metadata {
+    Metadata {
+        mode: Some(kind | (found.mode() & 0o777)),
+        mtime: found.modified().ok().and_then(|time| time.try_into().ok()),
+        uid: Some(found.uid()),
+        gid: Some(found.gid()),
+        size: if found.is_file() { found.len() } else { 0 },
+        ..Metadata::default()
+    }
+}
+
+impl ReadSourceOpen for Opening {
+    type Reader = Measured;
+
+    fn open(self) -> RusticResult<Measured> {
+        let Self { path, from, ledger } = self;
+        let input = match input(&from) {
+            Ok(input) => input,
+            Err(error) => {
+                let shown = path.display().to_string();
+                match (&from, error.kind()) {
+                    (From::File(_), io::ErrorKind::NotFound) => Ledger::note(&ledger.vanished, shown),
+                    _ => ledger.fail(format!("`{shown}` cannot be read: {error}")),
+                }
+                return Err(RusticError::with_source(ErrorKind::InputOutput, "could not open", error));
+            }
+        };
+        Ok(Measured { path, input, hasher: blake3::Hasher::new(), bytes: 0, ended: false, ledger })
+    }
+}
+
+fn input(from: &From) -> io::Result<Input> {
+    match from {
+        From::File(path) => File::open(path).map(Input::File),
+        From::Text(text) => Ok(Input::Text(io::Cursor::new(text.clone()))),
+        From::Program(program) => program.start().map(Input::Child),
+    }
+}
+
+impl Program {
+    fn start(&self) -> io::Result<Child> {
+        let (first, rest) = self.words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut command = Command::new(OsStr::new(first));
+        command.args(rest).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    }
+}
+
+impl Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Child(child) => child.stdout.as_mut().map_or(Ok(0), |out| out.read(buffer)),
+            Self::File(file) => file.read(buffer),
+            Self::Text(text) => text.read(buffer),
+        }
+    }
+
+    /// A program that fails has printed only a part, whatever it printed.
+    fn end(&mut self) -> Result<(), String> {
+        let Self::Child(child) = self else { return Ok(()) };
+        let mut said = String::new();
+        if let Some(mut pipe) = child.stderr.take() {
+            drop(pipe.read_to_string(&mut said));
+        }
+        match child.wait() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(format!("{}: {}", status, said.trim())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Read for Measured {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.ledger.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("called off"));
+        }
+        let count = self.input.read(buffer)?;
+        if count > 0 {
+            self.hasher.update(&buffer[..count]);
+            self.bytes += count as u64;
+            self.ledger.bytes.fetch_add(count as u64, Ordering::Relaxed);
+        } else if !buffer.is_empty() && !std::mem::replace(&mut self.ended, true) {
+            self.end()?;
+        }
+        Ok(count)
+    }
+}
+
+impl Measured {
+    fn end(&mut self) -> io::Result<()> {
+        if let Err(error) = self.input.end() {
+            self.ledger.fail(format!("`{}` was cut off: {error}", self.path.display()));
+            return Err(io::Error::other(error));
+        }
+        let measure = Measure { bytes: self.bytes, blake3: self.hasher.finalize().to_hex().to_string() };
+        let mut read = self.ledger.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.insert(self.path.clone(), measure);
+        Ok(())
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.ledger.fail(format!("`{}` was not read to its end", self.path.display()));
+            if let Input::Child(child) = &mut self.input {
+                drop(child.kill());
+                drop(child.wait());
+            }
+        }
+    }
+}

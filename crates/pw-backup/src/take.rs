@@ -1,0 +1,263 @@
+//! Taking out of a backup: dumps as a stream, folders and files as they were, all of it measured again.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
+use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use pw_run::Failure;
+use rustic_core::LsOptions;
+use rustic_core::repofile::{Node, NodeType, SnapshotFile};
+
+use crate::failure::failed;
+use crate::make::{dump_path, file_path, folder_path};
+use crate::manifest::{Manifest, Measure, Tally};
+use crate::repository::{Indexed, Repository, manifest_of};
+
+/// Files are brought back by so many at once.
+const WORKERS: usize = 3;
+
+/// A backup, opened to be read.
+pub struct Taking {
+    open: Indexed,
+    snapshot: SnapshotFile,
+    pub manifest: Manifest,
+}
+
+/// Measures what is written through it.
+struct Measuring<W> {
+    out: W,
+    hasher: blake3::Hasher,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Measuring<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl Taking {
+    /// # Errors
+    /// There is no such backup, the key is wrong, or the repository is damaged.
+    pub fn open(repository: &Repository, name: &str) -> Result<Self, Failure> {
+        let open = repository.indexed()?;
+        let snapshot = repository.snapshot(&open, name)?;
+        let manifest = manifest_of(&open, &snapshot)?;
+        Ok(Self { open, snapshot, manifest })
+    }
+
+    /// Writes the dump of a database to `out`, and compares it with the manifest.
+    ///
+    /// # Errors
+    /// It is damaged, or `out` takes no more.
+    pub fn dump(&self, database: &str, out: impl Write) -> Result<(), Failure> {
+        let known = self.manifest.databases.get(database);
+        let known = known.ok_or_else(|| self.lacks("database", database))?;
+        let found = self.stream(&dump_path(database), out)?;
+        same(&format!("the dump of `{database}`"), &known.dump, &found)
+    }
+
+    /// Writes a file of the configuration to `out`.
+    ///
+    /// # Errors
+    /// It is damaged, or `out` takes no more.
+    pub fn file(&self, name: &str, out: impl Write) -> Result<(), Failure> {
+        let known = self.manifest.files.get(name).ok_or_else(|| self.lacks("file", name))?;
+        let found = self.stream(&file_path(name), out)?;
+        same(&format!("`{name}`"), &known.measure, &found)
+    }
+
+    /// Brings a folder back into `into`, which is made, and compares it with the manifest.
+    ///
+    /// # Errors
+    /// Something is damaged or cannot be written.
+    pub fn folder(&self, folder: &str, into: &Path) -> Result<(), Failure> {
+        let known = self.manifest.folders.get(folder).ok_or_else(|| self.lacks("folder", folder))?;
+        let tally = self.below(&folder_path(folder), into)?;
+        if (tally.files(), tally.blake3()) == (known.files, known.blake3.clone()) {
+            return Ok(());
+        }
+        Err(Failure::new(format!("`{folder}` came back other than it was backed up")).because(
+            io::Error::other(format!(
+                "{} files of {} bytes came, and the manifest says {} of {}",
+                tally.files(),
+                tally.bytes(),
+                known.files,
+                known.bytes
+            )),
+        ))
+    }
+
+    /// Brings one file or folder below a folder back to `into`.
+    ///
+    /// # Errors
+    /// It is not in the backup, damaged, or cannot be written.
+    pub fn path(&self, folder: &str, path: &str, into: &Path) -> Result<u64, Failure> {
+        let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        if !plain || !self.manifest.folders.contains_key(folder) {
+            return Err(self.lacks("path", &format!("{folder}/{path}")));
+        }
+        Ok(self.below(&folder_path(folder).join(path), into)?.files())
+    }
+
+    fn lacks(&self, what: &str, name: &str) -> Failure {
+        let backup = &self.manifest.name;
+        Failure::new(format!("backup `{backup}` has no {what} `{name}`"))
+            .hint(format!("`partywall backups --show {backup}` says what is in it"))
+    }
+
+    fn stream(&self, path: &Path, out: impl Write) -> Result<Measure, Failure> {
+        let what = || format!("could not read `{}` from the repository", path.display());
+        let node = self.open.node_from_path(self.snapshot.tree, path).map_err(failed(what()))?;
+        measured(&self.open, &node, out).map_err(failed(what()))
+    }
+
+    fn below(&self, from: &Path, into: &Path) -> Result<Tally, Failure> {
+        let what = || format!("could not read `{}` from the repository", from.display());
+        let top = self.open.node_from_path(self.snapshot.tree, from).map_err(failed(what()))?;
+        let all = self.open.ls(&top, &LsOptions::default()).map_err(failed(what()))?;
+        let mut entries = Vec::new();
+        if top.is_dir() {
+            entries.push((PathBuf::new(), top.clone()));
+            for entry in all {
+                entries.push(entry.map_err(failed(what()))?);
+            }
+        } else {
+            entries.push((PathBuf::new(), top));
+        }
+        Restoring { open: &self.open, into, entries: &entries }.run()
+    }
+}
+
+struct Restoring<'a> {
+    open: &'a Indexed,
+    into: &'a Path,
+    entries: &'a [(PathBuf, Node)],
+}
+
+impl Restoring<'_> {
+    /// Folders first, then files by several workers, then rights from the innermost out.
+    fn run(&self) -> Result<Tally, Failure> {
+        for (path, _) in self.entries.iter().filter(|(_, node)| node.is_dir()) {
+            let path = self.place(path)?;
+            fs::create_dir_all(&path).map_err(|error| wrong("make", &path, error))?;
+        }
+        let tally = self.files()?;
+        for (path, node) in self.entries.iter().rev() {
+            let path = self.place(path)?;
+            rights(&path, node).map_err(|error| wrong("set owner and rights of", &path, error))?;
+        }
+        Ok(tally)
+    }
+
+    /// A name that leads outside is refused: the repository may have been written by others.
+    fn place(&self, below: &Path) -> Result<PathBuf, Failure> {
+        if below.as_os_str().is_empty() {
+            return Ok(self.into.to_owned());
+        }
+        match below.components().all(|part| matches!(part, Component::Normal(_))) {
+            true => Ok(self.into.join(below)),
+            false => Err(Failure::new(format!("`{}` in the backup leads outside", below.display()))),
+        }
+    }
+
+    fn files(&self) -> Result<Tally, Failure> {
+        let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
+        let failure = Mutex::new(None);
+        std::thread::scope(|scope| {
+            for _ in 0..WORKERS {
+                scope.spawn(|| {
+                    while let Some((path, node)) = self.entries.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        match self.entry(path, node) {
+                            Ok(Some(measure)) => {
+                                let name = path.to_string_lossy().into_owned();
+                                tally.lock().unwrap_or_else(PoisonError::into_inner).add(name, measure);
+                            }
+                            Ok(None) => {}
+                            Err(error) => {
+                                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                                next.store(self.entries.len(), Ordering::Relaxed);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(failure) => Err(failure),
+            None => Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    fn entry(&self, below: &Path, node: &Node) -> Result<Option<Measure>, Failure> {
+        let path = self.place(below)?;
+        match &node.node_type {
+            NodeType::File => self.content(&path, node).map(Some),
+            NodeType::Symlink { .. } => {
+                drop(fs::remove_file(&path));
+                let target = node.node_type.to_link();
+                symlink(target, &path).map_err(|error| wrong("make link", &path, error)).map(|()| None)
+            }
+            // Sockets, pipes and devices are made by who uses them.
+            _ => Ok(None),
+        }
+    }
+
+    fn content(&self, path: &Path, node: &Node) -> Result<Measure, Failure> {
+        let file = File::create(path).map_err(|error| wrong("write", path, error))?;
+        let what = format!("could not bring `{}` back", path.display());
+        measured(self.open, node, file).map_err(failed(what))
+    }
+}
+
+fn measured(open: &Indexed, node: &Node, out: impl Write) -> Result<Measure, Box<rustic_core::RusticError>> {
+    let mut measuring = Measuring { out, hasher: blake3::Hasher::new(), bytes: 0 };
+    open.dump(node, &mut measuring)?;
+    Ok(Measure { bytes: measuring.bytes, blake3: measuring.hasher.finalize().to_hex().to_string() })
+}
+
+fn same(what: &str, known: &Measure, found: &Measure) -> Result<(), Failure> {
+    if known == found {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{what} came back other than it was backed up")).because(io::Error::other(
+        format!("{} bytes came, and the manifest says {}", found.bytes, known.bytes),
+    )))
+}
+
+fn rights(path: &Path, node: &Node) -> io::Result<()> {
+    if !matches!(node.node_type, NodeType::File | NodeType::Dir | NodeType::Symlink { .. }) {
+        return Ok(());
+    }
+    // Only root may give a file away; for others what they make is theirs.
+    if rustix::process::geteuid().is_root() {
+        lchown(path, node.meta.uid, node.meta.gid)?;
+    }
+    if matches!(node.node_type, NodeType::Symlink { .. }) {
+        return Ok(());
+    }
+    if let Some(mode) = node.meta.mode {
+        fs::set_permissions(path, Permissions::from_mode(mode & 0o777))?;
+    }
+    if let Some(mtime) = node.meta.mtime {
+        let time = std::time::SystemTime::from(mtime);
+        File::open(path)?.set_modified(time)?;
+    }
+    Ok(())
+}
+
+fn wrong(what: &str, path: &Path, error: io::Error) -> Failure {
+    let full = error.kind() == io::ErrorKind::StorageFull;
+    let failure = Failure::new(format!("could not {what} `{}`", path.display())).because(error);
+    if full { failure.hint("the disk is full: make room and run it again") } else { failure }
+}

@@ -1,0 +1,100 @@
+//! `backup`: data and configuration of one environment into a repository.
+
+use std::collections::BTreeMap;
+
+use pw_model::diagnostic::Diagnostic;
+
+use crate::step::{Action, BackupRun, Kept, Plan, Step, Undo};
+
+/// What is to be backed up, and what is there already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    pub run: BackupRun,
+    pub kept: Kept,
+    pub has_key: bool,
+    pub has_repository: bool,
+}
+
+/// Steps of a backup. The environment itself is only read.
+///
+/// # Errors
+/// The repository was made with a key that is not here: a new one would not open it.
+pub fn plan(order: &Order) -> Result<Plan, Box<Diagnostic>> {
+    let run = &order.run;
+    if order.has_repository && !order.has_key {
+        return Err(Box::new(no_key(run)));
+    }
+    let mut steps = Vec::new();
+    if !order.has_key {
+        // The key stays whatever becomes of the backup: a repository that it opened would be lost without it.
+        let does = Action::MakeKey { path: run.repository.key.clone() };
+        steps.push(Step::new(does, Undo::Nothing, "nobody reads a backup without it"));
+    }
+    let back = Action::RemoveBackup { repository: run.repository.clone(), name: run.name.clone() };
+    let does = Action::MakeBackup { backup: Box::new(run.clone()) };
+    steps.push(Step::new(does, Undo::by(back), "one moment of all databases, then everything beside them"));
+    let forget = Action::ForgetBackups {
+        repository: run.repository.clone(),
+        environment: run.environment.clone(),
+        kept: order.kept,
+    };
+    let lost = Undo::Impossible { saved_as: None };
+    steps.push(Step::new(forget, lost, "`backup.keep` says how many stay"));
+    Ok(Plan {
+        operation: "backup".to_owned(),
+        project: run.project.clone(),
+        environment: run.environment.clone(),
+        basis: crate::hash(&format!("{order:?}")),
+        steps,
+        texts: BTreeMap::new(),
+    })
+}
+
+fn no_key(run: &BackupRun) -> Diagnostic {
+    let (path, key) = (&run.repository.path, &run.repository.key);
+    Diagnostic::error(format!("the key of the repository `{path}` is missing"))
+        .because(format!("there is a repository, and no file `{key}`"))
+        .hint(format!("put the key that you kept outside this machine there: `install -m 600 KEY {key}`; or name another repository"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::RepositoryPlace;
+
+    fn order(has_key: bool, has_repository: bool) -> Order {
+        let place = |name: &str| format!("/{name}");
+        let repository =
+            RepositoryPlace { path: place("repository"), key: place("key"), lock: place("lock") };
+        let run = BackupRun {
+            repository,
+            name: "20260101-000000".into(),
+            project: "shop".into(),
+            environment: "production".into(),
+            databases: BTreeMap::new(),
+            folders: BTreeMap::new(),
+            files: BTreeMap::new(),
+            release: BTreeMap::new(),
+        };
+        Order { run, kept: Kept::default(), has_key, has_repository }
+    }
+
+    #[test]
+    fn the_first_backup_makes_its_key() {
+        let plan = plan(&order(false, false)).expect("a plan");
+        assert_eq!(
+            plan.to_string(),
+            "1. make key /key | undo: - | nobody reads a backup without it\n\
+             2. back production up as 20260101-000000: configuration | undo: remove backup 20260101-000000 from /repository | one moment of all databases, then everything beside them\n\
+             3. forget old backups in /repository | undo: impossible | `backup.keep` says how many stay\n"
+        );
+        assert!(plan.lint().is_ok());
+    }
+
+    #[test]
+    fn a_new_key_is_never_made_for_an_old_repository() {
+        let told = plan(&order(false, true)).expect_err("refused").to_string();
+        assert!(told.contains("the key of the repository `/repository` is missing"), "{told}");
+        assert_eq!(plan(&order(true, true)).expect("a plan").steps.len(), 2);
+    }
+}

@@ -1,0 +1,7 @@
+//! Backups, restores, drills: what is done, in which order, and how it is taken back.
+
+mod make;
+pub mod restore;
+pub(crate) mod step;
+
+pub use make::{Order, plan};

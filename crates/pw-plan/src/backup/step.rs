@@ -1,0 +1,95 @@
+//! What the steps of a backup, a restore and a drill work on, and how they read.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::step::{Action, DatabasePlace};
+
+/// A repository, and how it is opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryPlace {
+    pub path: String,
+    /// File with the key.
+    pub key: String,
+    /// File that one writer at a time locks.
+    pub lock: String,
+}
+
+/// Everything that goes into one backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupRun {
+    pub repository: RepositoryPlace,
+    /// Time of the plan, such as `20261121-070301`.
+    pub name: String,
+    pub project: String,
+    pub environment: String,
+    pub databases: BTreeMap<String, DatabasePlace>,
+    pub folders: BTreeMap<String, FolderPlace>,
+    /// Name in the backup → path on the host.
+    pub files: BTreeMap<String, String>,
+    /// Service → image.
+    pub release: BTreeMap<String, String>,
+}
+
+/// A volume, or a folder of the host, in which services keep data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderPlace {
+    /// Engine name of the volume.
+    pub volume: Option<String>,
+    pub path: String,
+    /// `service:/path`.
+    pub mounted: Vec<String>,
+}
+
+/// How many backups stay.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    pub last: u32,
+    pub hourly: u32,
+    pub daily: u32,
+    pub weekly: u32,
+    pub monthly: u32,
+    pub yearly: u32,
+}
+
+/// One part of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    pub repository: RepositoryPlace,
+    /// Name of the backup.
+    pub backup: String,
+    /// Name of the database or folder in it.
+    pub part: String,
+}
+
+impl Action {
+    pub(crate) fn fmt_backup(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MakeBackup { backup } => {
+                let names = ["configuration"].into_iter().map(str::to_owned);
+                let names = names.chain(backup.databases.keys().chain(backup.folders.keys()).cloned());
+                let names = names.collect::<Vec<_>>().join(", ");
+                write!(f, "back {} up as {}: {names}", backup.environment, backup.name)
+            }
+            Self::RemoveBackup { repository, name } => {
+                write!(f, "remove backup {name} from {}", repository.path)
+            }
+            Self::ForgetBackups { repository, .. } => {
+                write!(f, "forget old backups in {}", repository.path)
+            }
+            Self::RestoreDatabase { stored, to, .. } => {
+                write!(f, "make {} from {} of backup {}", to.name, stored.part, stored.backup)
+            }
+            Self::RestoreFolder { stored, into } => {
+                write!(f, "make {into} from {} of backup {}", stored.part, stored.backup)
+            }
+            Self::RemoveRestored { path } => write!(f, "remove {path} with all in it"),
+            Self::SwapFolders { path, new, aside } => {
+                write!(f, "rename {path} to {aside}, and {new} to {path}")
+            }
+            _ => f.write_str("something"),
+        }
+    }
+}
