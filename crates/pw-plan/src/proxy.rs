@@ -140,7 +140,8 @@ pub fn configuration(sites: &[Site]) -> Value {
 /// What holds without any site: above all the socket, over which the next one comes.
 fn ground() -> Value {
     json!({
-        "admin": {"listen": format!("unix/{MOUNTED}/run/admin.sock|0600"), "config": {"persist": false}},
+        // Caddy is root in its container and whoever asks may not be: the folder around the socket is the owner's alone.
+        "admin": {"listen": format!("unix/{MOUNTED}/run/admin.sock|0666"), "config": {"persist": false}},
         "logging": {"logs": {"default": {"level": "WARN"}}},
         "storage": {"module": "file_system", "root": "/data/caddy"},
     })

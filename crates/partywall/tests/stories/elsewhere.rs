@@ -196,7 +196,7 @@ fn a_plan_names_what_differs() {
 }
 
 /// Promise: `destroy` does not stop half-way at what containers wrote as somebody else.
-/// Given: a user beside root with development, up and without routes, and in its state folder a folder of root's.
+/// Given: a user beside root with both environments up behind their proxy, and in the state folder a folder of root's.
 /// Then: `destroy` is refused before anything is touched, with the way to go, and works when that is gone.
 #[test]
 fn a_folder_that_only_root_may_remove() {
@@ -204,13 +204,16 @@ fn a_folder_that_only_root_may_remove() {
         return;
     }
     let story = Story::light();
-    let config = story.read("partywall.yaml");
-    let unrouted: Vec<&str> = config.lines().filter(|line| !line.starts_with("    routes:")).collect();
-    story.write("partywall.yaml", &(unrouted.join("\n") + "\n"));
     for path in [story.project().parent().expect("a folder above"), &story.project()] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("rights");
     }
-    as_somebody(&story, &["up", DEVELOPMENT]).ended(0);
+    for environment in [PRODUCTION, DEVELOPMENT] {
+        as_somebody(&story, &["up", environment]).ended(0);
+        assert_eq!(story.ask(environment, "/").body, format!("{environment} first"));
+    }
+    let run = story.state().join("proxy").join(story.proxy()).join("run");
+    let mode = fs::metadata(run).expect("the proxy's folder").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700, "only its owner may speak to the proxy");
     let folder = story.rendered(DEVELOPMENT).with_file_name("binds").join("of-root");
     fs::create_dir_all(&folder).expect("a folder");
     fs::write(folder.join("file"), "").expect("a file");
@@ -224,6 +227,8 @@ fn a_folder_that_only_root_may_remove() {
     fs::remove_dir_all(story.rendered(DEVELOPMENT).with_file_name("binds")).expect("removed");
     as_somebody(&story, &["destroy", DEVELOPMENT]).ended(0);
     assert!(story.containers(DEVELOPMENT).is_empty() && !story.rendered(DEVELOPMENT).exists());
+    assert_eq!(story.ask(PRODUCTION, "/").body, "production first");
+    as_somebody(&story, &["destroy", PRODUCTION, "--confirm", PRODUCTION]).ended(0);
 }
 
 /// Runs the program as a user without rights but that to the engine.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::admin::{Admin, accepted};
 use super::sites;
 use crate::failed::io_failed;
-use crate::files::{make_folder, write};
+use crate::files::{make_folder, private_folder, write};
 use crate::lock;
 
 /// A container that has just started needs a moment until its socket is there.
@@ -30,6 +30,7 @@ pub async fn load(folder: &Path, running: bool) -> Result<(), Failure> {
         lock::acquire_waiting(&folder.join("load.lock"), "load the proxy's configuration", TURN, |_| {})
             .await?;
     let wanted = configuration(&sites(folder)?);
+    private_folder(&folder.join("run"))?;
     if running {
         let admin = answering(folder).await?;
         load_running(&admin, &wanted, folder).await?;
@@ -83,7 +84,7 @@ fn write_config(folder: &Path, wanted: &Value) -> Result<(), Failure> {
     if fs::read_to_string(&path).is_ok_and(|present| present == text) {
         return Ok(());
     }
-    for part in ["config", "run", "switch"] {
+    for part in ["config", "switch"] {
         make_folder(&folder.join(part))?;
     }
     write(&path, text.as_bytes(), 0o644)
