@@ -46,14 +46,14 @@ impl Rows {
         if !self.begun && !self.header()? {
             return Ok(false);
         }
-        let Some(count) = self.int16(self.at) else { return Ok(false) };
         if self.ended {
-            return Err(Malformed("data after the end"));
+            return self.nothing_more();
         }
+        let Some(count) = self.int16(self.at) else { return Ok(false) };
         if count == -1 {
             self.ended = true;
             self.at += 2;
-            return Ok(false);
+            return self.nothing_more();
         }
         let count = usize::try_from(count).map_err(|_negative| Malformed("a negative number of fields"))?;
         self.fields.clear();
@@ -74,6 +74,11 @@ impl Rows {
         }
         self.at = at;
         Ok(true)
+    }
+
+    /// Whatever follows the end, it is refused wherever the stream is cut.
+    fn nothing_more(&self) -> Result<bool, Malformed> {
+        if self.buffer.len() > self.at { Err(Malformed("data after the end")) } else { Ok(false) }
     }
 
     fn header(&mut self) -> Result<bool, Malformed> {
@@ -186,6 +191,20 @@ mod tests {
                 }
             }
             assert_eq!(seen, [Some(b"one".to_vec()), None, Some(Vec::new())], "cut every {size} bytes");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_end_is_refused_wherever_the_stream_is_cut() {
+        let stream = [written(), vec![0]].concat();
+        for size in 1..=stream.len() {
+            let mut rows = Rows::default();
+            let read = stream.chunks(size).try_for_each(|chunk| {
+                rows.push(chunk);
+                while rows.advance()? {}
+                Ok(())
+            });
+            assert_eq!(read, Err(Malformed("data after the end")), "cut every {size} bytes");
         }
     }
 
