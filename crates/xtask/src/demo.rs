@@ -79,7 +79,7 @@ fn await_answer(environment: &str, host: &str) -> Result<()> {
 fn look_at(binary: &Path, folder: &Path) -> String {
     let name = binary.display();
     format!(
-        "\nBoth answer. To look around:\n  cd {}\n  {name} status\n  {name} render development --explain services.web.cpus\n  {name} seed development --plan\n  {name} shell production\n  curl -k https://atelier.localhost:{PORT}/\n  docker compose ls\nTo remove it:\n  {name} destroy development\n  {name} destroy production --confirm production\n",
+        "\nBoth answer. To look around:\n  cd {}\n  {name} status\n  {name} render development --explain services.web.cpus\n  {name} seed development --plan\n  {name} shell production\n  curl -k https://atelier.localhost:{PORT}/\n  docker compose ls\nTo remove it:\n  {name} destroy development\n  {name} destroy production --confirm production\n  docker rm -f partywall-proxy   # the proxy serves other projects too, so no `destroy` stops it\n",
         folder.display()
     )
 }
