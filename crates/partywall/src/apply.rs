@@ -154,7 +154,7 @@ pub(crate) async fn recover(
     let mut steps = Steps::new(printer, &left.plan);
     let mut host = hands.into().storing_for(&left.plan.environment).on_line(steps.lines());
     // What was only tried is never gone on with: its answer would be about another moment.
-    let outcome = if forward && left.plan.operation != pw_plan::rehearse::OPERATION {
+    let outcome = if forward && !is_trial(&left.plan) {
         pw_run::resume(left, &mut host, journal, &mut steps).await
     } else {
         pw_run::abandon(left, &mut host, journal, &mut steps).await
@@ -165,6 +165,11 @@ pub(crate) async fn recover(
         return Ok(Ended::Applied);
     }
     Ok(Ended::TakenBack)
+}
+
+/// What works on a copy alone is not finished: its answer would be lost.
+pub(crate) fn is_trial(plan: &Plan) -> bool {
+    [pw_plan::rehearse::OPERATION, pw_plan::backup::drill::OPERATION].contains(&plan.operation.as_str())
 }
 
 async fn take_back(

@@ -146,6 +146,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "BACKUP")]
         show: Option<String>,
     },
+    /// Bring a backup back in a scratch place, try it, and remove it again
+    Drill(Drill),
     /// Bring back what a backup holds; what was there stays under another name
     Restore(Restore),
     /// Finish an operation that was cut off
@@ -178,6 +180,12 @@ pub(crate) struct Init {
     /// Name of the project; left out, that of the Compose file or the folder
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Drill {
+    /// Its name; left out, the newest of production
+    pub(crate) backup: Option<String>,
 }
 
 #[derive(Debug, Args)]

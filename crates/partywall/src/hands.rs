@@ -17,7 +17,7 @@ use pw_plan::Action;
 use pw_plan::step::{DatabasePlace, Rehearsal, SampleRun, VaultRun};
 use pw_run::{Failure, Perform};
 
-use crate::backing;
+use crate::backing::{self, drill::Drilled};
 use crate::reach::{Reached, reach};
 use crate::seeded;
 use crate::stop::of_halt;
@@ -32,6 +32,8 @@ pub(crate) struct Hands {
     copying: Arc<Mutex<()>>,
     /// What `rehearse` has measured.
     reports: Reports,
+    /// What `drill` has found out.
+    drilled: Arc<Mutex<Drilled>>,
 }
 
 /// One for each command that was rehearsed.
@@ -39,13 +41,24 @@ pub(crate) type Reports = Arc<Mutex<Vec<Report>>>;
 
 impl From<Host> for Hands {
     fn from(host: Host) -> Self {
-        Self { host, on_line: None, reading: None, copying: Arc::default(), reports: Arc::default() }
+        Self {
+            host,
+            on_line: None,
+            reading: None,
+            copying: Arc::default(),
+            reports: Arc::default(),
+            drilled: Arc::default(),
+        }
     }
 }
 
 impl Hands {
     pub(crate) fn with_reading(host: Host, reading: Reading) -> Self {
         Self { reading: Some(reading), ..Self::from(host) }
+    }
+
+    pub(crate) fn with_drilled(host: Host, drilled: Arc<Mutex<Drilled>>) -> Self {
+        Self { drilled, ..Self::from(host) }
     }
 
     pub(crate) fn with_reports(host: Host, reports: Reports) -> Self {
@@ -179,6 +192,11 @@ impl Hands {
             }
             Action::StageFiles { database, vault } => self.copy_files(database, vault).await,
             Action::Rehearse { rehearsal } => self.rehearse(rehearsal).await,
+            Action::Drill { drill } => {
+                let found = backing::drill::drill(&self.host, self.on_line.clone(), drill).await;
+                *self.drilled.lock().unwrap_or_else(PoisonError::into_inner) = found;
+                Ok(())
+            }
             Action::MakeBackup { .. }
             | Action::RemoveBackup { .. }
             | Action::ForgetBackups { .. }

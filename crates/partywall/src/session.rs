@@ -140,7 +140,7 @@ impl Session {
     ) -> Result<(ProjectLock, SqliteJournal), Stop> {
         let (lock, mut journal) = self.lock()?;
         match self.unfinished()? {
-            Some(left) if left.plan.operation == pw_plan::rehearse::OPERATION => {
+            Some(left) if apply::is_trial(&left.plan) => {
                 printer.note(format!(
                     "removing what a cut-off `{} {}` left",
                     left.plan.operation, left.plan.environment

@@ -1,6 +1,9 @@
 //! What a database holds at one moment, counted: what a restored copy of it is measured against.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
 
 use pw_run::Failure;
 use tokio_postgres::Client;
@@ -75,6 +78,17 @@ pub async fn counted(address: Address) -> Result<(Source, Counts), Failure> {
     let source = Source::open(address, 1).await?;
     let counts = counts(&source).await?;
     Ok((source, counts))
+}
+
+/// The same of a server on this machine, by the folder of its socket.
+///
+/// # Errors
+/// The server cannot be reached, or refuses to read a table.
+pub async fn counted_here(folder: &Path, user: &str, database: &str) -> Result<Counts, Failure> {
+    let opened = File::open(folder);
+    let opened = opened
+        .map_err(|error| Failure::new(format!("could not open `{}`", folder.display())).because(error))?;
+    Ok(counted(Address::local(opened.as_raw_fd(), user, database)).await?.1)
 }
 
 async fn counts(source: &Source) -> Result<Counts, Failure> {

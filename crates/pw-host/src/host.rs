@@ -137,6 +137,7 @@ impl Host {
             Action::RemoveFile { path } => files::remove(Path::new(path)),
             Action::MakeFolder { path } => files::make_folder(Path::new(path)),
             Action::MakePrivateFolder { path } => files::private_folder(Path::new(path)),
+            Action::MakeSharedFolder { path } => files::make_shared_folder(Path::new(path)),
             Action::RemoveFolder { path } => files::remove_folder(Path::new(path)),
             Action::RemoveTree { path } => files::remove_tree(Path::new(path), Path::new(self.layout.root())),
             Action::GenerateSecret { path } => files::generate_secret(Path::new(path)),

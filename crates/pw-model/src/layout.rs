@@ -74,11 +74,6 @@ impl Layout {
         format!("{}/backup.lock", self.project(project))
     }
 
-    /// What is known of the environment's drills, one line each.
-    pub fn drills(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
-        format!("{}/drills.jsonl", self.environment(project, environment))
-    }
-
     /// Figures, proof and file lists of the environment's seeds.
     pub fn seeds(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
         format!("{}/seeds", self.environment(project, environment))

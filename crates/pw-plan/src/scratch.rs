@@ -134,7 +134,7 @@ impl<'a> Scratch<'a> {
         steps.extend(variables.map(|text| self.install(&format!("{folder}/.env"), text)));
         let path = format!("{folder}/run");
         steps.push(Step::new(
-            Action::MakeFolder { path: path.clone() },
+            Action::MakeSharedFolder { path: path.clone() },
             Undo::by(Action::RemoveTree { path }),
             "the copy is talked to through a socket in it",
         ));

@@ -6,7 +6,7 @@ use std::fmt;
 use pw_model::desired::{FirewallChain, GroupLimits};
 use serde::{Deserialize, Serialize};
 
-pub use crate::backup::step::{BackupRun, FolderPlace, Kept, RepositoryPlace, Stored};
+pub use crate::backup::step::{BackupRun, DrillRun, FolderPlace, Kept, RepositoryPlace, Stored};
 pub use crate::seed::step::{CachePlace, DatabasePlace, SampleRun, VaultPlace, VaultRun};
 
 /// One call to the outside world. Closed, and idempotent by contract: doing it twice is doing it once.
@@ -27,6 +27,10 @@ pub enum Action {
         path: String,
     },
     MakeFolder {
+        path: String,
+    },
+    /// Makes a folder in which every user of a container may write; the folder above it keeps others out.
+    MakeSharedFolder {
         path: String,
     },
     /// Makes a folder that only its owner can enter.
@@ -231,6 +235,10 @@ pub enum Action {
         new: String,
         aside: String,
     },
+    /// Brings a backup back in a scratch place and tries it.
+    Drill {
+        drill: Box<DrillRun>,
+    },
 }
 
 /// Which database is copied, from where to where, and how.
@@ -386,6 +394,7 @@ impl fmt::Display for Action {
             Self::RemoveTree { path } => write!(f, "remove {path} with all in it"),
             Self::MakeFolder { path } => write!(f, "make folder {path}"),
             Self::MakePrivateFolder { path } => write!(f, "make private folder {path}"),
+            Self::MakeSharedFolder { path } => write!(f, "make shared folder {path}"),
             Self::GenerateSecret { path } => write!(f, "generate secret {path}"),
             Self::LimitGroup { limits } => {
                 write!(f, "limit control group {}{}", limits.path, ceilings(limits))
@@ -423,7 +432,8 @@ impl fmt::Display for Action {
             | Self::RestoreDatabase { .. }
             | Self::RestoreFolder { .. }
             | Self::RemoveRestored { .. }
-            | Self::SwapFolders { .. } => self.fmt_backup(f),
+            | Self::SwapFolders { .. }
+            | Self::Drill { .. } => self.fmt_backup(f),
             seed => seed.fmt_seed(f),
         }
     }

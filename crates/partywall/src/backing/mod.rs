@@ -1,8 +1,10 @@
-//! Backups of this project: [`gather`] finds what belongs into one, [`perform`] makes it, [`restore`] brings it back.
+//! Backups of this project: [`gather`] finds what belongs into one, [`perform`] makes it, [`restore`] brings it back, [`drill`] tries it.
 
+pub(crate) mod drill;
 pub(crate) mod gather;
 pub(crate) mod perform;
 pub(crate) mod restore;
+pub(crate) mod shown;
 
 use std::path::Path;
 

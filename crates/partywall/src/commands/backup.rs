@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use pw_backup::{Backup, Manifest, Repository};
+use pw_journal::Proof;
 use pw_model::unit::Bytes;
 use serde_json::{Value, json};
 
 use crate::apply;
-use crate::backing::{self, gather::gather, seconds_since};
+use crate::backing::{self, gather::gather, seconds_since, shown::BACKUP};
 use crate::printer::{BOLD, GREEN, Printer, count};
 use crate::seeded::{age, grouped};
 use crate::session::Session;
@@ -30,6 +31,12 @@ pub(crate) async fn run(session: &Session, name: &str, printer: &mut Printer) ->
     let (_lock, mut journal) = session.begin()?;
     apply::run(&plan, host, &mut journal, printer).await?;
     let manifest = repository.manifest(&backup)?;
+    journal.prove(&Proof {
+        kind: BACKUP.to_owned(),
+        environment: name.to_string(),
+        passed: true,
+        summary: json!({"name": backup, "bytes": manifest.bytes(), "rows": manifest.rows()}).to_string(),
+    })?;
     if printer.is_json() {
         return printer.json(&json!({
             "ok": true, "operation": "backup", "environment": name, "changed": true, "backup": manifest,

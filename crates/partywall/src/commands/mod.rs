@@ -3,6 +3,7 @@
 mod backup;
 mod change;
 mod check;
+mod drill;
 mod enter;
 mod init;
 mod recover;
@@ -71,6 +72,7 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Stop> {
         Command::Backups { environment, show } => {
             backup::list(&session, environment.as_deref(), show.as_deref(), printer)
         }
+        Command::Drill(asked) => drill::run(&session, &asked, printer).await,
         Command::Restore(asked) => restore::run(&session, &asked, printer).await,
         Command::Resume => recover::run(&session, true, printer).await,
         Command::Abandon => recover::run(&session, false, printer).await,

@@ -3,9 +3,11 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use pw_model::config::Class;
 use pw_model::name::EnvironmentName;
 use serde_json::{Value, json};
 
+use crate::backing::shown;
 use crate::measure;
 use crate::printer::{BOLD, Printer};
 use crate::seeded;
@@ -64,7 +66,12 @@ fn names<'s>(session: &'s Session, wanted: Option<&str>) -> Result<Vec<&'s Envir
 fn with_seed(session: &Session, reading: &measure::Reading) -> Value {
     let mut value = view::to_json(&session.config, reading);
     value["seed"] = seeded::read(session, &reading.name).unwrap_or(Value::Null);
+    value["backups"] = shown::read(session, &reading.name).unwrap_or(Value::Null);
     value
+}
+
+fn is_production(session: &Session, name: &EnvironmentName) -> bool {
+    session.class(name.as_str()).is_ok_and(|class| class == Class::Production)
 }
 
 fn page(session: &Session, readings: &[measure::Reading]) -> String {
@@ -75,6 +82,11 @@ fn page(session: &Session, readings: &[measure::Reading]) -> String {
         text.push_str(&view::block(&session.config, reading, width));
         if let Some(record) = seeded::read(session, &reading.name) {
             text.push_str(&format!("{}\n", seeded::line(&record)));
+        }
+        if is_production(session, &reading.name)
+            && let Some(record) = shown::read(session, &reading.name)
+        {
+            text.push_str(&shown::lines(session, &record));
         }
     }
     text

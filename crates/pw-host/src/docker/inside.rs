@@ -50,6 +50,22 @@ impl Engine {
         Ok(inside(id, found))
     }
 
+    /// The value that an image gives to a variable.
+    ///
+    /// # Errors
+    /// The engine has no such image, or does not answer.
+    pub async fn image_variable(&self, image: &str, name: &str) -> Result<Option<String>, Failure> {
+        let found = self.docker().await?.inspect_image(image).await;
+        let found = found.map_err(|error| {
+            Failure::new(format!("could not look at image `{image}`"))
+                .because(said(error))
+                .hint("`partywall up ENVIRONMENT` builds or pulls it")
+        })?;
+        let variables = found.config.and_then(|config| config.env).unwrap_or_default();
+        let pairs = variables.iter().filter_map(|text| text.split_once('='));
+        Ok(pairs.filter(|(known, _)| *known == name).map(|(_, value)| value.to_owned()).next())
+    }
+
     /// The folder of the host in which a volume lies; `None` when there is no such volume.
     ///
     /// # Errors

@@ -18,6 +18,12 @@ pub fn make_folder(path: &Path) -> Result<(), Failure> {
     make(path, 0o755)
 }
 
+/// Makes a folder in which every user of a container may write, as whom its server runs; the one above it is private.
+pub fn make_shared_folder(path: &Path) -> Result<(), Failure> {
+    make(path, 0o777)?;
+    set_mode(path, 0o777)
+}
+
 /// Makes a folder for the owner only, also where somebody has made it for all.
 pub(crate) fn private_folder(path: &Path) -> Result<(), Failure> {
     make(path, 0o700)?;

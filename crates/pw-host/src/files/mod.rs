@@ -5,7 +5,7 @@ mod folder;
 mod secret;
 mod store;
 
-pub use folder::{make_folder, remove_folder, remove_tree, unremovable};
+pub use folder::{make_folder, make_shared_folder, remove_folder, remove_tree, unremovable};
 pub use secret::{close_switch, generate_secret, make_key, open_switch};
 pub use store::{Store, hash_of, remove};
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::step::{Action, DatabasePlace};
+use crate::step::{Action, ComposeRun, DatabasePlace};
 
 /// A repository, and how it is opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,24 @@ pub struct Kept {
     pub yearly: u32,
 }
 
+/// A backup that is brought back to be tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrillRun {
+    pub stored: Stored,
+    pub compose: ComposeRun,
+    /// The scratch server.
+    pub service: String,
+    pub user: String,
+    pub database: String,
+    /// On the host: the folder with the server's socket.
+    pub socket: String,
+    /// On the host: where the folders of the backup are brought back.
+    pub folders: Option<String>,
+    /// The service that checks, when there is one.
+    pub job: Option<String>,
+    pub timeout_seconds: u64,
+}
+
 /// One part of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
@@ -85,6 +103,7 @@ impl Action {
             Self::RestoreFolder { stored, into } => {
                 write!(f, "make {into} from {} of backup {}", stored.part, stored.backup)
             }
+            Self::Drill { drill } => write!(f, "bring backup {} back and try it", drill.stored.backup),
             Self::RemoveRestored { path } => write!(f, "remove {path} with all in it"),
             Self::SwapFolders { path, new, aside } => {
                 write!(f, "rename {path} to {aside}, and {new} to {path}")

@@ -26,6 +26,7 @@ impl FakeHost {
             }
             Action::MakeFolder { .. }
             | Action::MakePrivateFolder { .. }
+            | Action::MakeSharedFolder { .. }
             | Action::RemoveFolder { .. }
             | Action::RemoveTree { .. } => self.do_folder(action),
             Action::GenerateSecret { path } => self.generate(path),
@@ -99,7 +100,9 @@ impl FakeHost {
 
     fn do_folder(&mut self, action: &Action) -> Refusal {
         match action {
-            Action::MakeFolder { path } | Action::MakePrivateFolder { path } => {
+            Action::MakeFolder { path }
+            | Action::MakePrivateFolder { path }
+            | Action::MakeSharedFolder { path } => {
                 self.world.folders.insert(path.clone());
             }
 

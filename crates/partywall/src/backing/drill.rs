@@ -1,0 +1,162 @@
+//! A drill: a backup is brought back beside nothing else and tried; what does not hold is a finding, not a failure.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pw_backup::Repository;
+use pw_backup::manifest::{Database, Manifest};
+use pw_backup::take::Taking;
+use pw_data::count::{Counts, counted_here};
+use pw_host::{Host, OnLine};
+use pw_model::unit::Bytes;
+use pw_plan::step::DrillRun;
+use pw_run::Failure;
+use serde::Serialize;
+
+use super::perform::blocking;
+use super::restore::{Receiver, differences, received};
+use crate::printer::count;
+use crate::seeded::grouped;
+use crate::stop::of_failure;
+
+/// One thing that was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Tried {
+    pub(crate) what: String,
+    pub(crate) ok: bool,
+    /// Figures, or the cause.
+    pub(crate) told: String,
+}
+
+/// What a drill found out.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Drilled {
+    pub(crate) tried: Vec<Tried>,
+    /// How long bringing back took, without trying.
+    pub(crate) restore_seconds: f64,
+}
+
+impl Drilled {
+    pub(crate) fn passed(&self) -> bool {
+        !self.tried.is_empty() && self.tried.iter().all(|one| one.ok)
+    }
+
+    fn note(&mut self, what: impl Into<String>, result: Result<String, String>) -> bool {
+        let ok = result.is_ok();
+        let told = result.unwrap_or_else(|cause| cause);
+        self.tried.push(Tried { what: what.into(), ok, told });
+        ok
+    }
+}
+
+/// Everything that is tried, within its time.
+pub(crate) async fn drill(host: &Host, on_line: Option<OnLine>, run: &DrillRun) -> Drilled {
+    let mut drilled = Drilled::default();
+    let limit = Duration::from_secs(run.timeout_seconds);
+    let all = all(host, on_line, run, &mut drilled);
+    if tokio::time::timeout(limit, all).await.is_err() {
+        drilled.note("time", Err(format!("it was not over after {limit:?}")));
+    }
+    drilled
+}
+
+async fn all(host: &Host, on_line: Option<OnLine>, run: &DrillRun, drilled: &mut Drilled) {
+    let tell = |text: &str| on_line.iter().for_each(|tell| tell(text));
+    let begun = Instant::now();
+    tell("waiting for the dump to be loaded");
+    let part = format!("database {}", run.stored.part);
+    let restored = database(host, run).await;
+    let known = restored.as_ref().ok().cloned();
+    let told = restored.map(|known| format!("{} loaded", Bytes(known.dump.bytes)));
+    drilled.note(&part, told.map_err(|failure| chain(&failure)));
+    folders(run, drilled, &tell).await;
+    drilled.restore_seconds = begun.elapsed().as_secs_f64();
+    let Some(known) = known else { return };
+    tell("waiting for the rows to be counted");
+    match counted_here(Path::new(&run.socket), &run.user, &run.database).await {
+        Ok(found) => compare(&known, &found, drilled),
+        Err(failure) => drop(drilled.note("rows", Err(chain(&failure)))),
+    }
+    if let Some(job) = &run.job {
+        tell(&format!("waiting for `{job}` to end"));
+        let ended = check(host, run, job).await;
+        drilled.note("the application's check", ended);
+    }
+}
+
+async fn database(host: &Host, run: &DrillRun) -> Result<Database, Failure> {
+    let inside = host.engine().look_inside(&run.compose.project, &run.service).await?;
+    let receiver = Receiver {
+        container: inside.id,
+        password: None,
+        user: run.user.clone(),
+        database: "postgres".to_owned(),
+        // Roles are the server's, not the database's; in a scratch server there is only one.
+        words: ["-C", "--clean", "--if-exists", "--no-owner", "-x"].map(str::to_owned).to_vec(),
+    };
+    received(&run.stored, receiver).await
+}
+
+async fn folders(run: &DrillRun, drilled: &mut Drilled, tell: &impl Fn(&str)) {
+    let Some(into) = run.folders.clone() else { return };
+    let stored = run.stored.clone();
+    let opened = blocking(move || Taking::open(&Repository::new(stored.repository), &stored.backup)).await;
+    let taking = match opened {
+        Ok(taking) => std::sync::Arc::new(taking),
+        Err(failure) => {
+            drilled.note("folders", Err(chain(&failure)));
+            return;
+        }
+    };
+    let names: Vec<String> = taking.manifest.folders.keys().cloned().collect();
+    for name in names {
+        tell(&format!("waiting for the files of {name}"));
+        let told = figures(&taking.manifest, &name);
+        let (taking, part, into) = (taking.clone(), name.clone(), Path::new(&into).join(&name));
+        let back = blocking(move || taking.folder(&part, &into)).await;
+        drilled.note(format!("folder {name}"), back.map(|()| told).map_err(|failure| chain(&failure)));
+    }
+}
+
+fn figures(manifest: &Manifest, name: &str) -> String {
+    manifest.folders.get(name).map_or_else(String::new, |folder| {
+        format!("{} files, {}, checksum equal", grouped(folder.files), Bytes(folder.bytes))
+    })
+}
+
+fn compare(known: &Database, found: &Counts, drilled: &mut Drilled) {
+    let rows: u64 = known.tables.values().map(|table| table.rows).sum();
+    let wrong = differences(known, found);
+    let told = format!("{} in {}, as counted", grouped(rows), count(known.tables.len(), "table"));
+    drilled.note("rows", if wrong.is_empty() { Ok(told) } else { Err(wrong.join("; ")) });
+    let keys = match found.not_valid {
+        0 => Ok(format!("{}, every one valid", found.foreign_keys)),
+        some => Err(format!("{some} of {} are not valid", found.foreign_keys)),
+    };
+    drilled.note("foreign keys", keys);
+    let newest = known.tables.iter().filter_map(|(name, table)| Some((&table.newest.as_ref()?.at, name)));
+    if let Some((at, name)) = newest.max() {
+        let rows = found.tables.get(name).and_then(|rows| rows.newest.as_ref());
+        let same = rows.and_then(|(_, text)| text.parse::<jiff::Timestamp>().ok()) == Some(*at);
+        let told = format!("{at} in {name}");
+        drilled.note("newest row", if same { Ok(told) } else { Err(format!("{told} did not come back")) });
+    }
+}
+
+async fn check(host: &Host, run: &DrillRun, job: &str) -> Result<String, String> {
+    let started = host.start_job(&run.compose, job).await;
+    started.map_err(|failure| chain(&failure))?;
+    let limit = Duration::from_secs(run.timeout_seconds);
+    let ended = host.engine().await_job(&run.compose.project, job, limit).await;
+    let ended = ended.map_err(|failure| chain(&failure))?;
+    match ended.code {
+        Some(0) => Ok("ended well".to_owned()),
+        Some(code) => Err(format!("ended with {code}: {}", ended.words.trim())),
+        None => Err(format!("was not over after {limit:?}: {}", ended.words.trim())),
+    }
+}
+
+fn chain(failure: &Failure) -> String {
+    let told = of_failure(failure);
+    [vec![told.message], told.because].concat().join(": ")
+}

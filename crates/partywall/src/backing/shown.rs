@@ -1,0 +1,71 @@
+//! What `status` says of backups and drills, from the journal: a repository takes long to open.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use pw_journal::{Proof, SqliteJournal};
+use pw_model::name::EnvironmentName;
+use pw_plan::backup::drill::PURPOSE as DRILL;
+use serde_json::{Value, json};
+
+use crate::printer::{RED, YELLOW};
+use crate::seeded::age;
+use crate::session::Session;
+
+/// Kind of the record that a backup leaves.
+pub(crate) const BACKUP: &str = "backup";
+
+/// The newest backup and the newest drill; `None` where nothing is to be backed up.
+pub(crate) fn read(session: &Session, name: &EnvironmentName) -> Option<Value> {
+    session.config.backup.as_ref()?;
+    let path = session.layout.journal(&session.config.project);
+    let journal = SqliteJournal::open_read_only(Path::new(&path)).ok().flatten();
+    let newest = |kind: &str| {
+        let (at, proof) = journal.as_ref()?.newest_proof(kind, name.as_str()).ok().flatten()?;
+        Some(told(at, &proof))
+    };
+    Some(json!({"backup": newest(BACKUP), "drill": newest(DRILL)}))
+}
+
+fn told(at: i64, proof: &Proof) -> Value {
+    let mut value: Value = serde_json::from_str(&proof.summary).unwrap_or_default();
+    value["passed"] = json!(proof.passed);
+    value["age_seconds"] = json!(Timestamp::now().as_second() - at);
+    value
+}
+
+/// Two lines; what is overdue or did not hold is loud.
+pub(crate) fn lines(session: &Session, record: &Value) -> String {
+    let section = session.config.backup.as_ref();
+    let late = |record: &Value, limit: Option<u64>| {
+        let old = record["age_seconds"].as_u64().unwrap_or_default();
+        limit.is_some_and(|limit| old > limit)
+    };
+    let (backup, drill) = (&record["backup"], &record["drill"]);
+    let when = |record: &Value| age(record["age_seconds"].as_i64().unwrap_or_default());
+    let name = |record: &Value, key: &str| record[key].as_str().unwrap_or("?").to_owned();
+    let mut text = match backup {
+        Value::Null => format!("  {YELLOW}backup  none yet{YELLOW:#}\n"),
+        _ if late(backup, section.and_then(|section| section.every_seconds())) => {
+            format!("  {RED}backup  {}, {} old: overdue{RED:#}\n", name(backup, "name"), when(backup))
+        }
+        _ => format!("  backup  {}, {} old\n", name(backup, "name"), when(backup)),
+    };
+    let restored = age(drill["restore_seconds"].as_f64().unwrap_or_default().ceil() as i64);
+    text += &match drill {
+        Value::Null if backup.is_null() => String::new(),
+        Value::Null => format!("  {YELLOW}drill   none yet: nobody knows whether it restores{YELLOW:#}\n"),
+        _ if drill["passed"] != true => {
+            format!("  {RED}drill   {} did not restore, {} ago{RED:#}\n", name(drill, "backup"), when(drill))
+        }
+        _ if late(drill, section.and_then(|section| section.drill_seconds())) => {
+            format!(
+                "  {RED}drill   {} restored, {} ago: overdue{RED:#}\n",
+                name(drill, "backup"),
+                when(drill)
+            )
+        }
+        _ => format!("  drill   {} restored in {restored}, {} ago\n", name(drill, "backup"), when(drill)),
+    };
+    text
+}

@@ -1,0 +1,184 @@
+//! `drill`: a backup is brought back in a scratch place, tried, and removed again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pw_backup::{Manifest, Repository};
+use pw_journal::{Proof, SqliteJournal};
+use pw_model::config::Class;
+use pw_model::diagnostic::Diagnostic;
+use pw_model::name::EnvironmentName;
+use pw_model::unit::Bytes;
+use pw_plan::Plan;
+use pw_plan::backup::drill::{PURPOSE, Wanted};
+use pw_plan::scratch::{Ground, Source};
+use pw_plan::step::Stored;
+use pw_plan::wall::{Rendered, group_limits};
+use pw_run::Failure;
+use serde_json::json;
+
+use crate::apply;
+use crate::backing::{self, drill::Drilled, seconds_since};
+use crate::cli;
+use crate::hands::Hands;
+use crate::prepare::{self, Walls};
+use crate::printer::{BOLD, GREEN, Printer, RED};
+use crate::seeded::age;
+use crate::session::Session;
+use crate::stop::Stop;
+
+/// Nobody waits longer for a drill.
+const LIMIT_SECONDS: u64 = 6 * 3600;
+/// A dump holds no indexes, and its rows lie closer than a server's.
+const UNPACKED: u64 = 2;
+
+pub(crate) async fn run(session: &Session, asked: &cli::Drill, printer: &mut Printer) -> Result<(), Stop> {
+    let place = backing::place(session)?;
+    let name = match &asked.backup {
+        Some(name) if name != "latest" => name.clone(),
+        _ => newest(session)?,
+    };
+    let manifest = Repository::new(place.clone()).manifest(&name)?;
+    let (environment, _) = session.environment(&manifest.environment)?;
+    let (_lock, mut journal) = session.begin_after_trials(printer).await?;
+    let mut all = Drilled::default();
+    for (index, database) in manifest.databases.keys().enumerate() {
+        let stored = Stored { repository: place.clone(), backup: name.clone(), part: database.clone() };
+        let plan = plan(session, environment, &manifest, (&stored, index == 0)).await?;
+        let drilled = Arc::new(Mutex::new(Drilled::default()));
+        let hands = Hands::with_drilled(session.host(), Arc::clone(&drilled));
+        apply::run(&plan, hands, &mut journal, printer).await?;
+        let one = std::mem::take(&mut *drilled.lock().unwrap_or_else(PoisonError::into_inner));
+        all.tried.extend(one.tried);
+        all.restore_seconds += one.restore_seconds;
+    }
+    if manifest.databases.is_empty() {
+        return Err(Stop::because(
+            format!("backup `{name}` holds no database"),
+            "a drill is tried with one",
+            "name the databases under `databases:` in partywall.yaml, and back up again",
+        ));
+    }
+    answer(environment, &manifest, &all, (&mut journal, printer))
+}
+
+fn newest(session: &Session) -> Result<String, Stop> {
+    let production = |name: &str| {
+        let known = session.config.environments.iter().find(|(known, _)| known.as_str() == name);
+        known.is_some_and(|(name, environment)| environment.class(name) == Class::Production)
+    };
+    let all = backing::list(session, None)?;
+    let found = all.iter().find(|one| production(&one.environment)).or(all.first());
+    found.map(|one| one.name.clone()).ok_or_else(|| {
+        Stop::because(
+            "there is no backup to drill",
+            "the repository holds none",
+            "`partywall backup production` makes one",
+        )
+    })
+}
+
+async fn plan(
+    session: &Session,
+    name: &EnvironmentName,
+    manifest: &Manifest,
+    (stored, with_folders): (&Stored, bool),
+) -> Result<Plan, Stop> {
+    let host = session.host();
+    let walls = prepare::walls(session, &host, None).await?;
+    let known = &manifest.databases[&stored.part];
+    let of = rendered(&walls, name)?;
+    let beside = rendered(&walls, budget(session).unwrap_or(name))?;
+    let image = of.model["services"][&known.service]["image"].as_str().unwrap_or(&known.image).to_owned();
+    let data = host.engine().image_variable(&image, "PGDATA").await?;
+    let files: u64 = manifest.folders.values().map(|folder| folder.bytes).sum();
+    let source = Source {
+        container: String::new(),
+        image,
+        database: known.name.clone(),
+        user: known.user.clone(),
+        data: data.unwrap_or_else(|| "/var/lib/postgresql/data".to_owned()),
+        bytes: Bytes(known.dump.bytes * UNPACKED + if with_folders { files } else { 0 }),
+        only_logical: Some("it comes from a backup".to_owned()),
+    };
+    let folder = session.layout.scratch(&session.config.project, name, PURPOSE);
+    let limits = group_limits(&session.config, &beside.name, beside.group.clone(), walls.facts.memory);
+    let desired = prepare::desired(session, &walls, name).await?;
+    let ground = Ground {
+        purpose: PURPOSE,
+        project: session.config.project.as_str(),
+        of,
+        beside,
+        service: &known.service,
+        source: &source,
+        folder: &folder,
+        state: session.layout.identity(),
+        group: walls.facts.writes_cgroups.then_some(&limits),
+        disk_free: walls.facts.disk_free,
+    };
+    let wanted = Wanted {
+        stored,
+        check: backing::section(session)?.check.as_ref(),
+        folders: with_folders,
+        timeout_seconds: LIMIT_SECONDS,
+        variables: desired.variable_file.as_ref().map(|file| file.text.as_str()),
+    };
+    let plan = pw_plan::backup::drill::plan(ground, &wanted)?;
+    plan.lint().map_err(|error| Failure::new("the plan is not safe to carry out").because(error))?;
+    Ok(plan)
+}
+
+/// The environment in whose budget the drill runs.
+fn budget(session: &Session) -> Option<&EnvironmentName> {
+    let mut all = session.config.environments_in_order().into_iter();
+    all.find(|(name, environment)| environment.class(name) == Class::Development).map(|(name, _)| name)
+}
+
+fn rendered<'w>(walls: &'w Walls, name: &EnvironmentName) -> Result<&'w Rendered, Stop> {
+    let found = walls.rendered.iter().find(|one| one.name == *name);
+    found.ok_or_else(|| Diagnostic::error(format!("environment `{name}` could not be read")).into())
+}
+
+fn answer(
+    name: &EnvironmentName,
+    manifest: &Manifest,
+    all: &Drilled,
+    (journal, printer): (&mut SqliteJournal, &mut Printer),
+) -> Result<(), Stop> {
+    let (passed, lost) = (all.passed(), seconds_since(manifest.at));
+    let summary = json!({
+        "backup": manifest.name, "restore_seconds": all.restore_seconds, "lost_seconds": lost, "tried": all.tried,
+    });
+    journal.prove(&Proof {
+        kind: PURPOSE.to_owned(),
+        environment: name.to_string(),
+        passed,
+        summary: summary.to_string(),
+    })?;
+    if printer.is_json() {
+        printer.json(&json!({"ok": passed, "operation": "drill", "environment": name, "drill": summary}))?;
+        return if passed { Ok(()) } else { Err(Stop::Code(1)) };
+    }
+    printer.answer(page(manifest, all, lost))?;
+    match all.tried.iter().find(|one| !one.ok) {
+        None => Ok(()),
+        Some(one) => Err(Diagnostic::error(format!("backup `{}` does not restore", manifest.name))
+            .because(format!("{}: {}", one.what, one.told))
+            .hint(format!(
+                "`partywall backup {name}` makes another; drill that, and keep this one to be looked at"
+            ))
+            .into()),
+    }
+}
+
+fn page(manifest: &Manifest, all: &Drilled, lost: i64) -> String {
+    let mut text = format!("{BOLD}drill of {}{BOLD:#}, {}\n", manifest.name, manifest.environment);
+    for one in &all.tried {
+        let (word, style) = if one.ok { ("ok    ", GREEN) } else { ("FAILED", RED) };
+        text += &format!("  {style}{word}{style:#} {}: {}\n", one.what, one.told);
+    }
+    text + &format!(
+        "  restored in {} (RTO so far); all that came in the last {} would be lost (RPO now)\n",
+        age(all.restore_seconds.ceil() as i64),
+        age(lost)
+    )
+}
