@@ -34,6 +34,8 @@ fn words(error: &RusticError) -> String {
     }
     let log = error.display_log();
     let first = log.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    // What follows is meant for who writes programs with the library.
+    let first = first.split(" (kind:").next().unwrap_or(first).trim_start_matches("Error: ");
     match innermost {
         Some(cause) if !first.contains(&cause) => format!("{first}: {cause}"),
         _ => first.to_owned(),

@@ -215,9 +215,15 @@ fn backup(snapshot: &SnapshotFile) -> Option<Backup> {
         snapshot: snapshot.id.to_string().chars().take(8).collect(),
         environment: tag("environment:")?,
         project: tag("project:")?,
-        at: snapshot.time.timestamp(),
+        at: moment(&snapshot.label).unwrap_or_else(|| snapshot.time.timestamp()),
         added: snapshot.summary.as_ref().map_or(0, |summary| summary.data_added_packed),
     })
+}
+
+/// The time in the name of a backup is that of its data; the snapshot's own is that of its end.
+fn moment(name: &str) -> Option<Timestamp> {
+    let time = jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", name).ok()?;
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }
 
 /// Makes a folder that only its owner may enter.

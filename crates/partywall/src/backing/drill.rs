@@ -71,6 +71,10 @@ async fn all(host: &Host, on_line: Option<OnLine>, run: &DrillRun, drilled: &mut
     drilled.note(&part, told.map_err(|failure| chain(&failure)));
     folders(run, drilled, &tell).await;
     drilled.restore_seconds = begun.elapsed().as_secs_f64();
+    if run.folders.is_some() {
+        tell("waiting for the repository to be read");
+        repository(run, drilled).await;
+    }
     let Some(known) = known else { return };
     tell("waiting for the rows to be counted");
     match counted_here(Path::new(&run.socket), &run.user, &run.database).await {
@@ -95,6 +99,14 @@ async fn database(host: &Host, run: &DrillRun) -> Result<Database, Failure> {
         words: ["-C", "--clean", "--if-exists", "--no-owner", "-x"].map(str::to_owned).to_vec(),
     };
     received(&run.stored, receiver).await
+}
+
+/// Every byte of the repository, also what only other backups need.
+async fn repository(run: &DrillRun, drilled: &mut Drilled) {
+    let place = run.stored.repository.clone();
+    let read = blocking(move || Repository::new(place).check(true)).await;
+    let told = read.map(|()| "every byte read back and compared".to_owned());
+    drilled.note("repository", told.map_err(|failure| chain(&failure)));
 }
 
 async fn folders(run: &DrillRun, drilled: &mut Drilled, tell: &impl Fn(&str)) {

@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod backup;
 mod compose;
 mod down;
 mod elsewhere;
