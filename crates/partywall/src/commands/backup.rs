@@ -28,6 +28,10 @@ pub(crate) async fn run(session: &Session, name: &str, printer: &mut Printer) ->
         run,
     };
     let plan = pw_plan::backup::plan(&order)?;
+    if order.has_repository {
+        // A key that does not open it would bar the way back, too.
+        repository.list()?;
+    }
     let (_lock, mut journal) = session.begin()?;
     apply::run(&plan, host, &mut journal, printer).await?;
     let manifest = repository.manifest(&backup)?;

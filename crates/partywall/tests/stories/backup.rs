@@ -67,6 +67,7 @@ fn a_backup_that_would_not_come_back_fails_its_drill() {
     let kept = fs::read(&key).expect("a key");
     fs::write(&key, "another").expect("written");
     story.run(&["drill"]).ended(2).says(&["is the key of another repository"]);
+    story.run(&["backup", PRODUCTION]).ended(2).says(&["is the key of another repository"]);
     fs::write(&key, kept).expect("written");
 
     story.edit(
