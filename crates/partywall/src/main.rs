@@ -16,6 +16,7 @@ mod measure;
 mod prepare;
 mod printer;
 mod reach;
+mod rehearsed;
 mod seeded;
 mod session;
 mod stop;

@@ -17,7 +17,7 @@ pub const PURPOSE: &str = "rehearsal";
 pub const LOG: &str = "server.csv";
 /// What the copy's server writes down: every statement with its time, every error, every wait for a lock. Values
 /// that are sent apart from their statement stay out.
-const MEASURING: [&str; 18] = [
+pub const MEASURING: [&str; 18] = [
     "logging_collector=on",
     "log_destination=csvlog",
     "log_directory=/run/partywall",

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::backing::shown;
 use crate::measure;
 use crate::printer::{BOLD, Printer};
+use crate::rehearsed;
 use crate::seeded;
 use crate::session::Session;
 use crate::stop::Stop;
@@ -19,7 +20,7 @@ pub(crate) async fn run(session: &Session, wanted: Option<&str>, printer: &mut P
     let names = names(session, wanted)?;
     let readings = measure::read(session, &session.host(), &names, measure::INTERVAL).await?;
     if printer.is_json() {
-        let environments: Vec<_> = readings.iter().map(|reading| with_seed(session, reading)).collect();
+        let environments: Vec<_> = readings.iter().map(|reading| with_records(session, reading)).collect();
         return printer.json(&json!({"project": session.config.project, "environments": environments}));
     }
     printer.answer(page(session, &readings))
@@ -63,10 +64,11 @@ fn names<'s>(session: &'s Session, wanted: Option<&str>) -> Result<Vec<&'s Envir
     }
 }
 
-fn with_seed(session: &Session, reading: &measure::Reading) -> Value {
+fn with_records(session: &Session, reading: &measure::Reading) -> Value {
     let mut value = view::to_json(&session.config, reading);
     value["seed"] = seeded::read(session, &reading.name).unwrap_or(Value::Null);
     value["backups"] = shown::read(session, &reading.name).unwrap_or(Value::Null);
+    value["rehearsal"] = rehearsed::read(session, &reading.name).unwrap_or(Value::Null);
     value
 }
 
@@ -87,6 +89,9 @@ fn page(session: &Session, readings: &[measure::Reading]) -> String {
             && let Some(record) = shown::read(session, &reading.name)
         {
             text.push_str(&shown::lines(session, &record));
+        }
+        if let Some(record) = rehearsed::read(session, &reading.name) {
+            text.push_str(&format!("{}\n", rehearsed::line(&record)));
         }
     }
     text

@@ -222,7 +222,7 @@ fn change(part: &str, notes: &[Note], cursor: usize, tables: &Tables) -> Option<
         (note.at == verb || verb == "MERGE") && name.is_some_and(|name| lower.contains(&name.to_lowercase()))
     };
     let at = (cursor..until).find(|index| is_it(&notes[*index]))?;
-    Some((cursor, at))
+    Some((at, at))
 }
 
 /// Times of all statements: where one has notes they say it, else it lies between its neighbours.
@@ -246,11 +246,11 @@ fn fill<'q>(parts: &[&str], found: &[Option<(usize, usize)>], query: &'q Query) 
                 Placed { begun: time, ended: time, notes: Vec::new() }
             }
             None => {
-                let gap_ends = query.notes.get(until).map_or(query.ended, |note| note.time);
+                let notes: Vec<&Note> = query.notes[next_note..until.max(next_note)].iter().collect();
                 Placed {
                     begun: time,
-                    ended: gap_ends,
-                    notes: query.notes[next_note..until.max(next_note)].iter().collect(),
+                    ended: gap_ends(&notes, query.notes.get(until), (time, query.ended)),
+                    notes,
                 }
             }
         };
@@ -259,6 +259,16 @@ fn fill<'q>(parts: &[&str], found: &[Option<(usize, usize)>], query: &'q Query) 
         placed.push(one);
     }
     placed
+}
+
+/// When a statement without a note of its own end has ended: what follows says it, if that noted its beginning.
+fn gap_ends(own: &[&Note], next: Option<&Note>, (begun, query_ended): (f64, f64)) -> f64 {
+    match (own.last(), next) {
+        (_, None) => query_ended,
+        (_, Some(next)) if next.at == "ddl_command_start" => next.time,
+        (Some(last), _) => last.time,
+        (None, _) => begun,
+    }
 }
 
 #[cfg(test)]

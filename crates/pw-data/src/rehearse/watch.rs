@@ -24,9 +24,9 @@ use crate::server::Address;
 const LOOK: Duration = Duration::from_millis(50);
 /// The longest that the server takes to write its log.
 const WRITTEN: Duration = Duration::from_secs(20);
-const LOCKS: &str = "SELECT l.pid, l.relation, l.mode, extract(epoch FROM clock_timestamp())::float8 \
+const LOCKS: &str = "SELECT l.pid, l.relation, l.mode, extract(epoch FROM clock_timestamp())::float8, l.granted \
     FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
-    WHERE l.locktype = 'relation' AND l.granted AND a.datname = current_database() \
+    WHERE l.locktype = 'relation' AND a.datname = current_database() \
         AND a.backend_type = 'client backend' AND a.application_name <> 'partywall' \
         AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')";
 const TABLES: &str = "SELECT c.oid, CASE n.nspname WHEN 'public' THEN c.relname::text ELSE n.nspname || '.' || c.relname END, \
@@ -144,6 +144,7 @@ impl Watch {
     /// The copy does not answer any more, or its log cannot be read.
     pub async fn end(&mut self, watched: Watched, limits: Limits) -> Result<Report, Failure> {
         self.looking.abort();
+        self.await_visitors().await;
         let after = self.figures().await?;
         let until = self.written().await?;
         let text = self.read(until)?;
@@ -175,6 +176,14 @@ impl Watch {
         };
         report.exceeded = judge::exceeded(&report, limits);
         Ok(report)
+    }
+
+    /// Who still queues is let in now; one who is not, after a command that was killed, has waited long enough.
+    async fn await_visitors(&self) {
+        let until = Instant::now() + WRITTEN;
+        while !locked(&self.seen).queued.is_empty() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     async fn figures(&self) -> Result<Figures, Failure> {
@@ -237,8 +246,11 @@ impl Looker {
             for row in rows {
                 let (table, mode): (u32, &str) = (row.get(1), row.get(2));
                 let Some((mode, path)) = Mode::parse(mode).zip(self.paths.get(&table)) else { continue };
-                let sample = Sample { pid: row.get(0), time: row.get(3), table, mode };
-                locked(&self.seen).samples.push(sample);
+                // One that is still waited for keeps visitors waiting too, but is not held yet.
+                if row.get(4) {
+                    let sample = Sample { pid: row.get(0), time: row.get(3), table, mode };
+                    locked(&self.seen).samples.push(sample);
+                }
                 if mode.blocks_reads() {
                     self.visit(table, path, false);
                 }

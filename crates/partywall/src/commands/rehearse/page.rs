@@ -75,10 +75,16 @@ fn table(report: &Report) -> String {
     }
     let left = report.statements.len() - chosen.len();
     if left > 0 {
-        text.push_str(&format!("{DIM}     and {} that took less time{DIM:#}\n", count(left, "statement")));
+        text.push_str(&format!(
+            "{DIM}     and {} that took less time and keep nobody out{DIM:#}\n",
+            count(left, "more statement")
+        ));
     }
     text
 }
+
+/// Shorter, and without a lock that keeps anybody out, is not worth a line.
+const NOTICED: f64 = 0.01;
 
 /// Those with findings or errors, and the slowest, in order.
 fn chosen(report: &Report) -> Vec<usize> {
@@ -86,7 +92,12 @@ fn chosen(report: &Report) -> Vec<usize> {
         report.statements[*index].error.is_some()
             || report.findings.iter().any(|finding| finding.statement == *index)
     };
-    let mut all: Vec<usize> = (0..report.statements.len()).collect();
+    let matters = |statement: &Statement| {
+        statement.seconds >= NOTICED || statement.locks.iter().any(|held| held.mode.blocks_writes())
+    };
+    let mut all: Vec<usize> = (0..report.statements.len())
+        .filter(|index| named(index) || matters(&report.statements[*index]))
+        .collect();
     all.sort_by(|a, b| {
         let seconds = |index: &usize| report.statements[*index].seconds;
         named(b).cmp(&named(a)).then(seconds(b).total_cmp(&seconds(a)))
