@@ -16,6 +16,7 @@ mod interrupt;
 mod kill;
 mod looking;
 mod people;
+mod rehearse;
 mod seed;
 mod sockets;
 mod tls;

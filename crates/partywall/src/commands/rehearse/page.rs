@@ -143,15 +143,37 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 fn danger(finding: &Finding) -> String {
-    let hint =
-        finding.hint.as_ref().map_or(String::new(), |hint| format!("     {GREEN}hint{GREEN:#}: {hint}\n"));
-    format!("{YELLOW}{:>3}{YELLOW:#}  {}: {}\n{hint}", finding.statement + 1, finding.rule, finding.message)
+    let told = format!("{}: {}", finding.rule, finding.message);
+    let hint = finding.hint.as_ref().map_or(String::new(), |hint| {
+        let text = wrapped(&format!("hint: {hint}"));
+        format!("     {}\n", text.replacen("hint", &format!("{GREEN}hint{GREEN:#}"), 1))
+    });
+    format!("{YELLOW}{:>3}{YELLOW:#}  {}\n{hint}", finding.statement + 1, wrapped(&told))
+}
+
+/// Broken between words, so that with the indent no line is longer than 80 columns.
+fn wrapped(text: &str) -> String {
+    let (mut out, mut length) = (String::new(), 0);
+    for word in text.split_whitespace() {
+        let long = word.chars().count();
+        if length > 0 && length + 1 + long > 75 {
+            out.push_str("\n     ");
+            length = 0;
+        } else if length > 0 {
+            out.push(' ');
+            length += 1;
+        }
+        out.push_str(word);
+        length += long;
+    }
+    out
 }
 
 fn verdict(report: &Report) -> String {
     let mut text = String::new();
     for reason in &report.exceeded {
-        text.push_str(&format!("{RED}stop{RED:#}: {reason}\n"));
+        let reason = wrapped(&format!("stop: {reason}"));
+        text.push_str(&format!("{}\n", reason.replacen("stop", &format!("{RED}stop{RED:#}"), 1)));
     }
     match report.exit_code {
         Some(0) if report.exceeded.is_empty() => text.push_str(&format!(

@@ -1,0 +1,184 @@
+//! `rehearse`: the project's own migration on a full-size copy; production is only read, and nothing stays.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{DEVELOPMENT, PRODUCTION, Story, docker, finished, image, lines, until};
+
+const SAFE: &str = "SET lock_timeout = '2s';\nALTER TABLE users ADD COLUMN note text;\n";
+const DANGEROUS: &str = "BEGIN;\nALTER TABLE users ADD COLUMN token uuid NOT NULL DEFAULT gen_random_uuid();\n\
+    SELECT pg_sleep(0.5);\nCOMMIT;\n";
+
+/// Production with a PostgreSQL of 20,000 rows, and a migration in files that both environments read.
+fn shop() -> Story {
+    let story = Story::light();
+    let compose = format!(
+        r#"services:
+  web:
+    image: {caddy}
+    command: [caddy, respond, --listen, ":8000", "${{APP_ENV}}"]
+    expose: ["8000"]
+  db:
+    image: {postgres}
+    environment: {{ POSTGRES_USER: shop, POSTGRES_PASSWORD: not-in-any-message, POSTGRES_DB: shop }}
+    volumes: ["data:/var/lib/postgresql/data"]
+    healthcheck:
+      test: [CMD-SHELL, "pg_isready -q -h 127.0.0.1"]
+      interval: 1s
+      start_period: 60s
+      start_interval: 200ms
+    stop_grace_period: 3s
+  migrate:
+    image: {postgres}
+    command: ["true"]
+    environment: {{ PGHOST: db, PGUSER: shop, PGPASSWORD: not-in-any-message, PGDATABASE: shop }}
+    volumes: ["./sql:/sql:ro"]
+    restart: "no"
+volumes:
+  data:
+"#,
+        caddy = image("caddy"),
+        postgres = image("postgres"),
+    );
+    story.write("docker-compose.yml", &compose);
+    story.write("compose.override.yml", "services: {}\n");
+    std::fs::create_dir(story.project().join("sql")).expect("a folder");
+    story.write("sql/up.sql", SAFE);
+    let config = story.read("partywall.yaml");
+    let more = "databases:\n  main: { service: db }\npromote:\n  \
+        migrate: { service: migrate, command: [psql, -qX, -v, ON_ERROR_STOP=1, -f, /sql/up.sql] }\n  limits: { lock: 300ms, total: 5m }\n";
+    story.write("partywall.yaml", &format!("{config}{more}"));
+    story.up(PRODUCTION);
+    query(&story, "CREATE TABLE users (id bigint PRIMARY KEY, email text NOT NULL)");
+    query(&story, "INSERT INTO users SELECT g, 'u' || g || '@example.org' FROM generate_series(1, 20000) g");
+    story
+}
+
+fn query(story: &Story, sql: &str) -> String {
+    let container = story.container(PRODUCTION, "db").id();
+    docker(&["exec", &container, "psql", "-qAtX", "-U", "shop", "-c", sql])
+}
+
+/// What must be as it was: containers, volumes, files, columns, rows.
+fn production(story: &Story) -> (Vec<String>, String) {
+    let columns = query(
+        story,
+        "SELECT string_agg(column_name, ',' ORDER BY 1) FROM information_schema.columns WHERE table_name = 'users'",
+    );
+    let kept = |path: &String| !path.contains("/.store/");
+    let rows = query(story, "SELECT count(*), sum(id) FROM users");
+    (story.everything(PRODUCTION).into_iter().filter(kept).collect(), format!("{columns} {rows}"))
+}
+
+/// Everything of the copy that the engine has.
+fn copy(story: &Story) -> Vec<String> {
+    let name = format!("{}-rehearsal", story.compose_project(PRODUCTION));
+    let label = format!("label=com.docker.compose.project={name}");
+    let mut all = lines(&["ps", "-aq", "--filter", &label]);
+    all.extend(lines(&["network", "ls", "-q", "--filter", &label]));
+    all.extend(lines(&["volume", "ls", "-q", "--filter", &label]));
+    all
+}
+
+fn last(text: &str) -> Value {
+    serde_json::from_str(text.lines().last().unwrap_or_default()).expect("JSON")
+}
+
+/// Promise: a rehearsal runs the migration on all of production's rows, tells time and lock of each statement, and
+/// changes nothing of production; beyond the limits it ends with exit code 1; `status` shows the last one.
+/// Given: a safe migration, then one that rewrites a table and keeps its lock.
+#[test]
+fn a_migration_is_measured_on_a_copy() {
+    let story = shop();
+    let before = production(&story);
+    let plan = story.run(&["rehearse", PRODUCTION, "--plan"]).ended(0);
+    assert!(
+        plan.out.contains("copy database shop") && !plan.out.contains("not-in-any-message"),
+        "{}",
+        plan.out
+    );
+    assert_eq!(production(&story), before, "a plan changes nothing");
+
+    let safe = last(&story.run(&["rehearse", PRODUCTION, "--json"]).ended(0).out);
+    assert_eq!(
+        (&safe["ok"], safe["commands"][0]["findings"].as_array().map(Vec::len)),
+        (&true.into(), Some(0)),
+        "{safe}"
+    );
+    assert_eq!(production(&story), before);
+    assert_eq!(copy(&story), Vec::<String>::new());
+
+    story.write("sql/up.sql", DANGEROUS);
+    let told = story.run(&["rehearse", PRODUCTION]).ended(1);
+    for words in ["users access excl.", "table-rewrite", "stop: reads and writes of `users` wait for"] {
+        assert!(told.out.contains(words), "`{words}` in\n{}", told.out);
+    }
+    assert!(
+        told.out.lines().filter(|line| line.starts_with("  ")).take(3).all(|line| line.chars().count() <= 80),
+        "{}",
+        told.out
+    );
+    assert_eq!(production(&story), before);
+    assert_eq!(copy(&story), Vec::<String>::new());
+    story.run(&["status", PRODUCTION]).ended(0);
+    let status = story.run(&["status", PRODUCTION, "--json"]).ended(0).json();
+    let record = &status["environments"][0]["rehearsal"];
+    assert_eq!(
+        (&record["passed"], record["worst_lock"]["table"].as_str()),
+        (&false.into(), Some("users")),
+        "{status}"
+    );
+}
+
+/// Promise: a rehearsal that is killed leaves production alone, and the next one removes what it left.
+/// Given: a migration that would take an hour, killed while it runs; then one killed earlier, taken back by `resume`.
+#[test]
+fn a_killed_rehearsal_is_removed() {
+    let story = shop();
+    let before = production(&story);
+    story.write("sql/up.sql", "LOCK TABLE users; SELECT pg_sleep(3600);");
+    let mut rehearsal = story.start(&["rehearse", PRODUCTION]);
+    let job = format!("{}-rehearsal-migrate-1", story.compose_project(PRODUCTION));
+    until("the migration runs", || !lines(&["ps", "-q", "--filter", &format!("name=^{job}$")]).is_empty());
+    drop(rehearsal.kill());
+    drop(finished(rehearsal));
+    assert!(!copy(&story).is_empty(), "it was killed in the middle");
+    story.run(&["up", PRODUCTION]).says(&["was left unfinished", "partywall abandon"]);
+
+    story.write("sql/up.sql", SAFE);
+    story.run(&["rehearse", PRODUCTION]).ended(0).says(&["removing what a cut-off"]);
+    assert_eq!(copy(&story), Vec::<String>::new());
+    let mut rehearsal = story.start(&["rehearse", PRODUCTION]);
+    until("the copy is begun", || !copy(&story).is_empty());
+    std::thread::sleep(Duration::from_millis(500));
+    drop(rehearsal.kill());
+    drop(finished(rehearsal));
+    story.run(&["resume"]).ended(0);
+    assert_eq!(copy(&story), Vec::<String>::new());
+    let rest = production(&story);
+    assert_eq!(rest.1, before.1);
+    assert!(rest.0.iter().all(|one| !one.contains("/rehearsal/")), "{:?}", rest.0);
+    let reading = query(&story, "SELECT count(*) FROM pg_stat_replication");
+    assert_eq!(reading, "0", "nobody reads production any more");
+}
+
+/// Promise: what cannot be rehearsed is told before anything is done.
+/// Given: no section, no such database, a database that does not run, and a migration that fails.
+#[test]
+fn what_cannot_be_rehearsed_is_told() {
+    let story = shop();
+    story
+        .run(&["rehearse", PRODUCTION, "--database", "other"])
+        .ended(1)
+        .says(&["there is no database `other`", "hint: "]);
+    story.run(&["rehearse", DEVELOPMENT]).ended(1).says(&["does not run", "partywall up development"]);
+    story.write("sql/up.sql", "ALTER TABLE nowhere ADD COLUMN a int;");
+    let told = story.run(&["rehearse", PRODUCTION]).ended(1);
+    assert!(told.out.contains("failed: relation \"nowhere\" does not exist"), "{}", told.out);
+    assert_eq!(copy(&story), Vec::<String>::new());
+    let config = story.read("partywall.yaml");
+    let without = config.split("promote:").next().unwrap_or_default().to_owned();
+    story.write("partywall.yaml", &without);
+    story.run(&["rehearse", PRODUCTION]).ended(1).says(&["no migration is described", "hint: add `promote:"]);
+}
