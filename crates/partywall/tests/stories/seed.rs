@@ -160,7 +160,8 @@ fn demonstration() -> Story {
     let sections = &ours[ours.find("databases:").expect("databases")..];
     let own = "  rewrite: [{ table: settings, set: { value: \"https://{host:web}\" }, where: \"name = 'site'\" }]\n";
     let whole = sections.replace("schema_migrations: whole", "schema_migrations: whole, settings: whole");
-    story.write("partywall.yaml", &format!("{}{whole}{own}", story.read("partywall.yaml")));
+    story.write("partywall.yaml", &format!("{}{whole}", story.read("partywall.yaml")));
+    story.edit("partywall.yaml", "  vault: [", &format!("{own}  vault: ["));
     story.up(PRODUCTION);
     story.up(DEVELOPMENT);
     let mut populate = Command::new(story.project().join("populate.sh"));
