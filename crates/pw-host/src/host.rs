@@ -99,6 +99,7 @@ impl Host {
             Action::PullImages { compose, services } => self.pull_missing(compose, services).await,
             Action::BuildImages { compose, services } => compose::build(compose, services, line).await,
             Action::StartServices { compose, services } => {
+                self.engine.await_leaving(&compose.project, services).await?;
                 let started = compose::up(compose, services, line).await;
                 self.engine.explain_start(&compose.project, started).await
             }

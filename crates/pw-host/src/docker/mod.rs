@@ -6,6 +6,7 @@ mod evidence;
 pub(crate) mod exec;
 mod inside;
 mod job;
+mod leaving;
 mod list;
 mod lost_mounts;
 mod network;

@@ -38,6 +38,26 @@ async fn one_that_ends_badly_is_told_at_once_with_its_last_lines() {
 }
 
 #[tokio::test]
+async fn one_that_was_told_to_stop_and_still_runs_is_started_again() {
+    let mut project = Project::new();
+    let run = project.compose(
+        "  web: {image: IMAGE, LABELS, command: [sh, -c, 'trap \"touch /told; sleep 2; exit 0\" TERM; while :; do sleep 0.1; done']}\n",
+    );
+    project.start(&run, &["web"]).await;
+    let id = project.ids().pop().expect("a container");
+    let mut stop = Command::new("docker").args(["stop", &id]).spawn().expect("docker");
+    let is_told = || Command::new("docker").args(["exec", &id, "ls", "/told"]).output().expect("docker");
+    while !is_told().status.success() {}
+    stop.kill().expect("cut off");
+    stop.wait().expect("it is gone");
+    let started = || docker(&["inspect", "-f", "{{.State.StartedAt}}", &id]);
+    let before = started();
+    project.start(&run, &["web"]).await;
+    assert_ne!(started(), before, "left to end by itself");
+    assert_eq!(docker(&["inspect", "-f", "{{.State.Running}}", &id]).trim(), "true");
+}
+
+#[tokio::test]
 async fn one_that_restarts_over_and_over_is_told_before_the_time_is_up() {
     let mut project = Project::new();
     let run = project
