@@ -56,9 +56,13 @@ pub struct Done {
     /// Rows whose keys were held in memory, and the bytes they took.
     pub keys: usize,
     pub key_bytes: usize,
-    /// Large objects of the source; they are not copied.
-    pub large_objects: i64,
+    /// Large objects that the rows name and that came along.
+    pub large_objects: u64,
+    /// Large objects of the source that no row of the sample names, as far as is known.
+    pub large_objects_left: u64,
     pub tables: Vec<Planned>,
+    /// What is otherwise than in the source, for a person to read.
+    pub told: Vec<String>,
 }
 
 /// Where the sample goes, and how.
@@ -283,6 +287,8 @@ impl Reading {
         name: Option<&str>,
         tell: Progress<'_>,
     ) -> Result<(Done, Scratch), Halt> {
+        let roles = &self.rules.roles;
+        load::fits(&self.source, order.to, roles).await?;
         let mut transfer =
             Transfer::new(&self.source, &self.catalogue, &self.closure, (&self.rules, order.secret));
         tell("learning what must not go out");
@@ -290,7 +296,7 @@ impl Reading {
             self.covered().await?;
             Ok::<(), Halt>(transfer.learn().await?)
         };
-        let schema = async { Ok(Schema::dump(&self.source, order.pg_dump).await?) };
+        let schema = async { Ok(Schema::dump(&self.source, order.pg_dump, roles).await?) };
         let (schema, ()) = try_join(schema, learnt).await?;
         let scratch = Scratch::create(&self.source, order.to, name).await?;
         let filled = self.fill_scratch(&scratch, &schema, &mut transfer, tell).await;
@@ -298,11 +304,11 @@ impl Reading {
             // Why it failed matters more than that its remains stay; the next run removes them.
             drop(scratch.discard().await);
         }
-        filled?;
-        Ok((self.done(&transfer), scratch))
+        let told = filled?;
+        Ok((self.done(&transfer, told), scratch))
     }
 
-    fn done(&self, transfer: &Transfer<'_>) -> Done {
+    fn done(&self, transfer: &Transfer<'_>, told: Vec<String>) -> Done {
         Done {
             rows: transfer.rows.get(),
             bytes: transfer.bytes.get(),
@@ -310,8 +316,10 @@ impl Reading {
             leaks: transfer.leaks().len(),
             keys: self.closure.keys,
             key_bytes: self.closure.key_bytes,
-            large_objects: self.catalogue.large_objects,
+            large_objects: transfer.objects.get(),
+            large_objects_left: self.catalogue.large_objects.saturating_sub(transfer.objects.get()),
             tables: self.plan(),
+            told,
         }
     }
 
@@ -321,7 +329,7 @@ impl Reading {
         schema: &Schema,
         transfer: &mut Transfer<'_>,
         tell: Progress<'_>,
-    ) -> Result<(), Halt> {
+    ) -> Result<Vec<String>, Halt> {
         schema.before(&scratch.address).await?;
         tell("copying");
         transfer.run(&scratch.address).await?;
@@ -334,7 +342,15 @@ impl Reading {
         tell("counting");
         let planned: Vec<usize> = self.closure.tables.iter().map(|taken| taken.places.len()).collect();
         load::count(&scratch.address, &self.catalogue, &planned).await?;
-        Ok(load::settle(&scratch.address, &self.catalogue).await?)
+        load::settle(&scratch.address, &self.catalogue).await?;
+        let mut refused = schema.last(&scratch.address, &self.rules.roles).await?;
+        refused.extend(scratch.keep_own().await?);
+        let mut told: Vec<String> =
+            refused.iter().map(|why| format!("an owner or a privilege was left out: {why}")).collect();
+        if schema.user_mappings > 0 {
+            told.push(format!("{} user mappings of foreign servers were left out", schema.user_mappings));
+        }
+        Ok(told)
     }
 
     fn leaked(&self, leak: &load::Leak) -> Diagnostic {
@@ -349,7 +365,7 @@ impl Reading {
             .hint(format!("mask `{name}`; the target is as before"))
     }
 
-    /// Fails closed: nothing is copied while a column looks personal and has no rule, or cannot be carried.
+    /// Fails closed: nothing is copied while a column looks personal and has no rule.
     ///
     /// # Errors
     /// There is such a column, or the source cannot be read.
@@ -360,23 +376,6 @@ impl Reading {
         let suspects = self.suspects().await?;
         if !suspects.is_empty() {
             return Err(suspect::complaint(&self.catalogue, &suspects).into());
-        }
-        let mut obstacles = Vec::new();
-        for (table, known) in self.catalogue.tables.iter().enumerate() {
-            let taken = !self.closure.tables[table].places.is_empty();
-            for column in known.columns.iter().filter(|column| taken && !column.generated) {
-                if let Some(reason) = column.obstacle {
-                    let told = format!("`{}.{}` cannot be carried", known.shown(), column.name);
-                    obstacles.push(
-                        Diagnostic::error(told)
-                            .because(reason)
-                            .hint("leave the table out: `tables: { NAME: empty }`"),
-                    );
-                }
-            }
-        }
-        if !obstacles.is_empty() {
-            return Err(Halt::Complaints(obstacles));
         }
         self.covered.set(true);
         Ok(())

@@ -80,7 +80,8 @@ pub fn by_name(column: &Column) -> Option<(String, &'static str)> {
     let (part, mask) = NAMES.iter().find(|(part, _)| holds(part))?;
     let holds_text = column.is_text()
         || matches!(column.base.as_str(), "bytea" | "json" | "jsonb" | "uuid")
-        || column.array;
+        || column.array
+        || column.as_text;
     let dated = column.base == "date" && mask.starts_with("{ shift");
     (dated || (holds_text && !mask.starts_with("{ shift")))
         .then(|| (format!("it is called `{part}`"), suggested(column, mask)))
@@ -94,7 +95,8 @@ fn suggested(column: &Column, mask: &'static str) -> &'static str {
     match column.base.as_str() {
         "bytea" | "uuid" => "token",
         _ if column.array && column.not_null => "{ constant: '{}' }",
-        _ if column.array => "null",
+        _ if column.as_text && column.not_null => "{ sql: 'ROW()' }",
+        _ if column.array || column.as_text => "null",
         _ => mask,
     }
 }
@@ -116,7 +118,7 @@ fn snake(name: &str) -> String {
 /// Suspicion by what a field holds.
 pub fn by_content(column: &Column, value: &[u8]) -> Option<(String, &'static str)> {
     let json = matches!(column.base.as_str(), "json" | "jsonb");
-    if !(column.is_text() || json || column.array) {
+    if !(column.is_text() || json || column.array || column.as_text) {
         return None;
     }
     let text = String::from_utf8_lossy(value);

@@ -155,12 +155,14 @@ fn answer(done: &Done, printer: &mut Printer) -> Result<(), Stop> {
     if printer.is_json() {
         return printer.json(&json!({"ok": true, "done": done}));
     }
-    if done.large_objects > 0 {
+    if done.large_objects + done.large_objects_left > 0 {
         printer.note(format!(
-            "{} large objects stay behind; the columns that number them are copied as they are",
-            done.large_objects
+            "{} came along, {} that no row of the sample is known to name stayed",
+            count(usize::try_from(done.large_objects).unwrap_or(usize::MAX), "large object"),
+            done.large_objects_left
         ));
     }
+    done.told.iter().for_each(|told| printer.note(told));
     let tables = count(done.tables.len(), "table");
     printer.note(format!("{GREEN}done{GREEN:#}: {} rows in {tables}, {} production values searched for and not found, every foreign key holds", done.rows, done.searched_for));
     Ok(())

@@ -211,6 +211,9 @@ fn done(session: &Session, name: &EnvironmentName, order: &Order, printer: &mut 
             }
         }
     }
+    for told in record["sample"]["told"].as_array().into_iter().flatten().filter_map(|told| told.as_str()) {
+        printer.note(told);
+    }
     if order.keep {
         printer.note(format!("the database of before stays beside `{}` until the next seed", order.to.name));
     }

@@ -13,8 +13,8 @@ pub struct Catalogue {
     pub tables: Vec<Table>,
     pub references: Vec<Reference>,
     pub sequences: Vec<Sequence>,
-    /// Large objects in the database; they are not copied.
-    pub large_objects: i64,
+    /// Large objects in the database.
+    pub large_objects: u64,
 }
 
 /// A plain table, or the root of a partitioned one; its partitions are its heaps.
@@ -53,8 +53,10 @@ pub struct Column {
     pub not_null: bool,
     pub generated: bool,
     pub array: bool,
-    /// Binary COPY cannot carry it into another database, and why.
-    pub obstacle: Option<&'static str>,
+    /// Its binary form holds numbers of this database's types or objects, or there is none: it travels as text.
+    pub as_text: bool,
+    /// Its number may name a large object.
+    pub names_object: bool,
 }
 
 /// Rows of `from` that name rows of `to`.
@@ -127,6 +129,7 @@ impl Column {
             "bpchar" => format!("rtrim({name}::text)"),
             "varchar" | "name" | "text" => format!("{name}::text"),
             "numeric" => format!("trim_scale({name}::numeric)"),
+            _ if as_type_of.as_text => format!("{name}::text"),
             base @ ("int2" | "int4" | "int8" | "float4" | "float8") if base != self.base => {
                 format!("{name}::{base}")
             }

@@ -20,7 +20,8 @@ const COLUMNS: &str = "SELECT a.attrelid, a.attnum, a.attname, format_type(a.att
     WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p') ORDER BY a.attrelid, a.attnum";
 
 const TYPES: &str = "SELECT oid, typname, typtype::text, typbasetype, typtypmod, typelem, typcategory = 'A', \
-    typsend <> 0, typnotnull FROM pg_type";
+    typsend <> 0, coalesce(r.rngsubtype, 0) FROM pg_type LEFT JOIN pg_range r \
+    ON oid::text IN (r.rngtypid::text, to_jsonb(r) ->> 'rngmultitypid')";
 
 const REFERENCES: &str = "SELECT conname, conrelid, conkey, confrelid, confkey FROM pg_constraint \
     WHERE contype = 'f' AND conparentid = 0 ORDER BY conrelid, conname";
@@ -40,7 +41,8 @@ pub async fn read(client: &Client) -> Result<Catalogue, Failure> {
     let rows = ask(client, TABLES).await?;
     let tables = tables(&rows, &mut columns);
     let sequences = ask(client, SEQUENCES).await?.iter().map(sequence).collect();
-    let large_objects = ask(client, "SELECT count(*) FROM pg_largeobject_metadata").await?[0].get(0);
+    let large_objects: i64 = ask(client, "SELECT count(*) FROM pg_largeobject_metadata").await?[0].get(0);
+    let large_objects = large_objects.unsigned_abs();
     let mut catalogue = Catalogue { tables, references: Vec::new(), sequences, large_objects };
     let finder = Finder { by_oid: catalogue.by_oid(), numbers: columns.numbers };
     for row in ask(client, KEYS).await? {
@@ -73,6 +75,8 @@ struct Type {
     element: u32,
     array: bool,
     sends: bool,
+    /// What a range is made of, else 0.
+    range_of: u32,
 }
 
 fn types(rows: &[Row]) -> HashMap<u32, Type> {
@@ -84,6 +88,7 @@ fn types(rows: &[Row]) -> HashMap<u32, Type> {
         element: row.get(5),
         array: row.get(6),
         sends: row.get(7),
+        range_of: row.get(8),
     };
     rows.iter().map(|row| (row.get(0), read(row))).collect()
 }
@@ -121,20 +126,34 @@ fn column(row: &Row, types: &HashMap<u32, Type>) -> Column {
         not_null: row.get(6),
         generated: row.get(7),
         array: types.get(&oid).is_some_and(|known| known.array),
-        obstacle: obstacle(oid, types),
+        as_text: as_text(oid, types),
+        names_object: base == "oid",
     }
 }
 
-/// Values that name rows of `pg_catalog` mean something else in another database.
-fn obstacle(oid: u32, types: &HashMap<u32, Type>) -> Option<&'static str> {
-    let known = types.get(&oid)?;
+/// Numbers below this are the same in every database.
+const FIRST_NORMAL: u32 = 16_384;
+
+/// True for a type whose binary form another database would not understand, or would understand otherwise. The
+/// element's number of an array alone is ours to correct.
+fn as_text(oid: u32, types: &HashMap<u32, Type>) -> bool {
+    match types.get(&oid) {
+        Some(known) if known.array => known.element != 0 && holds_numbers(known.element, types),
+        _ => holds_numbers(oid, types),
+    }
+}
+
+fn holds_numbers(oid: u32, types: &HashMap<u32, Type>) -> bool {
+    let Some(known) = types.get(&oid) else { return true };
     match known.class.as_str() {
-        "c" => Some("composite types carry the numbers of their types"),
-        "d" => obstacle(known.base, types),
-        _ if !known.sends => Some("its type has no binary form"),
-        _ if known.name.starts_with("reg") => Some("it names an object of the database by number"),
-        _ if known.array => obstacle(known.element, types),
-        _ => None,
+        "c" => true,
+        "d" => holds_numbers(known.base, types),
+        _ if !known.sends => true,
+        _ if known.range_of != 0 => holds_numbers(known.range_of, types),
+        _ if known.array && known.element != 0 => {
+            known.element >= FIRST_NORMAL || holds_numbers(known.element, types)
+        }
+        _ => oid < FIRST_NORMAL && known.name.starts_with("reg"),
     }
 }
 

@@ -1,7 +1,13 @@
 //! Into a scratch database, and only then into the target's name. Until then the target is as it was.
 
+mod fits;
+mod objects;
+mod owners;
 mod schema;
+mod stage;
 mod transfer;
+
+use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
 use pw_run::Failure;
@@ -11,6 +17,8 @@ use tokio_postgres::error::SqlState;
 use crate::catalogue::{Catalogue, Table};
 use crate::server::{Address, Source, literal, quoted};
 
+pub use fits::fits;
+pub use owners::Roles;
 pub use schema::Schema;
 pub use transfer::{Leak, Transfer};
 
@@ -138,6 +146,14 @@ impl Scratch {
     pub async fn discard(&self) -> Result<(), Failure> {
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(self.address.database()));
         self.run(&drop, "drop the scratch database").await
+    }
+
+    /// Gives it what the target's present database has of its own; answers what could not be given.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn keep_own(&self) -> Result<BTreeSet<String>, Failure> {
+        owners::keep(&self.keeper, self.target.database(), &self.address).await
     }
 
     /// Marks it as a finished sample.

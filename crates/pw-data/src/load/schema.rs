@@ -1,5 +1,6 @@
 //! The schema travels as `pg_dump` writes it, so that nothing is lost in translation.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use futures_util::future::{try_join, try_join_all};
@@ -8,6 +9,7 @@ use tokio::process::Command;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use super::owners::{self, Roles};
 use crate::server::{Address, Source};
 
 /// What comes before the data and after it.
@@ -15,11 +17,19 @@ pub struct Schema {
     before: String,
     after: Vec<Entry>,
     preamble: String,
+    /// What gives objects their owners, and roles their privileges.
+    owners: Vec<String>,
+    owners_of_events: Vec<String>,
+    /// Foreign servers' passwords, which are production's and stay there.
+    pub user_mappings: usize,
 }
 
 /// Every connection builds by itself: workers of the server would only wait for each other.
 const BUILDING: &str = "SET maintenance_work_mem = '256MB'; SET max_parallel_maintenance_workers = 0; \
     SET max_parallel_workers_per_gather = 0; SET jit = off; SET synchronous_commit = off";
+
+/// It would act on what is still done to the database.
+const EVENT_TRIGGER: &str = "EVENT TRIGGER";
 
 /// One entry of `pg_dump`'s table of contents.
 #[derive(Debug, Clone)]
@@ -33,15 +43,40 @@ impl Schema {
     ///
     /// # Errors
     /// No fitting `pg_dump` is found, or it fails.
-    pub async fn dump(source: &Source, program: Option<&[String]>) -> Result<Self, Failure> {
+    pub async fn dump(source: &Source, program: Option<&[String]>, roles: &Roles) -> Result<Self, Failure> {
         let program = match program {
             Some(words) => words.to_vec(),
             None => installed(source.version / 10_000).await?,
         };
         let (before, after) =
             try_join(section(&program, source, "pre-data"), section(&program, source, "post-data")).await?;
-        let (preamble, after) = entries(&after);
-        Ok(Self { before, after, preamble })
+        let (head, before) = entries(&before);
+        let (preamble, mut after) = entries(&after);
+        let (mut owners, mut owners_of_events) = (Vec::new(), Vec::new());
+        let (mut before, mappings): (Vec<Entry>, Vec<Entry>) =
+            before.into_iter().partition(|entry| entry.kind != "USER MAPPING");
+        for entry in before.iter_mut().chain(&mut after) {
+            entry.give_up(if entry.kind == EVENT_TRIGGER { &mut owners_of_events } else { &mut owners });
+        }
+        for policy in owners::policies(source).await? {
+            let mine = after.iter_mut().filter(|entry| entry.kind == "POLICY");
+            mine.for_each(|entry| entry.sql = policy.renamed(&entry.sql, roles));
+        }
+        let before = before.iter().fold(head, |text, entry| text + &entry.sql);
+        Ok(Self { before, after, preamble, owners, owners_of_events, user_mappings: mappings.len() })
+    }
+
+    /// What must not act while the sample is made, then owners and privileges; answers what could not be given.
+    ///
+    /// # Errors
+    /// The scratch database refuses.
+    pub async fn last(&self, scratch: &Address, roles: &Roles) -> Result<BTreeSet<String>, Failure> {
+        let client = scratch.connect().await?;
+        let mut told = owners::give(scratch, &self.owners, roles).await?;
+        let events = self.after.iter().filter(|entry| entry.kind == EVENT_TRIGGER);
+        in_turn(&client, events.map(|entry| entry.sql.as_str()).collect()).await?;
+        told.extend(owners::give(scratch, &self.owners_of_events, roles).await?);
+        Ok(told)
     }
 
     /// # Errors
@@ -69,7 +104,7 @@ impl Schema {
         together(&clients, of(&["CONSTRAINT", "INDEX"])).await?;
         in_turn(&clients[0], of(&["INDEX ATTACH"])).await?;
         foreign_keys(&clients, of(&["FK CONSTRAINT"])).await?;
-        let done = ["CONSTRAINT", "INDEX", "INDEX ATTACH", "FK CONSTRAINT"];
+        let done = ["CONSTRAINT", "INDEX", "INDEX ATTACH", "FK CONSTRAINT", EVENT_TRIGGER];
         let rest = self.after.iter().filter(|entry| !done.contains(&entry.kind.as_str()));
         in_turn(&clients[0], rest.map(|entry| entry.sql.as_str()).collect()).await
     }
@@ -171,7 +206,7 @@ async fn section(program: &[String], source: &Source, section: &str) -> Result<S
         return Err(Failure::new("PARTYWALL_PG_DUMP is empty"));
     };
     let mut command = Command::new(name);
-    command.args(words).args(["--schema-only", "--no-owner", "--no-privileges", "--no-tablespaces"]);
+    command.args(words).args(["--schema-only", "--no-tablespaces"]);
     command.args(["--no-publications", "--no-subscriptions", "--no-security-labels", "--no-password"]);
     command.arg(format!("--section={section}")).arg(format!("--snapshot={}", source.snapshot));
     command.args([
@@ -202,6 +237,28 @@ async fn section(program: &[String], source: &Source, section: &str) -> Result<S
     let kept =
         text.lines().filter(|line| !line.starts_with('\\') && !line.starts_with("SET transaction_timeout"));
     Ok(kept.collect::<Vec<_>>().join("\n"))
+}
+
+impl Entry {
+    /// Takes out what gives the object its owner, or roles their privileges. The owner comes last in an entry, so
+    /// that no line of a function's body is taken for it.
+    fn give_up(&mut self, to: &mut Vec<String>) {
+        if matches!(self.kind.as_str(), "ACL" | "DEFAULT ACL") {
+            let sql = std::mem::take(&mut self.sql);
+            to.extend(sql.lines().filter(|line| line.ends_with(';')).map(str::to_owned));
+            return;
+        }
+        let is_owner =
+            |line: &str| line.starts_with("ALTER ") && line.contains(" OWNER TO ") && line.ends_with(';');
+        let mut lines: Vec<&str> = self.sql.lines().collect();
+        while let Some(last) = lines.iter().rposition(|line| !line.is_empty() && !line.starts_with("--")) {
+            if !is_owner(lines[last]) {
+                break;
+            }
+            to.push(lines.remove(last).to_owned());
+        }
+        self.sql = lines.join("\n") + "\n";
+    }
 }
 
 /// Splits at the comments that `pg_dump` writes before each entry.

@@ -1,13 +1,15 @@
 //! Rows from source to scratch: read by place, masked and searched in the stream, written as binary COPY.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use futures_util::future::try_join_all;
 use futures_util::{SinkExt, TryStreamExt};
 use pw_run::Failure;
 use tokio_postgres::Client;
 
+use super::objects;
+use super::stage::{self, Staged};
 use crate::catalogue::{Catalogue, Column};
 use crate::closure::{Closure, Taken, place_shown};
 use crate::copy::{Rows, Writer};
@@ -36,8 +38,12 @@ pub struct Transfer<'a> {
     lanes: Vec<Vec<Lane>>,
     values: Values,
     leaks: RefCell<Vec<Leak>>,
+    /// Numbers in the rows that went out which may be those of large objects, and whose column it was first.
+    numbers: RefCell<BTreeMap<u32, Leak>>,
     pub rows: Cell<u64>,
     pub bytes: Cell<u64>,
+    /// Large objects that were copied.
+    pub objects: Cell<u64>,
 }
 
 /// What happens to one column on its way.
@@ -48,6 +54,8 @@ struct Lane {
     mask: Option<Mask>,
     proved: bool,
     searched: bool,
+    /// Its numbers may be those of large objects.
+    names_object: bool,
     /// The number of the element's type in the scratch database.
     element: Option<u32>,
 }
@@ -70,6 +78,7 @@ fn lane(catalogue: &Catalogue, rules: &Rules, secret: &Secret, (table, column): 
         Some(Kind::Null) => format!("NULL::{}", known.kind),
         _ => name.clone(),
     };
+    let select = if known.as_text { stage::in_full(&format!("({select})")) } else { select };
     let streamed = masked
         .filter(|masked| !matches!(masked.kind, Kind::Sql(_) | Kind::Constant(_) | Kind::Null | Kind::Keep));
     Lane {
@@ -79,14 +88,37 @@ fn lane(catalogue: &Catalogue, rules: &Rules, secret: &Secret, (table, column): 
         mask: streamed.map(|masked| Mask::new(masked.kind.clone(), secret, &catalogue.tables[table], column)),
         proved: masked.is_some_and(|masked| masked.proved),
         searched: is_searched(known),
+        names_object: known.names_object || rules.objects.contains(&(table, column)),
         element: None,
     }
 }
 
+/// Types of which no value can hold a text.
+const NO_TEXT: [&str; 20] = [
+    "bool",
+    "int2",
+    "int4",
+    "int8",
+    "float4",
+    "float8",
+    "numeric",
+    "money",
+    "oid",
+    "date",
+    "time",
+    "timetz",
+    "timestamp",
+    "timestamptz",
+    "interval",
+    "uuid",
+    "inet",
+    "cidr",
+    "macaddr",
+    "point",
+];
+
 fn is_searched(column: &Column) -> bool {
-    column.array
-        || column.is_text()
-        || matches!(column.base.as_str(), "json" | "jsonb" | "bytea" | "xml" | "tsvector" | "hstore")
+    !NO_TEXT.contains(&column.base.as_str())
 }
 
 impl<'a> Transfer<'a> {
@@ -108,8 +140,10 @@ impl<'a> Transfer<'a> {
             lanes,
             values: Values::default(),
             leaks: RefCell::default(),
+            numbers: RefCell::default(),
             rows: Cell::new(0),
             bytes: Cell::new(0),
+            objects: Cell::new(0),
         }
     }
 
@@ -184,7 +218,9 @@ impl<'a> Transfer<'a> {
         let taken = &self.closure.tables[table];
         let step = taken.places.len().div_ceil(ROWS).max(1);
         let known = &self.catalogue.tables[table].columns;
-        let names: Vec<String> = columns.iter().map(|column| quoted(&known[*column].name)).collect();
+        let text = |column: &Column| if column.as_text { "::text" } else { "" };
+        let name = |column: &usize| quoted(&known[*column].name) + text(&known[*column]);
+        let names: Vec<String> = columns.iter().map(name).collect();
         let places: Vec<u64> = taken.places.iter().copied().step_by(step).collect();
         let few = Taken { heaps: taken.heaps.clone(), places, ..Taken::default() };
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -244,14 +280,48 @@ impl<'a> Transfer<'a> {
         let queue = RefCell::new(VecDeque::from(all));
         let next = || queue.borrow_mut().pop_front();
         let this = &*self;
+        let staged = this.staged();
+        stage::open(&clients[0], &staged).await?;
         try_join_all(this.source.clients.iter().zip(&clients).map(async |(from, to)| {
             while let Some(piece) = next() {
                 this.copy(from, to, &piece).await?;
             }
             Ok::<(), Failure>(())
         }))
-        .await
-        .map(drop)
+        .await?;
+        stage::settle(&clients[0], &staged).await?;
+        this.objects(scratch).await
+    }
+
+    /// Tables of which a column travels as text.
+    fn staged(&self) -> Vec<Staged<'a>> {
+        let rests = |number: &usize| self.rests(*number) && !self.closure.tables[*number].places.is_empty();
+        let staged = |number: usize| Staged {
+            number,
+            table: &self.catalogue.tables[number],
+            columns: self.lanes[number].iter().map(|lane| lane.column).collect(),
+        };
+        (0..self.lanes.len()).filter(rests).map(staged).collect()
+    }
+
+    fn rests(&self, table: usize) -> bool {
+        self.lanes[table].iter().any(|lane| self.catalogue.tables[table].columns[lane.column].as_text)
+    }
+
+    /// The large objects that the rows name.
+    async fn objects(&self, scratch: &Address) -> Result<(), Failure> {
+        let named = self.numbers.take();
+        let carried =
+            objects::carry(self.source, scratch, &named.keys().copied().collect(), &self.values).await?;
+        self.objects.set(carried.objects);
+        self.bytes.set(self.bytes.get() + carried.bytes);
+        carried
+            .leak
+            .and_then(|number| named.get(&number))
+            .cloned()
+            .into_iter()
+            .for_each(|leak| self.leaked(leak));
+        Ok(())
     }
 
     /// Arrays carry the number of their element's type, and numbers differ between databases.
@@ -269,7 +339,7 @@ impl<'a> Transfer<'a> {
             for lane in lanes {
                 let column = &table.columns[lane.column];
                 let key = (table.schema.clone(), table.name.clone(), column.name.clone());
-                lane.element = numbers.get(&key).copied().filter(|_| column.array);
+                lane.element = numbers.get(&key).copied().filter(|_| column.array && !column.as_text);
             }
         }
         Ok(())
@@ -281,7 +351,15 @@ impl<'a> Transfer<'a> {
         let what = || Failure::new(format!("could not copy `{}`", table.shown()));
         let names: Vec<&str> = lanes.iter().map(|lane| lane.name.as_str()).collect();
         let selects: Vec<&str> = lanes.iter().map(|lane| lane.select.as_str()).collect();
-        let statement = format!("COPY {} ({}) FROM STDIN (FORMAT binary)", table.path(), names.join(", "));
+        let rests = self.rests(piece.table);
+        let path = if rests { stage::path(piece.table) } else { table.path() };
+        // A table may have no column of its own.
+        let list = if names.is_empty() { String::new() } else { format!("({})", names.join(", ")) };
+        let statement = format!("COPY {path} {list} FROM STDIN (FORMAT binary)");
+        if rests {
+            let set = from.batch_execute(&format!("SAVEPOINT as_text; {}", stage::ALIKE)).await;
+            set.map_err(|error| what().because(error))?;
+        }
         let sink = to.copy_in(&statement).await.map_err(|error| what().because(error))?;
         let mut sink = std::pin::pin!(sink);
         let (mut writer, mut rows, mut scratch) = (Writer::default(), Rows::default(), Vec::new());
@@ -304,6 +382,10 @@ impl<'a> Transfer<'a> {
             }
         }
         drop(rows);
+        if rests {
+            let back = from.batch_execute("ROLLBACK TO as_text; RELEASE as_text").await;
+            back.map_err(|error| what().because(error))?;
+        }
         writer.end();
         sink.send(writer.take()).await.map_err(|error| what().because(error))?;
         sink.as_mut().finish().await.map(drop).map_err(|error| what().because(error))
@@ -325,6 +407,9 @@ impl<'a> Transfer<'a> {
             {
                 self.leaked(Leak { table: piece.table, column: lane.column });
             }
+            if lane.names_object {
+                self.noted(value, Leak { table: piece.table, column: lane.column });
+            }
             match (value, lane.element) {
                 (Some(value), Some(element)) if value.len() >= 12 => {
                     let mut patched = value.to_vec();
@@ -333,6 +418,12 @@ impl<'a> Transfer<'a> {
                 }
                 (value, _) => writer.field(value),
             }
+        }
+    }
+
+    fn noted(&self, value: Option<&[u8]>, column: Leak) {
+        if let Some(number) = value.and_then(number) {
+            self.numbers.borrow_mut().entry(number).or_insert(column);
         }
     }
 
@@ -357,6 +448,15 @@ impl<'a> Transfer<'a> {
             .flat_map(|index| self.catalogue.references[*index].columns.iter().copied())
             .filter(|column| !columns[*column].not_null)
             .collect()
+    }
+}
+
+/// Of four or eight bytes.
+fn number(value: &[u8]) -> Option<u32> {
+    match value.len() {
+        4 => value.try_into().ok().map(u32::from_be_bytes),
+        8 => value.try_into().ok().and_then(|bytes| u32::try_from(u64::from_be_bytes(bytes)).ok()),
+        _ => None,
     }
 }
 

@@ -8,10 +8,12 @@ use serde_json::{Map, Value};
 
 use super::{Children, Cohort, Masked, Predicate, Rules, Size};
 use crate::catalogue::{Catalogue, Reference};
+use crate::load::Roles;
 use crate::mask::{Kind, unfit};
 use crate::server::quoted;
 
-const KEYS: [&str; 7] = ["cohort", "exclude", "masks", "tables", "children", "references", "hold"];
+const KEYS: [&str; 9] =
+    ["cohort", "exclude", "masks", "tables", "children", "references", "hold", "large_objects", "roles"];
 /// Keys of a `seed` section that say what else is done with an environment.
 const OTHERS: [&str; 5] = ["database", "vault", "rewrite", "caches", "restart"];
 
@@ -54,6 +56,8 @@ impl Check<'_> {
             empty: Vec::new(),
             children: self.children(map.get("children")),
             held: self.held(map.get("hold")),
+            objects: self.objects(map.get("large_objects")),
+            roles: self.roles(map.get("roles")),
         };
         self.tables(map.get("tables"), &mut rules);
         self.masks(map.get("masks"), &mut rules);
@@ -301,6 +305,36 @@ impl Check<'_> {
                 self.along(name.as_str().unwrap_or_default(), &["hold", &index.to_string()])
             })
             .collect()
+    }
+
+    fn roles(&mut self, written: Option<&Value>) -> Roles {
+        let mut roles = Roles::new();
+        for (from, to) in written.and_then(Value::as_object).into_iter().flatten() {
+            match to.as_str() {
+                Some(to) => drop(roles.insert(from.clone(), to.to_owned())),
+                None => self.wrong(&["roles", from], "a role is a name", Some("write `app: app_dev`".into())),
+            }
+        }
+        roles
+    }
+
+    /// Columns that number large objects.
+    fn objects(&mut self, written: Option<&Value>) -> Vec<(usize, usize)> {
+        let names = written.and_then(Value::as_array).cloned().unwrap_or_default();
+        let mut columns = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            let (name, at) = (name.as_str().unwrap_or_default(), index.to_string());
+            let path = ["large_objects", at.as_str()];
+            let Some((table, column)) = self.column(name, &path) else { continue };
+            let known = &self.catalogue.tables[table].columns[column];
+            if matches!(known.base.as_str(), "oid" | "int4" | "int8") {
+                columns.push((table, column));
+            } else {
+                let told = format!("`{name}` does not number large objects: its type is {}", known.kind);
+                self.wrong(&path, told, None);
+            }
+        }
+        columns
     }
 
     fn references(&mut self, written: Option<&Value>) {

@@ -19,6 +19,10 @@ pub struct Rules {
     pub children: HashMap<usize, Children>,
     /// References that no row may lose: what they name is excluded, so is the row.
     pub held: Vec<usize>,
+    /// Columns besides those of type `oid` whose numbers are those of large objects.
+    pub objects: Vec<(usize, usize)>,
+    /// Roles of the source that have another name in the target.
+    pub roles: crate::load::Roles,
 }
 
 pub struct Masked {

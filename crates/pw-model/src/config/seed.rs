@@ -39,6 +39,12 @@ pub struct Seed {
     /// References that no row may lose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<Value>,
+    /// Columns besides those of type `oid` or `lo` whose numbers are those of large objects: `documents.content`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub large_objects: Vec<String>,
+    /// Roles of the source that have another name in development: `app: app_dev`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, String>,
     /// Files that rows name; those of the sampled rows come along.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub vault: Vec<Vault>,

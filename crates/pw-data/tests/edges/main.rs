@@ -1,0 +1,43 @@
+//! What other samplers break on, each by itself, on small databases.
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+
+mod roles;
+mod schemas;
+#[path = "../server/mod.rs"]
+mod server;
+mod types;
+
+use pw_data::Halt;
+use pw_data::mask::Secret;
+use pw_data::sample::{Done, Order, Reading};
+use pw_data::server::Address;
+use pw_model::source::SourceFile;
+use server::Server;
+
+/// What a person would read.
+fn told(halt: Halt) -> String {
+    match halt {
+        Halt::Complaints(list) => list.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        Halt::Failure(failure) => {
+            let cause = failure.source.as_ref().and_then(|cause| cause.source().map(ToString::to_string));
+            format!("{failure} because {}", cause.unwrap_or_default())
+        }
+    }
+}
+
+async fn between(from: &Address, to: &Address, program: &[String], rules: &str) -> Result<Done, String> {
+    let file = SourceFile::new("rules.yaml", rules);
+    let reading = Reading::open(from, &file, false, &|_| ()).await.map_err(told)?;
+    let secret = Secret::new("s");
+    let order = Order { to, secret: &secret, keep_failed: false, pg_dump: Some(program) };
+    reading.load(&order, &|_| ()).await.map_err(told)
+}
+
+/// From `production` into `development`, on one server.
+async fn try_sample(server: &Server, rules: &str) -> Result<Done, String> {
+    between(&server.address("production"), &server.address("development"), &server.pg_dump(), rules).await
+}
+
+async fn sample(server: &Server, rules: &str) -> Done {
+    try_sample(server, rules).await.unwrap_or_else(|message| panic!("{message}"))
+}
