@@ -260,7 +260,8 @@ pub(crate) struct Rehearse {
 
 #[derive(Debug, Args)]
 pub(crate) struct Sample {
-    /// The source: postgres://user:password@host:port/database, or env:NAME to take it from the environment
+    /// The source: postgres://user:password@host:port/database, or env:NAME to take it from the environment; with
+    /// `?sslmode=verify-full&sslrootcert=FILE` and libpq's other modes behind it, encrypted
     #[arg(long, value_name = "DSN")]
     pub(crate) from: String,
     /// The target; what has its name is replaced when the sample is proved

@@ -21,6 +21,7 @@ pub mod sample;
 pub mod seed;
 pub mod server;
 pub mod suspect;
+mod tls;
 
 use pw_model::diagnostic::Diagnostic;
 use pw_run::Failure;

@@ -7,10 +7,11 @@ use std::rc::Rc;
 use futures_util::TryStreamExt;
 use pw_run::Failure;
 use tokio_postgres::config::Host;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config};
 
 use crate::copy::Rows;
 use crate::pace::Pace;
+use crate::tls::Tls;
 
 /// Where a database is and how to get in.
 #[derive(Clone)]
@@ -18,6 +19,7 @@ pub struct Address {
     config: Config,
     /// Bytes in a second that may be read from it.
     rate: Option<u64>,
+    tls: Tls,
 }
 
 impl Address {
@@ -32,6 +34,7 @@ impl Address {
             })?,
             None => written.to_owned(),
         };
+        let (tls, text) = Tls::split(&text);
         // The parser's own message may quote a part of the text, and that part may be the password.
         let mut config: Config = text.parse().map_err(|_unsaid: tokio_postgres::Error| {
             Failure::new("the DSN cannot be read")
@@ -40,8 +43,8 @@ impl Address {
         if config.get_dbname().is_none() {
             return Err(Failure::new("the DSN names no database").hint("end it with /DATABASE"));
         }
-        config.application_name("partywall");
-        Ok(Self { config, rate: None })
+        config.application_name("partywall").ssl_mode(tls.driver_mode()?);
+        Ok(Self { config, rate: None, tls })
     }
 
     /// Reads at most so many bytes in a second from there, all connections together.
@@ -55,7 +58,7 @@ impl Address {
         let mut config = Config::new();
         config.host(host).port(port).dbname(database).application_name("partywall");
         config.connect_timeout(std::time::Duration::from_secs(10));
-        Self { config, rate: None }
+        Self { config, rate: None, tls: Tls::default() }
     }
 
     /// Who signs in, and with what.
@@ -73,7 +76,7 @@ impl Address {
         let mut config = Config::new();
         config.host_path(format!("/proc/self/fd/{folder}")).user(user).dbname(database);
         config.application_name("partywall");
-        Self { config, rate: None }
+        Self { config, rate: None, tls: Tls::default() }
     }
 
     pub fn database(&self) -> &str {
@@ -101,12 +104,19 @@ impl Address {
         self.config.get_password().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
 
+    /// What the environment of `pg_dump` must say of encryption.
+    pub(crate) fn encryption(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let mode = self.tls.mode.as_deref().map(|mode| ("PGSSLMODE", mode));
+        let roots = self.tls.roots.as_deref().map(|roots| ("PGSSLROOTCERT", roots));
+        mode.into_iter().chain(roots)
+    }
+
     /// The same server, another database.
     #[must_use]
     pub fn with_database(&self, name: &str) -> Self {
         let mut config = self.config.clone();
         config.dbname(name);
-        Self { config, rate: self.rate }
+        Self { config, ..self.clone() }
     }
 
     /// # Errors
@@ -114,7 +124,7 @@ impl Address {
     pub async fn connect(&self) -> Result<Client, Failure> {
         let (client, connection) = self
             .config
-            .connect(NoTls)
+            .connect(self.tls.connector()?)
             .await
             .map_err(|error| Failure::new(format!("could not connect to {self}")).because(error))?;
         // The driver ends with its client; what goes wrong on it is told by the next query.

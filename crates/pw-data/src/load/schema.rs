@@ -220,6 +220,7 @@ async fn section(program: &[String], source: &Source, section: &str) -> Result<S
     if let Some(user) = address.user() {
         command.args(["--username", user]);
     }
+    command.envs(address.encryption());
     if let Some(password) = address.password() {
         command.env("PGPASSWORD", password);
     }
