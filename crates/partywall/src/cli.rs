@@ -134,10 +134,7 @@ pub(crate) enum Command {
     /// Copy a closed, masked, proved sample of one PostgreSQL database into another
     Sample(Sample),
     /// Put data and configuration of an environment into the repository
-    Backup {
-        #[arg(add = environments())]
-        environment: String,
-    },
+    Backup(Backup),
     /// Backups in the repository, the newest first
     Backups {
         #[arg(add = environments())]
@@ -180,6 +177,15 @@ pub(crate) struct Init {
     /// Name of the project; left out, that of the Compose file or the folder
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    #[arg(add = environments())]
+    pub(crate) environment: String,
+    /// Begin a new repository where the former one is gone for good
+    #[arg(long)]
+    pub(crate) new_repository: bool,
 }
 
 #[derive(Debug, Args)]

@@ -197,7 +197,8 @@ impl Hands {
                 *self.drilled.lock().unwrap_or_else(PoisonError::into_inner) = found;
                 Ok(())
             }
-            Action::MakeBackup { .. }
+            Action::MakeRepository { .. }
+            | Action::MakeBackup { .. }
             | Action::RemoveBackup { .. }
             | Action::ForgetBackups { .. }
             | Action::RestoreDatabase { .. }

@@ -8,6 +8,7 @@
 //! **Invariant:** one writer at a time, by a lock of ours: the library takes none.
 
 pub mod failure;
+mod former;
 pub mod make;
 pub mod manifest;
 pub mod repository;

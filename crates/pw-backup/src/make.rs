@@ -12,6 +12,8 @@ use rustic_core::repofile::SnapshotFile;
 use rustic_core::{BackupOptions, ParentOptions, SnapshotOptions};
 
 use crate::failure::failed;
+use crate::former;
+use crate::former::{CHECKSUMS, Former};
 use crate::manifest::{FILE, File, Folder, Manifest, Measure, Tally};
 use crate::repository::{OURS, Repository, UNFINISHED, Writing};
 use crate::source::{Ledger, Part, Parts};
@@ -56,7 +58,7 @@ pub(crate) fn file_path(file: &str) -> PathBuf {
 pub fn make(order: Order<'_>) -> Result<Manifest, Failure> {
     let repository = Repository::new(order.run.repository.clone());
     let writing = repository.writing()?;
-    let open = repository.open_or_make()?;
+    let open = repository.open()?;
     if repository.whole(&open)?.iter().any(|one| one.label == order.run.name) {
         return repository.manifest(&order.run.name);
     }
@@ -99,12 +101,20 @@ fn remove_where(repository: &Repository, wanted: impl Fn(&SnapshotFile) -> bool)
 fn archive_all(repository: &Repository, order: Order<'_>) -> Result<Manifest, Failure> {
     let Order { run, dumps, mut manifest, stop, tell } = order;
     let ledger = Arc::new(Ledger::stopped_by(stop));
-    let data = watched(&ledger, tell, || archive(repository, run, parts(run, dumps), &ledger))?;
-    fill(&mut manifest, run, &ledger)?;
-    let text = serde_json::to_vec_pretty(&manifest)
-        .map_err(|error| Failure::new("could not write the manifest").because(error))?;
-    let told = vec![Part::Text { path: PathBuf::from(FILE), text }];
-    let written = archive(repository, run, told, &ledger)?;
+    let former = Former::of(repository, run);
+    let data = watched(&ledger, tell, || archive(repository, (run, &former), parts(run, dumps), &ledger))?;
+    let read = former.complete(&ledger)?;
+    fill(&mut manifest, run, &read)?;
+    manifest.vanished = ledger.vanished();
+    let text = |path: &str, text: Result<Vec<u8>, serde_json::Error>| {
+        let text = text.map_err(|error| Failure::new(format!("could not write {path}")).because(error))?;
+        Ok::<_, Failure>(Part::Text { path: PathBuf::from(path), text })
+    };
+    let told = vec![
+        text(CHECKSUMS, serde_json::to_vec(&former::kept(&read)))?,
+        text(FILE, serde_json::to_vec_pretty(&manifest))?,
+    ];
+    let written = archive(repository, (run, &Former::default()), told, &ledger)?;
     whole(&ledger)?;
     let indexed = repository.indexed()?;
     let what = "could not finish the backup";
@@ -122,9 +132,12 @@ fn watched<T: Send>(ledger: &Ledger, tell: &(dyn Fn(u64) + Sync), work: impl FnO
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let telling = scope.spawn(|| {
-            while !ended.load(Ordering::Relaxed) {
+            loop {
                 std::thread::park_timeout(TELL_EVERY);
                 tell(ledger.bytes.load(Ordering::Relaxed));
+                if ended.load(Ordering::Relaxed) {
+                    return;
+                }
             }
         });
         let done = work();
@@ -149,13 +162,17 @@ fn parts(run: &BackupRun, mut dumps: BTreeMap<String, Program>) -> Vec<Part> {
 
 fn archive(
     repository: &Repository,
-    run: &BackupRun,
+    (run, former): (&BackupRun, &Former),
     parts: Vec<Part>,
     ledger: &Arc<Ledger>,
 ) -> Result<SnapshotFile, Failure> {
     let what = || format!("could not write to the repository `{}`", run.repository.path);
     let open = repository.open()?.to_indexed_ids().map_err(failed(what()))?;
-    let options = BackupOptions::default().no_scan(true).parent_opts(ParentOptions::default().force(true));
+    let parent = match &former.snapshot {
+        Some(snapshot) => ParentOptions::default().parents(vec![snapshot.clone()]),
+        None => ParentOptions::default().force(true),
+    };
+    let options = BackupOptions::default().no_scan(true).parent_opts(parent);
     let source = Parts { parts: Mutex::new(parts), ledger: Arc::clone(ledger) };
     let place = [PathBuf::from("/")];
     let made = open.archive(&options, &source, snapshot(run, &[UNFINISHED])?, &place).map_err(failed(what()));
@@ -193,8 +210,7 @@ fn whole(ledger: &Ledger) -> Result<(), Failure> {
 }
 
 /// What was measured while it was read.
-fn fill(manifest: &mut Manifest, run: &BackupRun, ledger: &Ledger) -> Result<(), Failure> {
-    let read = ledger.read();
+fn fill(manifest: &mut Manifest, run: &BackupRun, read: &BTreeMap<PathBuf, Measure>) -> Result<(), Failure> {
     let of = |path: &Path| -> Result<Measure, Failure> {
         let found = read.get(path).cloned();
         found.ok_or_else(|| Failure::new(format!("`{}` was not read", path.display())))
@@ -208,7 +224,7 @@ fn fill(manifest: &mut Manifest, run: &BackupRun, ledger: &Ledger) -> Result<(),
     for (name, place) in &run.folders {
         let top = folder_path(name);
         let mut tally = Tally::default();
-        for (path, measure) in &read {
+        for (path, measure) in read {
             if let Ok(below) = path.strip_prefix(&top) {
                 tally.add(below.to_string_lossy().into_owned(), measure.clone());
             }
@@ -223,6 +239,5 @@ fn fill(manifest: &mut Manifest, run: &BackupRun, ledger: &Ledger) -> Result<(),
         };
         manifest.folders.insert(name.clone(), folder);
     }
-    manifest.vanished = ledger.vanished();
     Ok(())
 }

@@ -2,14 +2,14 @@
 
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use pw_plan::step::RepositoryPlace;
 use pw_run::Failure;
 use rustic_backend::LocalBackend;
-use rustic_core::repofile::SnapshotFile;
+use rustic_core::repofile::{MasterKey, SnapshotFile};
 use rustic_core::{
     CheckOptions, ConfigOptions, Credentials, IndexedFullStatus, KeyOptions, OpenStatus, RepositoryBackends,
     RepositoryOptions,
@@ -32,6 +32,8 @@ pub(crate) type Indexed = rustic_core::Repository<IndexedFullStatus>;
 /// A repository that its key has opened.
 pub struct Repository {
     pub(crate) place: RepositoryPlace,
+    /// What the key has opened it with once: stretching a key takes long on purpose.
+    opened: OnceLock<MasterKey>,
 }
 
 /// One backup, as a list shows it.
@@ -53,7 +55,7 @@ pub(crate) struct Writing(#[expect(dead_code, reason = "held, never read")] File
 impl Repository {
     /// Opens nothing yet.
     pub fn new(place: RepositoryPlace) -> Self {
-        Self { place }
+        Self { place, opened: OnceLock::new() }
     }
 
     /// True when the folder holds a repository, whoever made it.
@@ -66,32 +68,70 @@ impl Repository {
     pub(crate) fn open(&self) -> Result<Open, Failure> {
         let what = format!("could not open the repository `{}`", self.place.path);
         if !self.exists() {
-            return Err(Failure::new(what)
-                .because(std::io::Error::other("there is no repository"))
-                .hint("`partywall backup ENV` makes one; or correct `backup.repository`"));
+            return Err(self.absent(what));
         }
-        let key = self.key()?;
-        self.closed()?.open(&Credentials::password(key)).map_err(|error| {
+        let credentials = match self.opened.get() {
+            Some(key) => Credentials::Masterkey(key.clone()),
+            None => Credentials::password(self.key()?),
+        };
+        let open = self.closed()?.open(&credentials).map_err(|error| {
             let wrong = error.is_incorrect_password();
-            let failure = failed(what)(error);
+            let failure = failed(what.clone())(error);
             if wrong {
                 failure.hint(format!("`{}` is the key of another repository", self.place.key))
             } else {
                 failure
             }
-        })
+        })?;
+        match &self.place.id {
+            Some(known) if *known != open.config().id.to_string() => Err(self.absent(what)),
+            _ => {
+                self.opened.get_or_init(|| open.key());
+                Ok(open)
+            }
+        }
     }
 
-    /// Opens the repository, or makes one.
-    pub(crate) fn open_or_make(&self) -> Result<Open, Failure> {
+    /// What is not there is told by what is remembered of it.
+    fn absent(&self, what: String) -> Failure {
+        let failure = Failure::new(what);
+        match &self.place.id {
+            None => failure
+                .because(std::io::Error::other("there is no repository"))
+                .hint("`partywall backup ENV` makes one; or correct `backup.repository`"),
+            Some(id) => failure
+                .because(std::io::Error::other(format!(
+                    "backups went into the repository {id:.8}, which is not there"
+                )))
+                .hint("mount the disk that holds it, or correct `backup.repository`"),
+        }
+    }
+
+    /// By which it is known wherever it is mounted; `None` when there is none.
+    ///
+    /// # Errors
+    /// The key is missing or wrong, or the repository is damaged.
+    pub fn id(&self) -> Result<Option<String>, Failure> {
+        if !self.exists() {
+            return Ok(None);
+        }
+        let anyone = Self::new(RepositoryPlace { id: None, ..self.place.clone() });
+        Ok(Some(anyone.open()?.config().id.to_string()))
+    }
+
+    /// Makes an empty one, unless there is one.
+    ///
+    /// # Errors
+    /// The folder cannot be written, or the key cannot be read.
+    pub fn make(&self) -> Result<(), Failure> {
         if self.exists() {
-            return self.open();
+            return Ok(());
         }
         let what = format!("could not make the repository `{}`", self.place.path);
         private(Path::new(&self.place.path)).map_err(|error| Failure::new(what.clone()).because(error))?;
         let credentials = Credentials::password(self.key()?);
         let made = self.closed()?.init(&credentials, &KeyOptions::default(), &ConfigOptions::default());
-        made.map_err(failed(what))
+        made.map(drop).map_err(failed(what))
     }
 
     pub(crate) fn indexed(&self) -> Result<Indexed, Failure> {

@@ -56,6 +56,8 @@ pub(crate) struct Ledger {
     read: Mutex<BTreeMap<PathBuf, Measure>>,
     failed: Mutex<Vec<String>>,
     vanished: Mutex<Vec<String>>,
+    /// Files that were offered: what is then not opened is the same as in the former backup.
+    offered: Mutex<Vec<PathBuf>>,
     pub(crate) bytes: AtomicU64,
     stop: Arc<AtomicBool>,
 }
@@ -116,6 +118,14 @@ impl Ledger {
         self.vanished.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn offer(&self, path: &Path) {
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+    }
+
+    pub(crate) fn offered(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut *self.offered.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub(crate) fn read(&self) -> BTreeMap<PathBuf, Measure> {
         self.read.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -147,9 +157,13 @@ fn entries(part: Part, ledger: &Arc<Ledger>) -> Entries {
     };
     let meta = match &from {
         From::File(file) => std::fs::metadata(file).map(|found| metadata(&found, 0)).unwrap_or_default(),
-        _ => Metadata { mode: Some(0o600), ..Metadata::default() },
+        // Its time is new each time: it is never taken for that of the former backup.
+        _ => Metadata { mode: Some(0o600), mtime: Some(jiff::Timestamp::now()), ..Metadata::default() },
     };
     let node = Node::new_node(path.file_name().unwrap_or_default(), NodeType::File, meta);
+    if matches!(from, From::File(_)) {
+        ledger.offer(&path);
+    }
     let open = Some(Opening { path: path.clone(), from, ledger: Arc::clone(ledger) });
     Box::new(std::iter::once(Ok(ReadSourceEntry { path, node, open })))
 }
@@ -194,6 +208,9 @@ fn inside<O>(
     };
     let below = entry.path.strip_prefix(from).unwrap_or(&entry.path);
     let inside = path.join(below);
+    if entry.open.is_some() && entry.node.is_file() {
+        ledger.offer(&inside);
+    }
     let open = entry.open.map(|_| Opening {
         path: inside.clone(),
         from: From::File(entry.path.clone()),
@@ -206,6 +223,8 @@ fn metadata(found: &std::fs::Metadata, kind: u32) -> Metadata {
     Metadata {
         mode: Some(kind | (found.mode() & 0o777)),
         mtime: found.modified().ok().and_then(|time| time.try_into().ok()),
+        ctime: jiff::Timestamp::new(found.ctime(), found.ctime_nsec() as i32).ok(),
+        inode: found.ino(),
         uid: Some(found.uid()),
         gid: Some(found.gid()),
         size: if found.is_file() { found.len() } else { 0 },

@@ -7,6 +7,8 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use pw_backup::make::{Order, Program, make};
 use pw_backup::manifest::{Database, Manifest};
@@ -45,6 +47,7 @@ impl Place {
             path: self.text("repository"),
             key: self.text("key"),
             lock: self.text("lock"),
+            id: None,
         })
     }
 
@@ -63,6 +66,7 @@ impl Place {
                 path: self.text("repository"),
                 key: self.text("key"),
                 lock: self.text("lock"),
+                id: None,
             },
             name: name.into(),
             project: "shop".into(),
@@ -75,14 +79,19 @@ impl Place {
     }
 
     fn make(&self, name: &str, dump: &str) -> Result<Manifest, Failure> {
+        self.make_told(name, dump, &|_| {})
+    }
+
+    fn make_told(&self, name: &str, dump: &str, tell: &(dyn Fn(u64) + Sync)) -> Result<Manifest, Failure> {
         let run = self.run(name);
+        self.repository().make().expect("a repository");
         let words = ["sh", "-c", dump].map(str::to_owned).to_vec();
         make(Order {
             run: &run,
             dumps: BTreeMap::from([("main".into(), Program { words, variables: Vec::new() })]),
             manifest: empty(name),
             stop: Arc::default(),
-            tell: &|_| {},
+            tell,
         })
     }
 
@@ -146,6 +155,38 @@ fn what_was_backed_up_comes_back_with_owner_rights_and_links() {
     assert_eq!(listing(&place.path("back")), listing(&place.path("vault")));
     assert_eq!(taking.path("vault", "deep/er", &place.path("part")).expect("a part"), 1);
     assert!(taking.path("vault", "../vault", &place.path("no")).is_err());
+}
+
+#[test]
+fn what_has_not_changed_is_not_read_again() {
+    let place = Place::new();
+    let first = place.make("20260101-000000", "printf 'a dump'").expect("made");
+    let read = AtomicU64::new(0);
+    fs::write(place.path("vault/one"), "another").expect("written");
+    let second = place.make_told("20260101-000001", "printf 'a dump'", &|bytes| read.store(bytes, Relaxed));
+    let second = second.expect("made");
+    assert!((13..100).contains(&read.load(Relaxed)), "{read:?} bytes");
+    assert_eq!(first.databases, second.databases);
+    assert_eq!(second.folders["vault"].bytes, first.folders["vault"].bytes + 6);
+    assert_ne!(second.folders["vault"].blake3, first.folders["vault"].blake3);
+    let taking = Taking::open(&place.repository(), "20260101-000001").expect("opened");
+    taking.folder("vault", &place.path("back")).expect("equal by checksum");
+    assert_eq!(listing(&place.path("back")), listing(&place.path("vault")));
+}
+
+#[test]
+fn another_repository_in_the_same_folder_is_not_taken_for_ours() {
+    let place = Place::new();
+    place.make("20260101-000000", "printf 'a dump'").expect("made");
+    let id = place.repository().id().expect("opened");
+    fs::rename(place.path("repository"), place.path("away")).expect("the disk is away");
+    let known = RepositoryPlace { id: id.clone(), ..place.run("x").repository };
+    let told = chain(&Repository::new(known.clone()).list().expect_err("away"));
+    assert!(told.contains("which is not there"), "{told}");
+    place.repository().make().expect("another");
+    assert_ne!(place.repository().id().expect("opened"), id);
+    let told = chain(&Repository::new(known).list().expect_err("another"));
+    assert!(told.contains("which is not there"), "{told}");
 }
 
 #[test]

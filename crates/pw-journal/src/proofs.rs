@@ -8,7 +8,7 @@ use crate::SqliteJournal;
 /// One trial. `summary` is JSON of the kind's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
-    /// `rehearsal`, `drill`.
+    /// `rehearsal`, `drill`, `backup`; `repository` remembers into which one backups go.
     pub kind: String,
     pub environment: String,
     pub passed: bool,
@@ -40,14 +40,37 @@ impl SqliteJournal {
         kind: &str,
         environment: &str,
     ) -> Result<Option<(i64, Proof)>, JournalFailure> {
+        self.newest_of(kind, environment, "")
+    }
+
+    /// The newest one that passed.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn newest_passed(
+        &self,
+        kind: &str,
+        environment: &str,
+    ) -> Result<Option<(i64, Proof)>, JournalFailure> {
+        self.newest_of(kind, environment, "AND passed")
+    }
+
+    fn newest_of(
+        &self,
+        kind: &str,
+        environment: &str,
+        besides: &str,
+    ) -> Result<Option<(i64, Proof)>, JournalFailure> {
         // A journal of an older version, opened for reading only, has no such table yet.
         let query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'proofs'";
         let there = self.connection.query_row(query, [], |_| Ok(())).optional();
         if there.map_err(self.at.failed("read"))?.is_none() {
             return Ok(None);
         }
-        let query = "SELECT at, passed, summary FROM proofs WHERE kind = ? AND environment = ? ORDER BY id DESC LIMIT 1";
-        let found = self.connection.query_row(query, [kind, environment], |row| {
+        let query = format!(
+            "SELECT at, passed, summary FROM proofs WHERE kind = ? AND environment = ? {besides} ORDER BY id DESC LIMIT 1"
+        );
+        let found = self.connection.query_row(&query, [kind, environment], |row| {
             let proof = Proof {
                 kind: kind.to_owned(),
                 environment: environment.to_owned(),
@@ -80,6 +103,8 @@ mod tests {
         }
         let newest = journal.newest_proof("drill", "production").expect("reads").expect("one");
         assert_eq!(newest.1, proof("drill", false));
+        let passed = journal.newest_passed("drill", "production").expect("reads").expect("one");
+        assert_eq!(passed.1, proof("drill", true));
         assert_eq!(journal.newest_proof("drill", "development").expect("reads"), None);
     }
 }

@@ -199,6 +199,10 @@ pub enum Action {
     Rehearse {
         rehearsal: Rehearsal,
     },
+    /// Makes an empty repository, unless there is one.
+    MakeRepository {
+        repository: RepositoryPlace,
+    },
     /// Puts data and configuration of an environment into a repository.
     MakeBackup {
         backup: Box<BackupRun>,
@@ -426,7 +430,8 @@ impl fmt::Display for Action {
             }
             Self::EndCopy { copy } => write!(f, "end what reads {} of {}", copy.database, copy.from),
             Self::Rehearse { rehearsal } => write!(f, "rehearse {}", rehearsal.services.join(", ")),
-            Self::MakeBackup { .. }
+            Self::MakeRepository { .. }
+            | Self::MakeBackup { .. }
             | Self::RemoveBackup { .. }
             | Self::ForgetBackups { .. }
             | Self::RestoreDatabase { .. }

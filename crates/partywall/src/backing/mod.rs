@@ -37,6 +37,7 @@ pub(crate) fn place(session: &Session) -> Result<RepositoryPlace, Stop> {
         path: section(session)?.repository.clone(),
         key: session.layout.backup_key(project),
         lock: session.layout.backup_lock(project),
+        id: shown::repository(session),
     })
 }
 
@@ -47,8 +48,9 @@ pub(crate) fn kept(section: &config::Backup) -> Kept {
 
 /// Whole backups of the project, the newest first; of one environment where it is named.
 pub(crate) fn list(session: &Session, environment: Option<&str>) -> Result<Vec<Backup>, Stop> {
-    let repository = Repository::new(place(session)?);
-    if !repository.exists() {
+    let place = place(session)?;
+    let repository = Repository::new(place.clone());
+    if place.id.is_none() && !repository.exists() {
         return Ok(Vec::new());
     }
     let project = session.config.project.as_str();

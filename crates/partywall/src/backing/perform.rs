@@ -27,6 +27,10 @@ const LOWEST: i32 = 19;
 /// Carries out the actions of backups.
 pub(crate) async fn perform(host: &Host, on_line: Option<OnLine>, action: &Action) -> Result<(), Failure> {
     match action {
+        Action::MakeRepository { repository } => {
+            let repository = Repository::new(repository.clone());
+            blocking(move || repository.make()).await
+        }
         Action::MakeBackup { backup } => back_up(host, on_line, backup).await,
         Action::RemoveBackup { repository, name } => {
             let (repository, name) = (Repository::new(repository.clone()), name.clone());

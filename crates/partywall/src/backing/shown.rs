@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use pw_journal::{Proof, SqliteJournal};
 use pw_model::name::EnvironmentName;
 use pw_plan::backup::drill::PURPOSE as DRILL;
+use pw_run::JournalFailure;
 use serde_json::{Value, json};
 
 use crate::printer::{RED, YELLOW};
@@ -15,7 +16,29 @@ use crate::session::Session;
 /// Kind of the record that a backup leaves.
 pub(crate) const BACKUP: &str = "backup";
 
-/// The newest backup and the newest drill; `None` where nothing is to be backed up.
+/// Kind of the record that says into which repository backups go.
+const REPOSITORY: &str = "repository";
+
+/// The repository that backups went into; `None` before the first.
+pub(crate) fn repository(session: &Session) -> Option<String> {
+    let path = session.layout.journal(&session.config.project);
+    let journal = SqliteJournal::open_read_only(Path::new(&path)).ok().flatten()?;
+    let (_, proof) = journal.newest_proof(REPOSITORY, "").ok().flatten()?;
+    let told: Value = serde_json::from_str(&proof.summary).ok()?;
+    told["id"].as_str().map(str::to_owned)
+}
+
+/// Remembers it.
+pub(crate) fn remember(journal: &mut SqliteJournal, id: &str, path: &str) -> Result<(), JournalFailure> {
+    journal.prove(&Proof {
+        kind: REPOSITORY.to_owned(),
+        environment: String::new(),
+        passed: true,
+        summary: json!({"id": id, "path": path}).to_string(),
+    })
+}
+
+/// The newest backup, an attempt since that failed, and the newest drill; `None` where nothing is to be backed up.
 pub(crate) fn read(session: &Session, name: &EnvironmentName) -> Option<Value> {
     session.config.backup.as_ref()?;
     let path = session.layout.journal(&session.config.project);
@@ -24,7 +47,12 @@ pub(crate) fn read(session: &Session, name: &EnvironmentName) -> Option<Value> {
         let (at, proof) = journal.as_ref()?.newest_proof(kind, name.as_str()).ok().flatten()?;
         Some(told(at, &proof))
     };
-    Some(json!({"backup": newest(BACKUP), "drill": newest(DRILL)}))
+    let made = || {
+        let (at, proof) = journal.as_ref()?.newest_passed(BACKUP, name.as_str()).ok().flatten()?;
+        Some(told(at, &proof))
+    };
+    let failed = newest(BACKUP).filter(|told| told["passed"] == false);
+    Some(json!({"backup": made(), "failed": failed, "drill": newest(DRILL)}))
 }
 
 fn told(at: i64, proof: &Proof) -> Value {
@@ -51,6 +79,7 @@ pub(crate) fn lines(session: &Session, record: &Value) -> String {
         }
         _ => format!("  backup  {}, {} old\n", name(backup, "name"), when(backup)),
     };
+    text += &failed_line(&record["failed"]);
     let restored = age(drill["restore_seconds"].as_f64().unwrap_or_default().ceil() as i64);
     text += &match drill {
         Value::Null if backup.is_null() => String::new(),
@@ -68,4 +97,14 @@ pub(crate) fn lines(session: &Session, record: &Value) -> String {
         _ => format!("  drill   {} restored in {restored}, {} ago\n", name(drill, "backup"), when(drill)),
     };
     text
+}
+
+/// The newest attempt, where it made no backup.
+pub(crate) fn failed_line(failed: &Value) -> String {
+    if failed.is_null() {
+        return String::new();
+    }
+    let (cause, when) =
+        (failed["cause"].as_str().unwrap_or("?"), failed["age_seconds"].as_i64().unwrap_or_default());
+    format!("  {RED}backup  failed {} ago: {cause}{RED:#}\n", age(when))
 }

@@ -3,37 +3,52 @@
 use jiff::Timestamp;
 use pw_backup::{Backup, Manifest, Repository};
 use pw_journal::Proof;
+use pw_model::name::EnvironmentName;
 use pw_model::unit::Bytes;
+use pw_plan::backup::Order;
+use pw_plan::step::BackupRun;
 use serde_json::{Value, json};
 
 use crate::apply;
-use crate::backing::{self, gather::gather, seconds_since, shown::BACKUP};
+use crate::backing::shown::{self, BACKUP};
+use crate::backing::{self, gather::gather, seconds_since};
+use crate::cli;
 use crate::printer::{BOLD, GREEN, Printer, count};
 use crate::seeded::{age, grouped};
 use crate::session::Session;
 use crate::stop::Stop;
 
-pub(crate) async fn run(session: &Session, name: &str, printer: &mut Printer) -> Result<(), Stop> {
-    let (name, _) = session.environment(name)?;
-    let section = backing::section(session)?;
+pub(crate) async fn run(session: &Session, asked: &cli::Backup, printer: &mut Printer) -> Result<(), Stop> {
+    let (name, _) = session.environment(&asked.environment)?;
+    backing::section(session)?;
+    let ended = back_up(session, name, asked.new_repository, printer).await;
+    if let Err(stop) = &ended {
+        note_failure(session, name, stop);
+    }
+    ended
+}
+
+async fn back_up(
+    session: &Session,
+    name: &EnvironmentName,
+    new_repository: bool,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
     let host = session.host();
     let backup = Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
     let (run, warnings) = gather(session, &host, name, backup.clone()).await?;
     printer.diagnostics(&warnings);
-    let repository = Repository::new(run.repository.clone());
-    let order = pw_plan::backup::Order {
-        kept: backing::kept(section),
-        has_key: backing::has_key(&run.repository),
-        has_repository: repository.exists(),
-        run,
-    };
+    let order = order(session, run, new_repository)?;
     let plan = pw_plan::backup::plan(&order)?;
-    if order.has_repository {
-        // A key that does not open it would bar the way back, too.
-        repository.list()?;
-    }
     let (_lock, mut journal) = session.begin()?;
-    apply::run(&plan, host, &mut journal, printer).await?;
+    let ended = apply::run(&plan, host, &mut journal, printer).await;
+    let place = &order.run.repository;
+    let repository = Repository::new(place.clone());
+    // Also of a backup that failed: the next one must not begin elsewhere.
+    if let Some(id) = repository.id()?.filter(|id| shown::repository(session).as_ref() != Some(id)) {
+        shown::remember(&mut journal, &id, &place.path)?;
+    }
+    ended?;
     let manifest = repository.manifest(&backup)?;
     journal.prove(&Proof {
         kind: BACKUP.to_owned(),
@@ -41,18 +56,57 @@ pub(crate) async fn run(session: &Session, name: &str, printer: &mut Printer) ->
         passed: true,
         summary: json!({"name": backup, "bytes": manifest.bytes(), "rows": manifest.rows()}).to_string(),
     })?;
+    answer(&order, &manifest, printer)
+}
+
+/// What is there decides what is made.
+fn order(session: &Session, mut run: BackupRun, new_repository: bool) -> Result<Order, Stop> {
+    let repository = Repository::new(run.repository.clone());
+    let (has_key, has_repository) = (backing::has_key(&run.repository), repository.exists());
+    // A key that does not open it would bar the way back, too.
+    let found = if has_key { repository.id()? } else { None };
+    if new_repository {
+        run.repository.id.clone_from(&found);
+    }
+    let kept = backing::kept(backing::section(session)?);
+    Ok(Order { run, kept, has_key, has_repository, found, new_repository })
+}
+
+/// Whoever only looks at `status` learns of it, too.
+fn note_failure(session: &Session, name: &EnvironmentName, stop: &Stop) {
+    let told = stop.diagnostics().into_iter().next();
+    let cause = told
+        .map_or_else(|| "called off".to_owned(), |one| [vec![one.message], one.because].concat().join(": "));
+    let proof = Proof {
+        kind: BACKUP.to_owned(),
+        environment: name.to_string(),
+        passed: false,
+        summary: json!({"cause": cause}).to_string(),
+    };
+    // Where another operation is at work, or was cut off, that is what is told.
+    if let Ok((_lock, mut journal)) = session.begin() {
+        drop(journal.prove(&proof));
+    }
+}
+
+fn answer(order: &Order, manifest: &Manifest, printer: &mut Printer) -> Result<(), Stop> {
+    let run = &order.run;
     if printer.is_json() {
         return printer.json(&json!({
-            "ok": true, "operation": "backup", "environment": name, "changed": true, "backup": manifest,
+            "ok": true, "operation": "backup", "environment": run.environment, "changed": true, "backup": manifest,
         }));
+    }
+    if !order.has_repository {
+        printer.note(format!("a new repository was made in {}", run.repository.path));
     }
     if !order.has_key {
         printer.note(format!(
             "the key of all backups is {}: keep a copy outside this machine, for without it nobody can read them",
-            order.run.repository.key
+            run.repository.key
         ));
     }
-    printer.note(format!("{GREEN}`{name}` is backed up{GREEN:#} as {backup}: {}", summary(&manifest)));
+    let (name, backup) = (&run.environment, &run.name);
+    printer.note(format!("{GREEN}`{name}` is backed up{GREEN:#} as {backup}: {}", summary(manifest)));
     Ok(())
 }
 
@@ -70,13 +124,21 @@ pub(crate) fn list(
         let manifest = Repository::new(place).manifest(name)?;
         return match printer.is_json() {
             true => printer.json(&manifest),
-            false => printer.answer(shown(&manifest)),
+            false => printer.answer(contents(&manifest)),
         };
     }
     let all = backing::list(session, environment)?;
     if printer.is_json() {
         let all: Vec<Value> = all.iter().map(to_json).collect();
         return printer.json(&json!({"repository": place.path, "backups": all}));
+    }
+    for name in
+        session.config.environments.keys().filter(|name| environment.is_none_or(|one| one == name.as_str()))
+    {
+        let failed = shown::read(session, name).map_or(Value::Null, |record| record["failed"].clone());
+        if !failed.is_null() {
+            printer.note(format!("{name}:{}", shown::failed_line(&failed).trim_end()));
+        }
     }
     if all.is_empty() {
         printer.note("there is no backup yet; `partywall backup production` makes one");
@@ -125,7 +187,7 @@ fn summary(manifest: &Manifest) -> String {
     )
 }
 
-fn shown(manifest: &Manifest) -> String {
+fn contents(manifest: &Manifest) -> String {
     let mut text = format!("{BOLD}{}{BOLD:#}  {} at {}\n", manifest.name, manifest.environment, manifest.at);
     for (name, database) in &manifest.databases {
         let rows: u64 = database.tables.values().map(|table| table.rows).sum();

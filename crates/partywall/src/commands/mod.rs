@@ -68,7 +68,7 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Stop> {
         },
         Command::Seed(asked) => seed::run(&session, &asked, printer).await,
         Command::Rehearse(asked) => rehearse::run(&session, &asked, printer).await,
-        Command::Backup { environment } => backup::run(&session, &environment, printer).await,
+        Command::Backup(asked) => backup::run(&session, &asked, printer).await,
         Command::Backups { environment, show } => {
             backup::list(&session, environment.as_deref(), show.as_deref(), printer)
         }

@@ -13,6 +13,7 @@ mod down;
 mod elsewhere;
 mod input;
 mod interrupt;
+mod keep;
 mod kill;
 mod looking;
 mod people;

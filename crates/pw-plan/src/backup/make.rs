@@ -13,22 +13,33 @@ pub struct Order {
     pub kept: Kept,
     pub has_key: bool,
     pub has_repository: bool,
+    /// Of the repository that the folder holds; `None` when it holds none, or when there is no key to ask it.
+    pub found: Option<String>,
+    /// True when the user asked for a repository other than the remembered one.
+    pub new_repository: bool,
 }
 
 /// Steps of a backup. The environment itself is only read.
 ///
 /// # Errors
-/// The repository was made with a key that is not here: a new one would not open it.
+/// The repository was made with a key that is not here: a new one would not open it. Or the remembered repository is
+/// not there: a disk that is not mounted must not become a new repository in silence.
 pub fn plan(order: &Order) -> Result<Plan, Box<Diagnostic>> {
     let run = &order.run;
     if order.has_repository && !order.has_key {
         return Err(Box::new(no_key(run)));
     }
+    same_repository(order)?;
     let mut steps = Vec::new();
     if !order.has_key {
         // The key stays whatever becomes of the backup: a repository that it opened would be lost without it.
         let does = Action::MakeKey { path: run.repository.key.clone() };
         steps.push(Step::new(does, Undo::Nothing, "nobody reads a backup without it"));
+    }
+    if !order.has_repository {
+        let does = Action::MakeRepository { repository: run.repository.clone() };
+        let because = if order.new_repository { "a new one was asked for" } else { "it is the first backup" };
+        steps.push(Step::new(does, Undo::Nothing, because));
     }
     let back = Action::RemoveBackup { repository: run.repository.clone(), name: run.name.clone() };
     let does = Action::MakeBackup { backup: Box::new(run.clone()) };
@@ -50,6 +61,27 @@ pub fn plan(order: &Order) -> Result<Plan, Box<Diagnostic>> {
     })
 }
 
+/// Whether the backup goes where the former ones went.
+fn same_repository(order: &Order) -> Result<(), Box<Diagnostic>> {
+    let place = &order.run.repository;
+    let (Some(known), false) = (&place.id, order.new_repository) else { return Ok(()) };
+    if order.found.as_ref() == Some(known) {
+        return Ok(());
+    }
+    let (message, there) = match &order.found {
+        None => (format!("there is no repository in `{}`", place.path), "nothing".to_owned()),
+        Some(found) => (format!("`{}` holds another repository", place.path), format!("{:.8}", found)),
+    };
+    Err(Box::new(
+        Diagnostic::error(message)
+            .because(format!("backups went into the repository {known:.8}, and the folder holds {there}"))
+            .hint(format!(
+                "mount the disk that holds it; or keep backups here from now on: `partywall backup {} --new-repository`",
+                order.run.environment
+            )),
+    ))
+}
+
 fn no_key(run: &BackupRun) -> Diagnostic {
     let (path, key) = (&run.repository.path, &run.repository.key);
     Diagnostic::error(format!("the key of the repository `{path}` is missing"))
@@ -65,7 +97,7 @@ mod tests {
     fn order(has_key: bool, has_repository: bool) -> Order {
         let place = |name: &str| format!("/{name}");
         let repository =
-            RepositoryPlace { path: place("repository"), key: place("key"), lock: place("lock") };
+            RepositoryPlace { path: place("repository"), key: place("key"), lock: place("lock"), id: None };
         let run = BackupRun {
             repository,
             name: "20260101-000000".into(),
@@ -76,7 +108,27 @@ mod tests {
             files: BTreeMap::new(),
             release: BTreeMap::new(),
         };
-        Order { run, kept: Kept::default(), has_key, has_repository }
+        let kept = Kept::default();
+        Order { run, kept, has_key, has_repository, found: None, new_repository: false }
+    }
+
+    #[test]
+    fn a_repository_that_is_away_is_not_made_anew() {
+        let mut away = order(true, false);
+        away.run.repository.id = Some("0123456789".into());
+        let told = plan(&away).expect_err("refused").to_string();
+        assert!(told.contains("there is no repository in `/repository`"), "{told}");
+        assert!(
+            told.contains("backups went into the repository 01234567, and the folder holds nothing"),
+            "{told}"
+        );
+        let other = Order { has_repository: true, found: Some("another-one".into()), ..away.clone() };
+        let told = plan(&other).expect_err("refused").to_string();
+        assert!(told.contains("`/repository` holds another repository"), "{told}");
+        let asked = Order { new_repository: true, ..away.clone() };
+        assert!(plan(&asked).expect("a plan").to_string().starts_with("1. make repository /repository"));
+        let there = Order { has_repository: true, found: away.run.repository.id.clone(), ..away };
+        assert_eq!(plan(&there).expect("a plan").steps.len(), 2);
     }
 
     #[test]
@@ -85,8 +137,9 @@ mod tests {
         assert_eq!(
             plan.to_string(),
             "1. make key /key | undo: - | nobody reads a backup without it\n\
-             2. back production up as 20260101-000000: configuration | undo: remove backup 20260101-000000 from /repository | one moment of all databases, then everything beside them\n\
-             3. forget old backups in /repository | undo: impossible | `backup.keep` says how many stay\n"
+             2. make repository /repository | undo: - | it is the first backup\n\
+             3. back production up as 20260101-000000: configuration | undo: remove backup 20260101-000000 from /repository | one moment of all databases, then everything beside them\n\
+             4. forget old backups in /repository | undo: impossible | `backup.keep` says how many stay\n"
         );
         assert!(plan.lint().is_ok());
     }

@@ -15,6 +15,9 @@ pub struct RepositoryPlace {
     pub key: String,
     /// File that one writer at a time locks.
     pub lock: String,
+    /// The repository that must be there, where one is remembered: a folder whose disk is away holds none, or another.
+    #[serde(default)]
+    pub id: Option<String>,
 }
 
 /// Everything that goes into one backup.
@@ -91,6 +94,7 @@ impl Action {
                 let names = names.collect::<Vec<_>>().join(", ");
                 write!(f, "back {} up as {}: {names}", backup.environment, backup.name)
             }
+            Self::MakeRepository { repository } => write!(f, "make repository {}", repository.path),
             Self::RemoveBackup { repository, name } => {
                 write!(f, "remove backup {name} from {}", repository.path)
             }

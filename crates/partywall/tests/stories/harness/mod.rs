@@ -5,6 +5,7 @@ mod clean;
 mod docker;
 mod http;
 mod program;
+mod shop;
 mod story;
 mod traffic;
 

@@ -90,6 +90,11 @@ impl Story {
         )
     }
 
+    /// Everything of the story that lies on the disk.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn project(&self) -> PathBuf {
         self.folder.path().join("project")
     }
