@@ -37,7 +37,23 @@ struct Link {
     required: bool,
     held: bool,
     children: Option<&'static str>,
+    form: Form,
     salt: u32,
+}
+
+/// What makes rows refer to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// A foreign key to the primary key.
+    Key,
+    /// A foreign key to a name, written in other letters.
+    Name,
+    /// A column that the database knows nothing of.
+    Declared,
+    /// The same, where another column says so.
+    Typed,
+    /// A number inside JSON.
+    Inside,
 }
 
 fn shape() -> impl Strategy<Value = Shape> {
@@ -51,9 +67,27 @@ fn shape() -> impl Strategy<Value = Shape> {
 }
 
 fn link(tables: usize) -> impl Strategy<Value = Link> {
-    let children = prop::sample::select(vec![None, None, None, Some("all"), Some("none")]);
-    (0..tables, 0..tables, any::<bool>(), prop::bool::weighted(0.2), children, 0..1000_u32).prop_map(
-        |(from, to, required, held, children, salt)| Link { from, to, required, held, children, salt },
+    let children =
+        prop::sample::select(vec![None, None, None, Some("all"), Some("none"), Some("1"), Some("2")]);
+    let form = prop::sample::select(vec![
+        Form::Key,
+        Form::Key,
+        Form::Name,
+        Form::Declared,
+        Form::Typed,
+        Form::Inside,
+    ]);
+    let held = prop::bool::weighted(0.2);
+    (0..tables, 0..tables, any::<bool>(), held, children, form, 0..1000_u32).prop_map(
+        |(from, to, required, held, children, form, salt)| Link {
+            from,
+            to,
+            required,
+            held,
+            children,
+            form,
+            salt,
+        },
     )
 }
 
@@ -74,7 +108,18 @@ impl Schema {
     /// What is required must be there: a reference to a table without rows is not.
     fn sound(mut self) -> Self {
         for reference in &mut self.references {
-            reference.required &= self.tables[reference.to].rows > 0;
+            let to = &self.tables[reference.to];
+            reference.required &= to.rows > 0;
+            // A name is unique in a table that is not partitioned; what is declared leads to one unique column.
+            reference.form = match reference.form {
+                Form::Name if to.partitioned => Form::Key,
+                Form::Declared | Form::Typed | Form::Inside if to.composite => Form::Key,
+                form => form,
+            };
+            if reference.form == Form::Inside {
+                // No column can be spoken of, and none cleared.
+                (reference.children, reference.held, reference.required) = (None, false, true);
+            }
         }
         self
     }
@@ -86,7 +131,12 @@ impl Schema {
 
     fn columns(&self, at: usize) -> Vec<String> {
         let reference = &self.references[at];
-        let second = self.tables[reference.to].composite.then(|| format!("\"R{at}s\""));
+        let second = match reference.form {
+            Form::Inside => return Vec::new(),
+            Form::Typed => Some(format!("\"R{at}t\"")),
+            Form::Key => self.tables[reference.to].composite.then(|| format!("\"R{at}s\"")),
+            Form::Name | Form::Declared => None,
+        };
         std::iter::once(format!("\"R{at}\"")).chain(second).collect()
     }
 
@@ -99,17 +149,21 @@ impl Schema {
     }
 
     fn sql(&self) -> String {
-        let mut sql = String::new();
+        let mut sql = String::from(
+            "CREATE EXTENSION citext; CREATE DOMAIN label AS citext CHECK (VALUE <> ''); CREATE DOMAIN number AS int;\n",
+        );
         for (table, shape) in self.tables.iter().enumerate() {
             self.table(&mut sql, table, shape);
         }
-        for (at, reference) in self.references.iter().enumerate() {
+        let keys = |one: &&(usize, &Link)| matches!(one.1.form, Form::Key | Form::Name);
+        for (at, reference) in self.references.iter().enumerate().collect::<Vec<_>>().iter().filter(keys) {
+            let at = *at;
             let (from, to) = (Self::name(reference.from), Self::name(reference.to));
             let columns = self.columns(at).join(", ");
             let _ = writeln!(
                 sql,
                 "ALTER TABLE {from} ADD FOREIGN KEY ({columns}) REFERENCES {to} ({}) DEFERRABLE;",
-                self.key(reference.to)
+                if reference.form == Form::Name { "name" } else { self.key(reference.to) }
             );
         }
         sql
@@ -117,6 +171,7 @@ impl Schema {
 
     fn table(&self, sql: &mut String, table: usize, shape: &Shape) {
         let (name, mut columns, mut values) = (Self::name(table), String::new(), String::new());
+        let mut inside = String::new();
         for at in self.leaving(table) {
             let reference = &self.references[at];
             let rows = self.tables[reference.to].rows;
@@ -124,16 +179,32 @@ impl Schema {
             let some = format!("(hashint4(i * 7 + {}) & 65535)", reference.salt);
             let named = format!("{some} % greatest({rows}, 1) + 1");
             let absent = format!("{} OR {rows} = 0", if reference.required { "false" } else { "i % 4 = 0" });
-            for (column, kind) in self.columns(at).iter().zip(["int", "text"]) {
+            let (kinds, first, second) = match reference.form {
+                Form::Name => (
+                    ["label", ""],
+                    format!("(CASE WHEN i % 2 = 0 THEN 'N' ELSE 'n' END || {named})"),
+                    String::new(),
+                ),
+                Form::Typed => (
+                    ["number", "text"],
+                    named.clone(),
+                    "CASE WHEN i % 3 = 0 THEN 'other' ELSE 'this' END".to_owned(),
+                ),
+                _ => (["int", "text"], named.clone(), format!("'s' || ({named}) % 3")),
+            };
+            for ((column, kind), value) in self.columns(at).iter().zip(kinds).zip([first, second]) {
                 let _ = write!(columns, ", {column} {kind} {null}");
-                let value = if kind == "int" { named.clone() } else { format!("'s' || ({named}) % 3") };
                 let _ = write!(values, ", CASE WHEN NOT ({absent}) THEN {value} END");
             }
+            if reference.form == Form::Inside {
+                let _ = write!(inside, ", 'r{at}', CASE WHEN i % 4 > 0 AND {rows} > 0 THEN {named} END");
+            }
         }
+        let unique = if shape.partitioned { "" } else { "UNIQUE" };
         let partitions = if shape.partitioned { "PARTITION BY HASH (k)" } else { "" };
         let _ = writeln!(
             sql,
-            "CREATE TABLE {name} (k int, \"order\" text, gone int{columns}, PRIMARY KEY ({})) {partitions};",
+            "CREATE TABLE {name} (k int, \"order\" text, gone int, name label {unique}, more jsonb{columns}, PRIMARY KEY ({})) {partitions};",
             self.key(table)
         );
         for part in (0..2).filter(|_| shape.partitioned) {
@@ -144,7 +215,7 @@ impl Schema {
         }
         let _ = writeln!(
             sql,
-            "INSERT INTO {name} SELECT i, 's' || i % 3, 0{values} FROM generate_series(1, {}) i;\nALTER TABLE {name} DROP COLUMN gone;",
+            "INSERT INTO {name} SELECT i, 's' || i % 3, 0, 'N' || i, jsonb_build_object('none', 0{inside}){values} FROM generate_series(1, {}) i;\nALTER TABLE {name} DROP COLUMN gone;",
             shape.rows
         );
     }
@@ -173,6 +244,23 @@ impl Schema {
         let held: Vec<String> =
             (0..self.references.len()).filter(|at| self.references[*at].held).map(own).collect();
         let _ = writeln!(rules, "hold: [{}]", held.join(", "));
+        let declared = |at: usize| {
+            let (from, to) = (quoted(self.references[at].from), quoted(self.references[at].to));
+            Some(match self.references[at].form {
+                Form::Key | Form::Name => return None,
+                Form::Declared => format!("  - {{ from: '{from}.R{at}', to: '{to}.k' }}\n"),
+                Form::Typed => format!(
+                    "  - {{ from: '{from}.R{at}', to: '{to}.k', when: \"\\\"R{at}t\\\" = 'this'\" }}\n"
+                ),
+                Form::Inside => {
+                    format!("  - {{ table: '{from}', value: \"more ->> 'r{at}'\", to: '{to}.k' }}\n")
+                }
+            })
+        };
+        let declared: Vec<String> = (0..self.references.len()).filter_map(declared).collect();
+        if !declared.is_empty() {
+            let _ = write!(rules, "references:\n{}", declared.concat());
+        }
         rules
     }
 }
@@ -182,7 +270,8 @@ impl Schema {
     fn owns(&self, at: usize) -> bool {
         let reference = &self.references[at];
         match reference.children {
-            Some(said) => said == "all",
+            Some(said) => said != "none",
+            None if !matches!(reference.form, Form::Key | Form::Name) => false,
             None => {
                 reference.from != self.cohort
                     && reference.from != reference.to
@@ -195,14 +284,23 @@ impl Schema {
     fn joined(&self, at: usize) -> String {
         let reference = &self.references[at];
         let keys = ["k", "\"order\""];
-        let pairs: Vec<String> =
-            self.columns(at).iter().zip(keys).map(|(own, its)| format!("f.{own} = t.{its}")).collect();
+        let pairs: Vec<String> = match (reference.form, self.columns(at).as_slice()) {
+            (Form::Name, [own]) => vec![format!("f.{own} = t.name")],
+            (Form::Typed, [own, kind]) => vec![format!("f.{own} = t.k"), format!("f.{kind} = 'this'")],
+            (Form::Inside, _) => vec![format!("(f.more ->> 'r{at}')::int = t.k")],
+            (_, columns) => columns.iter().zip(keys).map(|(own, its)| format!("f.{own} = t.{its}")).collect(),
+        };
         format!(
             "{} f JOIN {} t ON {}",
             Self::name(reference.from),
             Self::name(reference.to),
             pairs.join(" AND ")
         )
+    }
+
+    /// So many for each parent, as they lie.
+    fn limit(&self, at: usize) -> Option<u32> {
+        self.references[at].children?.parse().ok()
     }
 
     /// Adds to a set the rows at one end of references whose other end is in a set.
@@ -212,11 +310,17 @@ impl Schema {
             let reference = &self.references[*at];
             let (from, to) = (reference.from, reference.to);
             let (known, (new, row)) = if *up { ((from, "f"), (to, "t")) } else { ((to, "t"), (from, "f")) };
-            let free = if set == "gone" {
-                "true"
-            } else {
-                &format!("({new}, {row}.k) NOT IN (SELECT n, k FROM gone)")
+            let mut free = match set {
+                "gone" => "true".to_owned(),
+                _ => format!("({new}, {row}.k) NOT IN (SELECT n, k FROM gone)"),
             };
+            if let (Some(limit), "down") = (self.limit(*at), set) {
+                let _ = write!(
+                    free,
+                    " AND f.k IN (SELECT k FROM (SELECT f.k, row_number() OVER (PARTITION BY t.k ORDER BY f.tableoid, f.ctid) AS r FROM {} WHERE ({from}, f.k) NOT IN (SELECT n, k FROM gone)) one WHERE r <= {limit})",
+                    self.joined(*at)
+                );
+            }
             let _ = writeln!(
                 steps,
                 "INSERT INTO {set} SELECT {new}, {row}.k FROM {} WHERE ({}, {}.k) IN (SELECT n, k FROM {among}) AND {free} ON CONFLICT DO NOTHING; GET DIAGNOSTICS c = ROW_COUNT; added := added + c;",
@@ -273,6 +377,10 @@ impl Schema {
         sql + &self.grow("up", &parents)
     }
 
+    fn shown(&self, at: usize) -> String {
+        self.columns(at).into_iter().next().unwrap_or_else(|| format!("more ->> 'r{at}'"))
+    }
+
     /// Every row of the sample, with what it refers to, or with null for what does not come along.
     fn expected(&self) -> String {
         let row = |table: usize| {
@@ -284,8 +392,7 @@ impl Schema {
                         self.joined(at),
                         self.references[at].to
                     );
-                    let column = &self.columns(at)[0];
-                    format!(", CASE WHEN NOT {lost} THEN {column} END")
+                    format!(", CASE WHEN NOT {lost} THEN {} END", self.shown(at))
                 })
                 .collect();
             format!(
@@ -298,7 +405,7 @@ impl Schema {
 
     fn loaded(&self) -> String {
         let row = |table: usize| {
-            let list: String = self.leaving(table).map(|at| format!(", {}", self.columns(at)[0])).collect();
+            let list: String = self.leaving(table).map(|at| format!(", {}", self.shown(at))).collect();
             format!("SELECT {table}, k{list} FROM {} ORDER BY k;\n", Self::name(table))
         };
         (0..self.tables.len()).map(row).collect()
