@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Stream, words};
+use super::{Stream, password, words};
 use crate::catalogue::Column;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -19,8 +19,8 @@ pub enum Kind {
     Text,
     /// Fresh random characters, as many; a known prefix such as `gho_` stays.
     Token,
-    /// One known hash for everybody.
-    Password(String),
+    /// One known hash for everybody: the given one, or one of `development` in the form that is stored.
+    Password(Option<String>),
     Null,
     /// Written as SQL reads it; any type.
     Constant(String),
@@ -91,7 +91,7 @@ impl Kind {
             "user_agent" => Self::UserAgent,
             "text" => Self::Text,
             "token" => Self::Token,
-            "password" => Self::Password(words::PASSWORD.to_owned()),
+            "password" => Self::Password(None),
             "null" => Self::Null,
             "keep" => Self::Keep,
             _ => return None,
@@ -104,7 +104,7 @@ impl Kind {
             "constant" => Ok(Self::Constant(text)),
             "template" => Ok(Self::Template(text)),
             "sql" => Ok(Self::Sql(text)),
-            "password" => Ok(Self::Password(text)),
+            "password" => Ok(Self::Password(Some(text))),
             "shift" => {
                 let days = text.trim_end_matches("days").trim_end_matches('d').trim().parse().ok();
                 days.filter(|days| (1..=36_500).contains(days))
@@ -178,7 +178,8 @@ impl Kind {
             Self::UserAgent => cut("Mozilla/5.0 (masked)".to_owned(), room),
             Self::Text => cut(prose(stream, text.chars().count()), room),
             Self::Token => token(stream, text, room),
-            Self::Password(hash) => hash.clone(),
+            Self::Password(Some(hash)) => hash.clone(),
+            Self::Password(None) => password::alike(text).to_owned(),
             Self::Template(form) => cut(form.replace("{hash}", &stream.hex(16)), room),
             _ => text.to_owned(),
         }

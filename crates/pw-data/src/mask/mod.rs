@@ -2,6 +2,7 @@
 //! that what was equal stays equal and what was unique stays unique; another secret gives another answer.
 
 mod kind;
+mod password;
 mod words;
 
 use serde_json::Value;

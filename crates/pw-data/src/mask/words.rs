@@ -12,5 +12,3 @@ pub(super) const TEXT: [&str; 16] = [
     "lorem", "ipsum", "dolor", "sit", "amet", "sed", "elit", "nunc", "ante", "orci", "quam", "urna", "vita",
     "magna", "porta", "felis",
 ];
-/// bcrypt of `development`.
-pub(super) const PASSWORD: &str = "$2b$12$PartywallDevelopmentSOw8ty5ufa6gWPD37SSUuQjgfWJ71R/yi";
