@@ -13,6 +13,7 @@ pub mod copy;
 pub mod count;
 pub mod load;
 pub mod mask;
+mod migrations;
 mod pace;
 pub mod proof;
 pub mod rehearse;

@@ -13,6 +13,7 @@ use crate::catalogue::{self, Catalogue};
 use crate::closure::{self, Closure, Paths};
 use crate::load::{self, Schema, Scratch, Transfer};
 use crate::mask::{Kind, Secret};
+use crate::migrations;
 use crate::rules::{self, Rules, Size};
 use crate::server::{Address, Source, literal};
 use crate::suspect::{self, Suspect};
@@ -289,6 +290,7 @@ impl Reading {
     ) -> Result<(Done, Scratch), Halt> {
         let roles = &self.rules.roles;
         load::fits(&self.source, order.to, roles).await?;
+        let newer = migrations::ahead(self.source.leader(), order.to).await?;
         let mut transfer =
             Transfer::new(&self.source, &self.catalogue, &self.closure, (&self.rules, order.secret));
         tell("learning what must not go out");
@@ -304,7 +306,8 @@ impl Reading {
             // Why it failed matters more than that its remains stay; the next run removes them.
             drop(scratch.discard().await);
         }
-        let told = filled?;
+        let mut told = filled?;
+        told.extend(newer);
         Ok((self.done(&transfer, told), scratch))
     }
 

@@ -39,8 +39,27 @@ pub(crate) async fn run(asked: &Sample, printer: &mut Printer) -> Result<(), Sto
     if let Some(words) = &asked.why {
         return why(&reading, words, printer).await;
     }
-    let done = fill(asked, &reading, &tell).await?;
-    answer(&done, printer)
+    match fill(asked, &reading, &tell).await {
+        Ok(done) => answer(&done, printer),
+        Err(stop) => {
+            if asked.keep_failed {
+                tell_left(asked, printer).await?;
+            }
+            Err(stop)
+        }
+    }
+}
+
+/// Names what stays of a failed run, and how to be rid of it.
+async fn tell_left(asked: &Sample, printer: &mut Printer) -> Result<(), Stop> {
+    let to = Address::parse(asked.to.as_deref().unwrap_or_default())?;
+    if let Some(name) = Scratch::left(&to).await? {
+        let (host, port, user) = (to.host(), to.port(), to.user().unwrap_or("postgres"));
+        printer.note(format!(
+            "the failed sample stays in `{name}` until the next run; remove it before: dropdb --host {host} --port {port} --username {user} '{name}'"
+        ));
+    }
+    Ok(())
 }
 
 async fn fill(asked: &Sample, reading: &Reading, tell: &dyn Fn(&str)) -> Result<Done, Stop> {

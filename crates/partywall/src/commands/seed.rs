@@ -39,8 +39,32 @@ pub(crate) async fn run(session: &Session, asked: &cli::Seed, printer: &mut Prin
     let (plan, order) = order::plan(session, asked, (from, name), seed).await?;
     readable(session, &reading, seed)?;
     let hands = Hands::with_reading(session.host(), reading);
-    apply::run(&plan, hands, &mut journal, printer).await?;
+    let ended = apply::run(&plan, hands, &mut journal, printer).await;
+    if ended.is_err() && order.keep_failed {
+        tell_left(session, name, &order, printer).await?;
+    }
+    ended?;
     done(session, name, &order, printer)
+}
+
+/// Names what stays of a failed seed, and how to be rid of it.
+async fn tell_left(
+    session: &Session,
+    name: &EnvironmentName,
+    order: &Order,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
+    let to = &order.to;
+    let reached = reach(session.host().engine(), to).await?;
+    let ours = format!("{}__partywall_", to.name);
+    let there = pw_data::seed::databases(&reached.address).await?;
+    for left in there.iter().filter(|one| one.starts_with(&ours) && !one.contains("_before_")) {
+        let (service, user) = (&to.service, &to.user);
+        printer.note(format!(
+            "the failed sample stays in `{left}`; remove it with `partywall exec {name} {service} -- dropdb --username {user} {left}`"
+        ));
+    }
+    Ok(())
 }
 
 /// What would be done, or why; changes nothing.

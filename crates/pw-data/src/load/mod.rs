@@ -102,6 +102,16 @@ impl Scratch {
         Self { keeper, target: target.clone(), address }.remove_leftover().await
     }
 
+    /// The database that a failed run left beside the target.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn left(target: &Address) -> Result<Option<String>, Failure> {
+        let keeper = target.with_database("postgres").connect().await?;
+        let name = scratch_name(target);
+        Ok(mark_of(&keeper, &name).await?.filter(|mark| mark == MARK).map(|_| name))
+    }
+
     async fn exists(&self, name: &str) -> Result<bool, Failure> {
         let rows = self.keeper.query("SELECT FROM pg_database WHERE datname = $1", &[&name]).await;
         Ok(!rows.map_err(not("look for a database"))?.is_empty())

@@ -2,6 +2,8 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 
 mod encrypted;
+mod kept;
+mod lender;
 mod roles;
 mod schemas;
 #[path = "../server/mod.rs"]
