@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Stream, password, words};
+use super::{Stream, noise, password, words};
 use crate::catalogue::Column;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -193,7 +193,7 @@ pub fn unfit(kind: &Kind, column: &Column) -> Option<String> {
         Kind::Keep | Kind::Sql(_) | Kind::Constant(_) => true,
         Kind::Null => !column.not_null,
         Kind::Shift(_) => matches!(column.base.as_str(), "date" | "timestamp" | "timestamptz"),
-        Kind::Noise(_) => matches!(column.base.as_str(), "int2" | "int4" | "float8"),
+        Kind::Noise(_) => noise::TYPES.contains(&column.base.as_str()),
         Kind::Json(_) => json,
         Kind::Ip => column.is_text() || json || matches!(column.base.as_str(), "inet" | "cidr"),
         Kind::Token => column.is_text() || json || matches!(column.base.as_str(), "bytea" | "uuid"),

@@ -2,6 +2,7 @@
 //! that what was equal stays equal and what was unique stays unique; another secret gives another answer.
 
 mod kind;
+mod noise;
 mod password;
 mod words;
 
@@ -56,7 +57,9 @@ impl Mask {
             }
             (Kind::Null, _) => None,
             (Kind::Shift(days), base) => self.shift(*days, base, value, out),
-            (Kind::Noise(share), base) => self.noise(*share, base, value, out),
+            (Kind::Noise(share), base) => {
+                noise::moved(base, share * (self.hash(value).share() * 2.0 - 1.0), value, out)
+            }
             (_, "json") => self.json(value, out),
             (_, "jsonb") => {
                 out.push(1);
@@ -195,25 +198,6 @@ impl Mask {
         }
         Some(())
     }
-
-    fn noise(&self, share: f64, base: &str, value: &[u8], out: &mut Vec<u8>) -> Option<()> {
-        let factor = 1.0 + share * (self.hash(value).share() * 2.0 - 1.0);
-        match base {
-            "int2" => out.extend_from_slice(
-                &rounded::<i16>(f64::from(i16::from_be_bytes(value.try_into().ok()?)) * factor)?
-                    .to_be_bytes(),
-            ),
-            "int4" => out.extend_from_slice(
-                &rounded::<i32>(f64::from(i32::from_be_bytes(value.try_into().ok()?)) * factor)?
-                    .to_be_bytes(),
-            ),
-            "float8" => {
-                out.extend_from_slice(&(f64::from_be_bytes(value.try_into().ok()?) * factor).to_be_bytes())
-            }
-            _ => return None,
-        }
-        Some(())
-    }
 }
 
 /// Every text that stands at a path, or below it.
@@ -230,15 +214,6 @@ fn under(value: &Value, path: &[String], found: &mut impl FnMut(&[u8])) {
         }
         _ => {}
     }
-}
-
-/// A type as narrow as the column's.
-fn rounded<N: TryFrom<i64>>(number: f64) -> Option<N> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a cast of a float saturates, and the next line checks the range"
-    )]
-    N::try_from(number.round() as i64).ok()
 }
 
 /// A `cidr` with bits beyond its mask is refused by the server.

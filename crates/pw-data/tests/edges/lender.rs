@@ -23,6 +23,7 @@ masks:
   address.address2: "null"
   address.postal_code: { constant: "00000" }
   address.phone: phone
+  payment.amount: { noise: 10% }
 "#;
 
 #[tokio::test]
