@@ -4,6 +4,7 @@
 mod encrypted;
 mod kept;
 mod lender;
+mod older;
 mod roles;
 mod schemas;
 #[path = "../server/mod.rs"]
@@ -42,5 +43,33 @@ async fn try_sample(server: &Server, rules: &str) -> Result<Done, String> {
 }
 
 async fn sample(server: &Server, rules: &str) -> Done {
-    try_sample(server, rules).await.unwrap_or_else(|message| panic!("{message}"))
+    sample_into(server, server, rules).await
+}
+
+/// A server that a test may ask, wherever it runs.
+trait Asked {
+    /// Runs SQL; answers unaligned rows.
+    fn sql(&self, database: &str, sql: &str) -> String;
+    fn address(&self, database: &str) -> Address;
+    fn pg_dump(&self) -> Vec<String>;
+}
+
+impl Asked for Server {
+    fn sql(&self, database: &str, sql: &str) -> String {
+        self.sql(database, sql)
+    }
+
+    fn address(&self, database: &str) -> Address {
+        self.address(database)
+    }
+
+    fn pg_dump(&self) -> Vec<String> {
+        self.pg_dump()
+    }
+}
+
+async fn sample_into(from: &impl Asked, to: &impl Asked, rules: &str) -> Done {
+    let (source, target) = (from.address("production"), to.address("development"));
+    let done = between(&source, &target, &from.pg_dump(), rules).await;
+    done.unwrap_or_else(|message| panic!("{message}"))
 }

@@ -4,7 +4,7 @@ use pw_data::sample::Reading;
 use pw_model::source::SourceFile;
 
 use crate::server::Server;
-use crate::{sample, told, try_sample};
+use crate::{Asked, sample_into, told, try_sample};
 
 const SQL: &str = r#"
 CREATE EXTENSION citext;
@@ -251,11 +251,15 @@ CREATE EVENT TRIGGER never ON ddl_command_end EXECUTE FUNCTION told();
 #[tokio::test]
 async fn partitions_of_partitions_and_keys_of_every_kind_come_over() {
     let server = Server::start();
-    server.sql("production", MORE);
-    sample(&server, "cohort: { table: root, where: \"id <= 30\" }\nchildren: { reaction.event: all }\n")
-        .await;
+    partitions(&server, &server).await;
     assert_eq!(schema_of(&server, "development"), schema_of(&server, "production"));
-    let ask = |sql: &str| server.sql("development", sql);
+}
+
+pub(crate) async fn partitions(from: &impl Asked, to: &impl Asked) {
+    from.sql("production", MORE);
+    let rules = "cohort: { table: root, where: \"id <= 30\" }\nchildren: { reaction.event: all }\n";
+    sample_into(from, to, rules).await;
+    let ask = |sql: &str| to.sql("development", sql);
     for (sql, filter) in [
         ("SELECT count(*), sum(id), string_agg(told, ',' ORDER BY id) FROM event", "root_id <= 30"),
         ("SELECT count(*), sum(id) FROM event_eu_01_a", "root_id <= 30"),
@@ -268,7 +272,7 @@ async fn partitions_of_partitions_and_keys_of_every_kind_come_over() {
         ("SELECT count(*) FROM nothing", "true"),
         ("SELECT count(*), sum(made) FROM made_only", "true"),
     ] {
-        assert_eq!(ask(sql), server.sql("production", &format!("{sql} WHERE {filter}")), "{sql}");
+        assert_eq!(ask(sql), from.sql("production", &format!("{sql} WHERE {filter}")), "{sql}");
     }
     assert_eq!(ask("SELECT first.n, second.n FROM first, second"), "30|60");
     let valid = "SELECT string_agg(conname, ',') FROM pg_constraint WHERE contype = 'f' AND NOT convalidated";

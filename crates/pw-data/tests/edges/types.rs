@@ -3,7 +3,7 @@
 use pw_data::sample::Done;
 
 use crate::server::Server;
-use crate::{sample, try_sample};
+use crate::{Asked, sample, sample_into, try_sample};
 
 /// So many types before the others that no number is the same in the two databases.
 const SHIFTED: &str = "DO $$ BEGIN FOR i IN 1..200 LOOP EXECUTE 'CREATE TYPE shift_' || i || ' AS ENUM ()'; EXECUTE 'DROP TYPE shift_' || i; END LOOP; END $$;";
@@ -55,31 +55,29 @@ INSERT INTO everything DEFAULT VALUES;
 #[tokio::test]
 async fn every_type_comes_over_as_it_is() {
     let server = Server::start();
-    server.sql("production", SHIFTED);
+    everything(&server, &server).await;
+}
+
+pub(crate) async fn everything(from: &impl Asked, to: &impl Asked) {
+    from.sql("production", SHIFTED);
     let before = "CREATE SCHEMA \"Other schema\"; CREATE TABLE \"Select\" (\"From\" int, \"order\" text); \
         CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';";
-    server.sql("production", &format!("{before}{TYPES}{ROWS}"));
+    from.sql("production", &format!("{before}{TYPES}{ROWS}"));
     // What a text looks like in this database is no matter of the other.
-    server.sql("production", "ALTER DATABASE production SET datestyle = 'German'; ALTER DATABASE production SET intervalstyle = 'sql_standard'; ALTER DATABASE production SET search_path = '\"Other schema\", public'");
+    from.sql("production", "ALTER DATABASE production SET datestyle = 'German'; ALTER DATABASE production SET intervalstyle = 'sql_standard'; ALTER DATABASE production SET search_path = '\"Other schema\", public'");
     let rules = "cohort: { table: everything, where: \"id > 0\" }\nmasks: { everything.address: keep, everything.network: keep, everything.named: keep, everything.shape: keep }\n";
-    sample(&server, rules).await;
+    sample_into(from, to, rules).await;
     let shown = "SET datestyle = 'ISO'; SET intervalstyle = 'postgres'; SET search_path = public; SELECT t::text FROM everything t ORDER BY id";
-    assert_eq!(server.sql("development", shown), server.sql("production", shown));
+    assert_eq!(to.sql("development", shown), from.sql("production", shown));
     let inside =
         "SELECT (composites[1]).name, (deep).name = 'ANN', ((deep).home).street FROM everything WHERE id = 1";
-    assert_eq!(server.sql("development", inside), "Bo|t|s");
-    assert_eq!(
-        server.sql("development", "SELECT count(*) FROM pg_namespace WHERE nspname ~ 'partywall'"),
-        "0"
-    );
+    assert_eq!(to.sql("development", inside), "Bo|t|s");
+    assert_eq!(to.sql("development", "SELECT count(*) FROM pg_namespace WHERE nspname ~ 'partywall'"), "0");
     // The numbers behind the names are this database's.
     let named = "SELECT relation = 'everything'::regclass, routine::oid = 'twice'::regproc FROM everything WHERE id = 1";
-    assert_eq!(server.sql("development", named), "t|t");
-    assert_ne!(
-        server.sql("development", "SELECT 'public.person'::regtype::oid"),
-        server.sql("production", "SELECT 'public.person'::regtype::oid"),
-        "or this proves nothing"
-    );
+    assert_eq!(to.sql("development", named), "t|t");
+    let number = "SELECT 'public.person'::regtype::oid";
+    assert_ne!(to.sql("development", number), from.sql("production", number), "or this proves nothing");
 }
 
 #[tokio::test]
