@@ -194,12 +194,20 @@ pub(crate) struct Drill {
     pub(crate) backup: Option<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Restore {
-    #[arg(add = environments())]
-    pub(crate) environment: String,
+    /// The environment that gets it back
+    #[arg(add = environments(), required_unless_present = "from")]
+    pub(crate) environment: Option<String>,
     /// Its name, or `latest`; `partywall backups` lists them
-    pub(crate) backup: String,
+    #[arg(required_unless_present = "from")]
+    pub(crate) backup: Option<String>,
+    /// The whole project, onto a machine that has nothing of it: the folder of its repository
+    #[arg(long, value_name = "REPOSITORY", requires = "key", conflicts_with_all = ["database", "volume"])]
+    pub(crate) from: Option<PathBuf>,
+    /// The key of that repository
+    #[arg(long, value_name = "FILE", requires = "from")]
+    pub(crate) key: Option<PathBuf>,
     /// Only this database, by its name under `databases:`
     #[arg(long, value_name = "NAME")]
     pub(crate) database: Option<String>,
@@ -213,7 +221,7 @@ pub(crate) struct Restore {
     pub(crate) confirm: Confirm,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Confirm {
     /// The environment's name, typed again; needed for production where nobody can be asked
     #[arg(long, value_name = "ENV", add = environments())]

@@ -203,6 +203,8 @@ impl Hands {
             | Action::ForgetBackups { .. }
             | Action::RestoreDatabase { .. }
             | Action::RestoreFolder { .. }
+            | Action::RestoreFiles { .. }
+            | Action::CopyKey { .. }
             | Action::RemoveRestored { .. }
             | Action::SwapFolders { .. } => {
                 backing::perform::perform(&self.host, self.on_line.clone(), action).await

@@ -58,6 +58,11 @@ impl Repository {
         Self { place, opened: OnceLock::new() }
     }
 
+    /// Of its folder.
+    pub fn path(&self) -> &str {
+        &self.place.path
+    }
+
     /// True when the folder holds a repository, whoever made it.
     pub fn exists(&self) -> bool {
         Path::new(&self.place.path).join("config").is_file()

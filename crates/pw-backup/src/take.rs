@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, lchown, symlink};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -75,6 +75,38 @@ impl Taking {
         let known = self.manifest.files.get(name).ok_or_else(|| self.lacks("file", name))?;
         let found = self.stream(&file_path(name), out)?;
         same(&format!("`{name}`"), &known.measure, &found)
+    }
+
+    /// Brings a file of the configuration back to `path`; one that is there already must be the same.
+    ///
+    /// # Errors
+    /// Another one is there, it is damaged, or cannot be written.
+    pub fn put_file(&self, name: &str, path: &Path) -> Result<(), Failure> {
+        let known = self.manifest.files.get(name).ok_or_else(|| self.lacks("file", name))?;
+        match fs::read(path) {
+            Ok(there) if blake3::hash(&there).to_hex().as_str() == known.measure.blake3 => return Ok(()),
+            Ok(_) => {
+                return Err(Failure::new(format!(
+                    "`{}` is there, and is not what the backup holds",
+                    path.display()
+                ))
+                .hint("move it away, or name an empty folder with `--project`"));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(wrong("read", path, error)),
+        }
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(folder).map_err(|error| wrong("make", folder, error))?;
+        // Under another name until it is whole.
+        let half = folder.join(format!(".{}.half", path.file_name().unwrap_or_default().to_string_lossy()));
+        drop(fs::remove_file(&half));
+        let file = File::options().create_new(true).write(true).mode(0o600).open(&half);
+        let file = file.map_err(|error| wrong("write", &half, error))?;
+        self.file(name, &file)?;
+        let what = format!("could not read `{name}` from the repository");
+        let node = self.open.node_from_path(self.snapshot.tree, &file_path(name)).map_err(failed(what))?;
+        rights(&half, &node).map_err(|error| wrong("set owner and rights of", &half, error))?;
+        file.sync_all().and_then(|()| fs::rename(&half, path)).map_err(|error| wrong("write", path, error))
     }
 
     /// Brings a folder back into `into`, which is made, and compares it with the manifest.

@@ -6,7 +6,9 @@ use std::fmt;
 use pw_model::desired::{FirewallChain, GroupLimits};
 use serde::{Deserialize, Serialize};
 
-pub use crate::backup::step::{BackupRun, DrillRun, FolderPlace, Kept, RepositoryPlace, Stored};
+pub use crate::backup::step::{
+    BackupRun, DrillRun, FolderPlace, Kept, RepositoryPlace, ScratchServer, Stored,
+};
 pub use crate::seed::step::{CachePlace, DatabasePlace, SampleRun, VaultPlace, VaultRun};
 
 /// One call to the outside world. Closed, and idempotent by contract: doing it twice is doing it once.
@@ -229,6 +231,17 @@ pub enum Action {
         stored: Stored,
         into: String,
     },
+    /// Writes files of the configuration where they were; one that is there must be the backup's own.
+    RestoreFiles {
+        stored: Stored,
+        /// Name in the backup → path.
+        files: BTreeMap<String, String>,
+    },
+    /// Copies the key of a repository, readable by the owner only; one that is there must be the same.
+    CopyKey {
+        from: String,
+        to: String,
+    },
     /// Removes what `RestoreFolder` made.
     RemoveRestored {
         path: String,
@@ -436,6 +449,8 @@ impl fmt::Display for Action {
             | Self::ForgetBackups { .. }
             | Self::RestoreDatabase { .. }
             | Self::RestoreFolder { .. }
+            | Self::RestoreFiles { .. }
+            | Self::CopyKey { .. }
             | Self::RemoveRestored { .. }
             | Self::SwapFolders { .. }
             | Self::Drill { .. } => self.fmt_backup(f),

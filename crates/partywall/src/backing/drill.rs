@@ -9,12 +9,12 @@ use pw_backup::take::Taking;
 use pw_data::count::{Counts, counted_here};
 use pw_host::{Host, OnLine};
 use pw_model::unit::Bytes;
-use pw_plan::step::DrillRun;
+use pw_plan::step::{DrillRun, ScratchServer};
 use pw_run::Failure;
 use serde::Serialize;
 
 use super::perform::blocking;
-use super::restore::{Receiver, differences, received};
+use super::restore::{Receiver, differences, received, room};
 use crate::printer::count;
 use crate::seeded::grouped;
 use crate::stop::of_failure;
@@ -63,37 +63,60 @@ pub(crate) async fn drill(host: &Host, on_line: Option<OnLine>, run: &DrillRun) 
 async fn all(host: &Host, on_line: Option<OnLine>, run: &DrillRun, drilled: &mut Drilled) {
     let tell = |text: &str| on_line.iter().for_each(|tell| tell(text));
     let begun = Instant::now();
-    tell("waiting for the dump to be loaded");
-    let part = format!("database {}", run.stored.part);
-    let restored = database(host, run).await;
-    let known = restored.as_ref().ok().cloned();
-    let told = restored.map(|known| format!("{} loaded", Bytes(known.dump.bytes)));
-    drilled.note(&part, told.map_err(|failure| chain(&failure)));
+    let known = match &run.server {
+        Some(server) => database(host, (run, server), drilled, &tell).await,
+        None => None,
+    };
     folders(run, drilled, &tell).await;
     drilled.restore_seconds = begun.elapsed().as_secs_f64();
     if run.folders.is_some() {
         tell("waiting for the repository to be read");
         repository(run, drilled).await;
     }
-    let Some(known) = known else { return };
+    if let (Some(server), Some(known)) = (&run.server, known) {
+        rows(host, (run, server), &known, drilled, &tell).await;
+    }
+}
+
+async fn rows(
+    host: &Host,
+    (run, server): (&DrillRun, &ScratchServer),
+    known: &Database,
+    drilled: &mut Drilled,
+    tell: &impl Fn(&str),
+) {
     tell("waiting for the rows to be counted");
-    match counted_here(Path::new(&run.socket), &run.user, &run.database).await {
-        Ok(found) => compare(&known, &found, drilled),
+    match counted_here(Path::new(&server.socket), &server.user, &server.database).await {
+        Ok(found) => compare(known, &found, drilled),
         Err(failure) => drop(drilled.note("rows", Err(chain(&failure)))),
     }
-    if let Some(job) = &run.job {
+    if let Some(job) = &server.job {
         tell(&format!("waiting for `{job}` to end"));
-        let ended = check(host, run, job).await;
+        let ended = check(host, (run, server), job).await;
         drilled.note("the application's check", ended);
     }
 }
 
-async fn database(host: &Host, run: &DrillRun) -> Result<Database, Failure> {
-    let inside = host.engine().look_inside(&run.compose.project, &run.service).await?;
+async fn database(
+    host: &Host,
+    (run, server): (&DrillRun, &ScratchServer),
+    drilled: &mut Drilled,
+    tell: &impl Fn(&str),
+) -> Option<Database> {
+    tell("waiting for the dump to be loaded");
+    let restored = load(host, run, server).await;
+    let known = restored.as_ref().ok().cloned();
+    let told = restored.map(|known| format!("{} loaded", Bytes(known.dump.bytes)));
+    drilled.note(format!("database {}", run.stored.part), told.map_err(|failure| chain(&failure)));
+    known
+}
+
+async fn load(host: &Host, run: &DrillRun, server: &ScratchServer) -> Result<Database, Failure> {
+    let inside = host.engine().look_inside(&server.compose.project, &server.service).await?;
     let receiver = Receiver {
         container: inside.id,
         password: None,
-        user: run.user.clone(),
+        user: server.user.clone(),
         database: "postgres".to_owned(),
         // Roles are the server's, not the database's; in a scratch server there is only one.
         words: ["-C", "--clean", "--if-exists", "--no-owner", "-x"].map(str::to_owned).to_vec(),
@@ -125,7 +148,11 @@ async fn folders(run: &DrillRun, drilled: &mut Drilled, tell: &impl Fn(&str)) {
         tell(&format!("waiting for the files of {name}"));
         let told = figures(&taking.manifest, &name);
         let (taking, part, into) = (taking.clone(), name.clone(), Path::new(&into).join(&name));
-        let back = blocking(move || taking.folder(&part, &into)).await;
+        let back = blocking(move || {
+            room(&taking.manifest, &part, &into.to_string_lossy())?;
+            taking.folder(&part, &into)
+        });
+        let back = back.await;
         drilled.note(format!("folder {name}"), back.map(|()| told).map_err(|failure| chain(&failure)));
     }
 }
@@ -155,11 +182,11 @@ fn compare(known: &Database, found: &Counts, drilled: &mut Drilled) {
     }
 }
 
-async fn check(host: &Host, run: &DrillRun, job: &str) -> Result<String, String> {
-    let started = host.start_job(&run.compose, job).await;
+async fn check(host: &Host, (run, server): (&DrillRun, &ScratchServer), job: &str) -> Result<String, String> {
+    let started = host.start_job(&server.compose, job).await;
     started.map_err(|failure| chain(&failure))?;
     let limit = Duration::from_secs(run.timeout_seconds);
-    let ended = host.engine().await_job(&run.compose.project, job, limit).await;
+    let ended = host.engine().await_job(&server.compose.project, job, limit).await;
     let ended = ended.map_err(|failure| chain(&failure))?;
     match ended.code {
         Some(0) => Ok("ended well".to_owned()),

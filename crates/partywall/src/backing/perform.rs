@@ -43,6 +43,8 @@ pub(crate) async fn perform(host: &Host, on_line: Option<OnLine>, action: &Actio
         }
         Action::RestoreDatabase { stored, like, to } => restore::database(host, stored, like, to).await,
         Action::RestoreFolder { stored, into } => restore::folder(stored, into).await,
+        Action::RestoreFiles { stored, files } => restore::files(stored, files).await,
+        Action::CopyKey { from, to } => restore::copy_key(from, to),
         Action::RemoveRestored { path } => restore::remove_restored(path),
         Action::SwapFolders { path, new, aside } => restore::swap(path, new, aside),
         other => Err(Failure::new(format!("nobody carries out `{other}`"))),

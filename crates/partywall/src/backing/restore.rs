@@ -1,6 +1,9 @@
 //! Bringing back: a dump becomes a database beside the old one and is counted, a folder one beside its own.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Read as _, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -163,10 +166,44 @@ pub(crate) async fn folder(stored: &Stored, into: &str) -> Result<(), Failure> {
     .await
 }
 
+/// The files of the configuration, each where it was.
+pub(crate) async fn files(stored: &Stored, files: &BTreeMap<String, String>) -> Result<(), Failure> {
+    let (stored, files) = (stored.clone(), files.clone());
+    blocking(move || {
+        let taking = Taking::open(&Repository::new(stored.repository.clone()), &stored.backup)?;
+        files.iter().try_for_each(|(name, path)| taking.put_file(name, Path::new(path)))
+    })
+    .await
+}
+
+pub(crate) fn copy_key(from: &str, to: &str) -> Result<(), Failure> {
+    let wrong = |error| Failure::new(format!("could not copy the key `{from}` to `{to}`")).because(error);
+    let key = std::fs::read(from).map_err(wrong)?;
+    match std::fs::read(to) {
+        Ok(there) if there.trim_ascii() == key.trim_ascii() => return Ok(()),
+        Ok(_) => {
+            return Err(Failure::new(format!("`{to}` is the key of another repository"))
+                .hint("this state folder belongs to a project that has backups of its own: see what runs here first"));
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(wrong(error)),
+        Err(_) => {}
+    }
+    let path = Path::new(to);
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(folder).map_err(wrong)?;
+    // Readable by its owner only, and never there in part.
+    let half = path.with_extension("half");
+    drop(std::fs::remove_file(&half));
+    let mut file = File::options().create_new(true).write(true).mode(0o600).open(&half).map_err(wrong)?;
+    file.write_all(&key).and_then(|()| file.sync_all()).map_err(wrong)?;
+    std::fs::rename(&half, path).map_err(wrong)
+}
+
 /// Said before anything is written.
-fn room(manifest: &Manifest, part: &str, into: &str) -> Result<(), Failure> {
+pub(crate) fn room(manifest: &Manifest, part: &str, into: &str) -> Result<(), Failure> {
     let needed = manifest.folders.get(part).map_or(0, |folder| folder.bytes);
-    let above = Path::new(into).parent().unwrap_or(Path::new("/"));
+    let mut ancestors = Path::new(into).ancestors().skip(1);
+    let above = ancestors.find(|path| path.is_dir()).unwrap_or(Path::new("/"));
     let free = rustix::fs::statvfs(above).map_or(u64::MAX, |found| found.f_bavail * found.f_frsize);
     if free > needed {
         return Ok(());

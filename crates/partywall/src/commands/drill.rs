@@ -9,7 +9,7 @@ use pw_model::diagnostic::Diagnostic;
 use pw_model::name::EnvironmentName;
 use pw_model::unit::Bytes;
 use pw_plan::Plan;
-use pw_plan::backup::drill::{PURPOSE, Wanted};
+use pw_plan::backup::drill::{PURPOSE, Place, Wanted, folders_only};
 use pw_plan::scratch::{Ground, Source};
 use pw_plan::step::Stored;
 use pw_plan::wall::{Rendered, group_limits};
@@ -44,21 +44,36 @@ pub(crate) async fn run(session: &Session, asked: &cli::Drill, printer: &mut Pri
     for (index, database) in manifest.databases.keys().enumerate() {
         let stored = Stored { repository: place.clone(), backup: name.clone(), part: database.clone() };
         let plan = plan(session, environment, &manifest, (&stored, index == 0)).await?;
-        let drilled = Arc::new(Mutex::new(Drilled::default()));
-        let hands = Hands::with_drilled(session.host(), Arc::clone(&drilled));
-        apply::run(&plan, hands, &mut journal, printer).await?;
-        let one = std::mem::take(&mut *drilled.lock().unwrap_or_else(PoisonError::into_inner));
-        all.tried.extend(one.tried);
-        all.restore_seconds += one.restore_seconds;
+        carry_out(session, &plan, &mut all, (&mut journal, printer)).await?;
     }
     if manifest.databases.is_empty() {
-        return Err(Stop::because(
-            format!("backup `{name}` holds no database"),
-            "a drill is tried with one",
-            "name the databases under `databases:` in partywall.yaml, and back up again",
-        ));
+        let stored = Stored { repository: place, backup: name, part: "folders".to_owned() };
+        let plan = without_database(session, environment, &stored);
+        carry_out(session, &plan, &mut all, (&mut journal, printer)).await?;
     }
     answer(environment, &manifest, &all, (&mut journal, printer))
+}
+
+async fn carry_out(
+    session: &Session,
+    plan: &Plan,
+    all: &mut Drilled,
+    (journal, printer): (&mut SqliteJournal, &mut Printer),
+) -> Result<(), Stop> {
+    let drilled = Arc::new(Mutex::new(Drilled::default()));
+    let hands = Hands::with_drilled(session.host(), Arc::clone(&drilled));
+    apply::run(plan, hands, journal, printer).await?;
+    let one = std::mem::take(&mut *drilled.lock().unwrap_or_else(PoisonError::into_inner));
+    all.tried.extend(one.tried);
+    all.restore_seconds += one.restore_seconds;
+    Ok(())
+}
+
+fn without_database(session: &Session, name: &EnvironmentName, stored: &Stored) -> Plan {
+    let folder = session.layout.scratch(&session.config.project, name, PURPOSE);
+    let place =
+        Place { project: session.config.project.as_str(), environment: name.as_str(), folder: &folder };
+    folders_only(stored, &place, LIMIT_SECONDS)
 }
 
 fn newest(session: &Session) -> Result<String, Stop> {
@@ -84,10 +99,17 @@ async fn plan(
     (stored, with_folders): (&Stored, bool),
 ) -> Result<Plan, Stop> {
     let host = session.host();
-    let walls = prepare::walls(session, &host, None).await?;
+    let walls = match prepare::walls(session, &host, None).await {
+        // After a disaster the files of other environments may not be back yet.
+        Err(_) => prepare::walls(session, &host, Some(name)).await?,
+        all => all?,
+    };
     let known = &manifest.databases[&stored.part];
     let of = rendered(&walls, name)?;
-    let beside = rendered(&walls, budget(session).unwrap_or(name))?;
+    let beside = match budget(session).map(|budget| rendered(&walls, budget)) {
+        Some(Ok(beside)) => beside,
+        _ => of,
+    };
     let image = of.model["services"][&known.service]["image"].as_str().unwrap_or(&known.image).to_owned();
     let data = host.engine().image_variable(&image, "PGDATA").await?;
     let files: u64 = manifest.folders.values().map(|folder| folder.bytes).sum();

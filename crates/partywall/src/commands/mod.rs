@@ -5,6 +5,7 @@ mod change;
 mod check;
 mod drill;
 mod enter;
+mod home;
 mod init;
 mod recover;
 mod rehearse;
@@ -29,6 +30,7 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Stop> {
     match cli.command {
         Command::Init(arguments) => return init::run(&common, &arguments, printer).await,
         Command::Sample(asked) => return sample::run(&asked, printer).await,
+        Command::Restore(asked) if asked.from.is_some() => return home::run(&common, &asked, printer).await,
         Command::Completions { shell } => return completions(shell, printer),
         Command::Man { folder } => return man(&folder, printer),
         _ => {}

@@ -1,10 +1,12 @@
 //! `restore`: an environment gets back what a backup holds, and keeps what it had under another name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use jiff::Timestamp;
 use pw_backup::{Manifest, Repository};
 use pw_model::compose::ComposeModel;
+use pw_model::config::FILE_NAME;
 use pw_model::name::EnvironmentName;
 use pw_model::role::speaks_of;
 use pw_plan::Plan;
@@ -24,12 +26,21 @@ use crate::session::Session;
 use crate::stop::Stop;
 
 pub(crate) async fn run(session: &Session, asked: &cli::Restore, printer: &mut Printer) -> Result<(), Stop> {
-    let (name, _) = session.environment(&asked.environment)?;
-    let repository = Repository::new(backing::place(session)?);
-    let backup = chosen(session, name, &asked.backup)?;
-    let manifest = repository.manifest(&backup)?;
+    from(session, backing::place(session)?, asked, printer).await
+}
+
+/// From any repository that holds backups of the environment.
+pub(super) async fn from(
+    session: &Session,
+    place: RepositoryPlace,
+    asked: &cli::Restore,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
+    let (name, _) = session.environment(asked.environment.as_deref().unwrap_or_default())?;
+    let backup = chosen(session, name, asked.backup.as_deref().unwrap_or("latest"))?;
+    let manifest = Repository::new(place.clone()).manifest(&backup)?;
     of_this(name, &manifest)?;
-    let (plan, wanted) = planned(session, name, asked, &manifest).await?;
+    let (plan, wanted) = planned(session, (name, place), asked, &manifest).await?;
     if asked.plan {
         return show(&plan, printer);
     }
@@ -69,7 +80,7 @@ fn of_this(name: &EnvironmentName, manifest: &Manifest) -> Result<(), Stop> {
 
 async fn planned(
     session: &Session,
-    name: &EnvironmentName,
+    (name, repository): (&EnvironmentName, RepositoryPlace),
     asked: &cli::Restore,
     manifest: &Manifest,
 ) -> Result<(Plan, Wanted), Stop> {
@@ -91,7 +102,7 @@ async fn planned(
         users.extend(mounted.filter_map(|mount| Some(mount.split_once(':')?.0.to_owned())));
     }
     let wanted = Wanted {
-        repository: repository(session)?,
+        repository,
         backup: manifest.name.clone(),
         stamp: Timestamp::now().strftime("%Y%m%d_%H%M%S").to_string(),
         databases,
@@ -101,10 +112,6 @@ async fn planned(
     let plan = pw_plan::backup::restore::plan(&desired, &observed, &wanted)?;
     plan.lint().map_err(|error| Failure::new("the plan is not safe to carry out").because(error))?;
     Ok((plan, wanted))
-}
-
-fn repository(session: &Session) -> Result<RepositoryPlace, Stop> {
-    backing::place(session)
 }
 
 /// Nothing named means everything; one kind named leaves the other alone.
@@ -139,7 +146,7 @@ async fn folders(
     for (key, folder) in manifest.folders.iter().filter(|(key, _)| all || asked.volume.as_ref() == Some(key))
     {
         let path = match &folder.volume {
-            None => folder.path.clone(),
+            None => moved(session, manifest, &folder.path),
             Some(volume) => match session.host().engine().volume_path(volume).await? {
                 Some(path) => path,
                 None => return Err(not_here("volume", volume, "the engine has none of that name")),
@@ -151,6 +158,14 @@ async fn folders(
         Some(key) if found.is_empty() => Err(not_in(manifest, "volume", key, manifest.folders.keys())),
         _ => Ok(found),
     }
+}
+
+/// A folder of the project is where the project is now.
+fn moved(session: &Session, manifest: &Manifest, path: &str) -> String {
+    let file = manifest.files.get(&format!("project/{FILE_NAME}"));
+    let former = file.and_then(|file| Path::new(&file.path).parent());
+    let below = former.and_then(|former| Path::new(path).strip_prefix(former).ok());
+    below.map_or_else(|| path.to_owned(), |below| session.directory.join(below).display().to_string())
 }
 
 fn not_here(what: &str, name: &str, why: &str) -> Stop {

@@ -7,7 +7,7 @@ use pw_model::diagnostic::Diagnostic;
 use serde_json::{Map, Value, json};
 
 use crate::scratch::{Ground, Scratch, picked};
-use crate::step::{Action, DrillRun, Plan, Step, Stored, Undo};
+use crate::step::{Action, DrillRun, Plan, ScratchServer, Step, Stored, Undo};
 
 pub const OPERATION: &str = "drill";
 pub const PURPOSE: &str = "drill";
@@ -39,6 +39,15 @@ pub struct Wanted<'a> {
     pub variables: Option<&'a str>,
 }
 
+/// Whose backup is drilled, and where.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub project: &'a str,
+    pub environment: &'a str,
+    /// In the state of the host.
+    pub folder: &'a str,
+}
+
 /// The plan: make, drill, remove. Production is not even read.
 ///
 /// # Errors
@@ -50,15 +59,18 @@ pub fn plan(ground: Ground<'_>, wanted: &Wanted<'_>) -> Result<Plan, Box<Diagnos
     let mut steps = scratch.make(wanted.variables);
     // The server stays empty: its rows come from the repository.
     steps.retain(|step| !matches!(step.does, Action::CopyDatabase { .. }));
-    let drill = DrillRun {
-        stored: wanted.stored.clone(),
+    let server = ScratchServer {
         compose: scratch.compose_run().clone(),
         service: ground.service.to_owned(),
         user: ground.source.user.clone(),
         database: ground.source.database.clone(),
         socket: format!("{}/run", ground.folder),
-        folders: wanted.folders.then(|| format!("{}/files", ground.folder)),
         job,
+    };
+    let drill = DrillRun {
+        stored: wanted.stored.clone(),
+        server: Some(server),
+        folders: wanted.folders.then(|| format!("{}/files", ground.folder)),
         timeout_seconds: wanted.timeout_seconds,
     };
     let does = Action::Drill { drill: Box::new(drill) };
@@ -68,6 +80,31 @@ pub fn plan(ground: Ground<'_>, wanted: &Wanted<'_>) -> Result<Plan, Box<Diagnos
     let texts: BTreeMap<String, String> = texts.map(|text| (crate::hash(&text), text)).collect();
     let basis = crate::hash(&steps.iter().map(ToString::to_string).collect::<String>());
     Ok(Plan { operation: OPERATION.to_owned(), project, environment, basis, steps, texts })
+}
+
+/// The same for a backup without a database: there is no server, and nothing for the application to check.
+pub fn folders_only(stored: &Stored, place: &Place<'_>, timeout_seconds: u64) -> Plan {
+    let folder = place.folder.to_owned();
+    let drill = DrillRun {
+        stored: stored.clone(),
+        server: None,
+        folders: Some(format!("{folder}/files")),
+        timeout_seconds,
+    };
+    let remove = || Action::RemoveTree { path: folder.clone() };
+    let make = Action::MakePrivateFolder { path: folder.clone() };
+    let steps = vec![
+        Step::new(make, Undo::by(remove()), "the scratch place has files of its own"),
+        Step::new(
+            Action::Drill { drill: Box::new(drill) },
+            Undo::Nothing,
+            "what comes back here comes back when it must",
+        ),
+        Step::new(remove(), Undo::Nothing, "it was only a copy"),
+    ];
+    let basis = crate::hash(&steps.iter().map(ToString::to_string).collect::<String>());
+    let (project, environment) = (place.project.to_owned(), place.environment.to_owned());
+    Plan { operation: OPERATION.to_owned(), project, environment, basis, steps, texts: BTreeMap::new() }
 }
 
 fn job(

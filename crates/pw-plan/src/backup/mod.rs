@@ -1,6 +1,7 @@
 //! Backups, restores, drills: what is done, in which order, and how it is taken back.
 
 pub mod drill;
+pub mod home;
 mod make;
 pub mod restore;
 pub(crate) mod step;

@@ -60,19 +60,26 @@ pub struct Kept {
 /// A backup that is brought back to be tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrillRun {
+    /// Its part is a database, where there is one.
     pub stored: Stored,
+    /// Into which the dump is loaded; `None` for a backup of folders alone.
+    pub server: Option<ScratchServer>,
+    /// On the host: where the folders of the backup are brought back.
+    pub folders: Option<String>,
+    pub timeout_seconds: u64,
+}
+
+/// A server of a scratch place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScratchServer {
     pub compose: ComposeRun,
-    /// The scratch server.
     pub service: String,
     pub user: String,
     pub database: String,
     /// On the host: the folder with the server's socket.
     pub socket: String,
-    /// On the host: where the folders of the backup are brought back.
-    pub folders: Option<String>,
     /// The service that checks, when there is one.
     pub job: Option<String>,
-    pub timeout_seconds: u64,
 }
 
 /// One part of a backup.
@@ -107,6 +114,11 @@ impl Action {
             Self::RestoreFolder { stored, into } => {
                 write!(f, "make {into} from {} of backup {}", stored.part, stored.backup)
             }
+            Self::RestoreFiles { stored, files } => {
+                let paths: Vec<&str> = files.values().map(String::as_str).collect();
+                write!(f, "write {} from backup {}", paths.join(", "), stored.backup)
+            }
+            Self::CopyKey { from, to } => write!(f, "copy the key {from} to {to}"),
             Self::Drill { drill } => write!(f, "bring backup {} back and try it", drill.stored.backup),
             Self::RemoveRestored { path } => write!(f, "remove {path} with all in it"),
             Self::SwapFolders { path, new, aside } => {
