@@ -199,14 +199,26 @@ impl Source {
         Ok(Self { address, clients, snapshot, version })
     }
 
+    /// From now on a table is read in the order of its heap, whatever is asked of it.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub(crate) async fn scan_only(&self) -> Result<(), Failure> {
+        self.set("SET enable_indexscan = off; SET enable_bitmapscan = off").await
+    }
+
     /// From now on rows are fetched by where they lie: the planner thinks that a scan of all would be cheaper, and
     /// would make one for every few thousand rows.
     ///
     /// # Errors
     /// The server cannot be reached.
     pub(crate) async fn fetch_by_place(&self) -> Result<(), Failure> {
+        self.set("SET enable_seqscan = off; SET enable_indexscan = on; SET enable_bitmapscan = on").await
+    }
+
+    async fn set(&self, settings: &str) -> Result<(), Failure> {
         for client in &self.clients {
-            let set = client.batch_execute("SET enable_seqscan = off").await;
+            let set = client.batch_execute(settings).await;
             set.map_err(|error| Failure::new("could not prepare to read the source").because(error))?;
         }
         Ok(())

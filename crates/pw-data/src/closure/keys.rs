@@ -162,6 +162,21 @@ impl Keys {
         }
     }
 
+    /// The numbers of these rows.
+    pub(crate) fn of(&self, wanted: &Bits) -> Vec<u64> {
+        match self {
+            Self::Gone => Vec::new(),
+            Self::Dense { least, rows } => {
+                let all = rows.iter().zip(0_u64..).filter(|(row, _)| wanted.holds(**row));
+                all.map(|(_, at)| least.wrapping_add(at)).collect()
+            }
+            Self::Spread { numbers, rows, .. } => {
+                let all = numbers.iter().zip(rows).filter(|(_, row)| wanted.holds(**row));
+                all.map(|(number, _)| *number).collect()
+            }
+        }
+    }
+
     /// In bytes.
     pub(crate) fn size(&self) -> usize {
         match self {
@@ -200,6 +215,10 @@ impl Bits {
         new
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
     /// Ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
         let words = self.0.iter().zip((0_u32..).step_by(64));
@@ -235,6 +254,12 @@ mod tests {
             found.iter().zip(0_u32..).all(|(found, row)| *found == if row == 500 { NOWHERE } else { row })
         );
         assert_eq!(wide.find(6), NOWHERE);
+        let mut wanted = Bits::default();
+        assert!(wanted.insert(2) && wanted.insert(3));
+        assert_eq!(close.of(&wanted), [u64::MAX - 1, 9]);
+        let mut spread = wide.of(&wanted);
+        spread.sort_unstable();
+        assert_eq!(spread, [2 << 50 | 5, 3 << 50 | 5]);
         assert_eq!(keys(&[]).find(0), NOWHERE);
     }
 

@@ -5,6 +5,7 @@
 //! (`ctid`), which one snapshot keeps still.
 
 mod keys;
+mod owned;
 mod places;
 mod read;
 mod scan;
@@ -18,7 +19,7 @@ use crate::catalogue::Catalogue;
 use crate::rules::{Children, Rules};
 use crate::server::Source;
 
-pub(crate) use places::{place, shown as place_shown};
+pub(crate) use places::{place, shown as place_shown, write as write_place};
 
 /// The rows of the sample.
 pub struct Closure {

@@ -1,5 +1,7 @@
 //! Where rows lie: heap, block and line.
 
+use std::fmt::Write;
+
 /// Heap, block and line of a row in one number, in the order of a scan.
 pub(crate) fn place(heap: usize, tid: &[u8]) -> Option<u64> {
     let block = u32::from_be_bytes(tid.get(..4)?.try_into().ok()?);
@@ -9,7 +11,15 @@ pub(crate) fn place(heap: usize, tid: &[u8]) -> Option<u64> {
 
 /// `"(3,7)"`, as an element of a `tid[]`.
 pub(crate) fn shown(place: u64) -> String {
-    format!("\"({},{})\"", (place >> 16) & 0xffff_ffff, place & 0xffff)
+    let mut text = String::new();
+    write(place, &mut text);
+    text
+}
+
+/// The same at the end of a text.
+pub(crate) fn write(place: u64, text: &mut String) {
+    // Nothing can go wrong when a text is written to.
+    let _ = write!(text, "\"({},{})\"", (place >> 16) & 0xffff_ffff, place & 0xffff);
 }
 
 /// The places of a table's rows, ascending. Costs two bytes a row and sixteen a block.

@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use pw_run::Failure;
 
 use super::Graph;
-use super::keys::{Form, Gathered, Keys, NOWHERE};
+use super::keys::{Bits, Form, Gathered, Keys, NOWHERE};
 use super::scan::{Lead, Node, by_size, select};
 use crate::catalogue::{Catalogue, Reference, Table};
 use crate::copy::Rows;
@@ -18,6 +18,16 @@ pub(super) struct KeySet {
     columns: Vec<usize>,
     form: Form,
     pub(super) keys: Keys,
+}
+
+impl KeySet {
+    /// The keys of these rows, where each is one integer.
+    pub(super) fn integers(&self, wanted: &Bits) -> Option<Vec<i64>> {
+        #[expect(clippy::cast_possible_wrap, reason = "integers were made numbers by their bits")]
+        let signed = |number: u64| number as i64;
+        let whole = matches!(self.form, Form::Integer);
+        whole.then(|| self.keys.of(wanted).into_iter().map(signed).collect())
+    }
 }
 
 /// From the fields of a reference to the row it names.
@@ -49,7 +59,7 @@ pub(super) fn ways<'a>(
     references.iter().map(way).collect()
 }
 
-fn set_of<'a>(sets: &'a [KeySet], reference: &Reference) -> Option<&'a KeySet> {
+pub(super) fn set_of<'a>(sets: &'a [KeySet], reference: &Reference) -> Option<&'a KeySet> {
     sets.iter().find(|set| set.columns == reference.to_columns)
 }
 

@@ -7,6 +7,7 @@ use futures_util::future::try_join_all;
 use pw_run::Failure;
 
 use super::keys::{Bits, NOWHERE};
+use super::owned::{Part, part};
 use super::places::{Places, place};
 use super::read::KeySet;
 use super::walk::Walk;
@@ -239,14 +240,19 @@ pub(super) async fn leaves(
     barred: &Barred,
 ) -> Result<Vec<(usize, Leaf)>, Failure> {
     let wanted = by_size(walk.catalogue, |table| !walk.graph.held[table] && !walk.graph.empty[table]);
-    each_table(source, wanted, async |client, table| leaf(client, walk, table, barred.get(&table)).await)
-        .await
+    source.scan_only().await?;
+    each_table(source, wanted, async |client, table| match part(walk, source.version, table) {
+        Part::Nothing => Ok(Leaf::default()),
+        Part::Whole => leaf(client, walk, (table, None), barred.get(&table)).await,
+        Part::Where(filter) => leaf(client, walk, (table, Some(&filter)), barred.get(&table)).await,
+    })
+    .await
 }
 
 async fn leaf(
     client: &Reader,
     walk: &Walk<'_>,
-    index: usize,
+    (index, filter): (usize, Option<&str>),
     barred: Option<&(Vec<u32>, HashSet<u64>)>,
 ) -> Result<Leaf, Failure> {
     let ways = super::read::ways(walk.catalogue, walk.nodes, &walk.graph.outgoing[index]);
@@ -254,7 +260,7 @@ async fn leaf(
     let (mut lead, mut links) = (Lead::new(table), vec![NOWHERE; ways.len()]);
     let mut leaf = Leaf { needs: vec![Bits::default(); ways.len()], ..Leaf::default() };
     let columns = super::read::link_columns(walk.catalogue, &walk.graph.outgoing[index]);
-    scan(client, &select(table, &columns, None), |rows| {
+    scan(client, &select(table, &columns, filter), |rows| {
         let here = lead.place(rows)?;
         let mut from = lead.width();
         for (link, way) in links.iter_mut().zip(&ways) {
