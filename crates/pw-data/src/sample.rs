@@ -334,17 +334,15 @@ impl Reading {
         tell: Progress<'_>,
     ) -> Result<Vec<String>, Halt> {
         schema.before(&scratch.address).await?;
-        tell("copying");
-        transfer.run(&scratch.address).await?;
+        tell("copying and building indexes");
+        let clients = transfer.run(&scratch.address, schema).await?;
         let leaks = transfer.leaks();
         if !leaks.is_empty() {
             return Err(Halt::Complaints(leaks.iter().map(|leak| self.leaked(leak)).collect()));
         }
-        tell("building indexes and checking keys");
-        schema.after(&scratch.address, CONNECTIONS).await?;
-        tell("counting");
-        let planned: Vec<usize> = self.closure.tables.iter().map(|taken| taken.places.len()).collect();
-        load::count(&scratch.address, &self.catalogue, &planned).await?;
+        tell("checking keys");
+        schema.join(&clients, &self.catalogue).await?;
+        tell("filling views and writing to the disk");
         load::settle(&scratch.address, &self.catalogue).await?;
         let mut refused = schema.last(&scratch.address, &self.rules.roles).await?;
         refused.extend(scratch.keep_own().await?);

@@ -26,9 +26,9 @@ const FORMER: &str = "CREATE TABLE former (a int); INSERT INTO former VALUES (7)
 const STAGES: [&str; 6] = [
     "finding the rows",
     "learning what must not go out",
-    "copying",
-    "building indexes and checking keys",
-    "counting",
+    "copying and building indexes",
+    "checking keys",
+    "filling views and writing to the disk",
     "giving it the target's name",
 ];
 
@@ -151,7 +151,7 @@ async fn a_source_that_goes_away_leaves_the_target_as_it_was() {
     source.sql("production", SQL);
     former(&target);
     let tell = |stage: &str| {
-        if stage == "copying" {
+        if stage == "copying and building indexes" {
             let restarted = Command::new("docker").args(["restart", "--time", "10", &source.name]).output();
             assert!(restarted.expect("docker runs").status.success());
             source.wait();
@@ -173,7 +173,7 @@ async fn what_changes_in_the_source_meanwhile_is_not_in_the_sample() {
     let planned = sample_from(&from, &to, &server.pg_dump(), &|_| ()).await.expect("a first run");
     let changed = Cell::new(0);
     let tell = |stage: &str| {
-        if ["learning what must not go out", "copying"].contains(&stage) {
+        if ["learning what must not go out", "copying and building indexes"].contains(&stage) {
             changed.set(changed.get() + 1);
             server.sql("production", "UPDATE thing SET plain = 'changed'; DELETE FROM thing WHERE id % 2 = 0; CREATE TABLE IF NOT EXISTS later (id int REFERENCES owner)");
         }

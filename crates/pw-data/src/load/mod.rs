@@ -6,15 +6,15 @@ mod owners;
 mod schema;
 mod stage;
 mod transfer;
+mod work;
 
 use std::collections::BTreeSet;
 
-use futures_util::future::try_join_all;
 use pw_run::Failure;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use crate::catalogue::{Catalogue, Table};
+use crate::catalogue::Catalogue;
 use crate::server::{Address, Source, literal, quoted};
 
 pub use fits::fits;
@@ -282,7 +282,7 @@ async fn other_database(source: &Source, keeper: &Client, target: &Address) -> R
     Ok(())
 }
 
-/// Sequences as the source has them, views filled, statistics made.
+/// Sequences as the source has them, views filled.
 ///
 /// # Errors
 /// The scratch database refuses.
@@ -301,7 +301,6 @@ pub async fn settle(scratch: &Address, catalogue: &Catalogue) -> Result<(), Fail
         let refresh = format!("REFRESH MATERIALIZED VIEW {view}; ANALYZE {view}");
         client.batch_execute(&refresh).await.map_err(not("refresh a materialized view"))?;
     }
-    analyze(scratch, catalogue).await?;
     written(&client).await
 }
 
@@ -314,40 +313,4 @@ async fn written(client: &Client) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-/// Statistics of what was filled, on two connections; what stayed empty needs none.
-async fn analyze(scratch: &Address, catalogue: &Catalogue) -> Result<(), Failure> {
-    let clients = try_join_all((0..2).map(|_| scratch.connect())).await?;
-    let mut tables: Vec<&Table> = catalogue.tables.iter().collect();
-    tables.sort_by_key(|table| std::cmp::Reverse(table.bytes()));
-    let queue = std::cell::RefCell::new(tables.into_iter());
-    let next = || queue.borrow_mut().next();
-    try_join_all(clients.iter().map(async |client| {
-        while let Some(table) = next() {
-            let analyze = format!("ANALYZE {}", table.path());
-            client.batch_execute(&analyze).await.map_err(not("analyze the new database"))?;
-        }
-        Ok::<(), Failure>(())
-    }))
-    .await
-    .map(drop)
-}
-
-/// Counts the rows of every table and every foreign key that the server does not call valid.
-///
-/// # Errors
-/// A count differs from the plan.
-pub async fn count(scratch: &Address, catalogue: &Catalogue, planned: &[usize]) -> Result<(), Failure> {
-    let clients = try_join_all((0..2).map(|_| scratch.connect())).await?;
-    for (index, (table, planned)) in catalogue.tables.iter().zip(planned).enumerate() {
-        let query = format!("SELECT count(*) FROM {}", table.from());
-        let row = clients[index % 2].query_one(&query, &[]).await.map_err(not("count the loaded rows"))?;
-        let loaded: i64 = row.get(0);
-        if usize::try_from(loaded) != Ok(*planned) {
-            let told = format!("`{}` holds {loaded} rows and the plan says {planned}", table.shown());
-            return Err(Failure::new(told));
-        }
-    }
-    Ok(())
 }

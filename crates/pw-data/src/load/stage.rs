@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use crate::catalogue::Table;
 use crate::server::{literal, quoted};
 
-/// In the scratch database, gone before anything is built in it.
+/// In the scratch database, gone before keys between tables are checked.
 const SCHEMA: &str = "__partywall_stage";
 
 /// Both ends write and read texts alike, nothing as this or that country has it.
@@ -55,49 +55,55 @@ pub(super) async fn open(client: &Client, staged: &[Staged<'_>]) -> Result<(), F
     made.map_err(|error| Failure::new("could not prepare the scratch database").because(error))
 }
 
-/// Puts the rows where they belong.
+/// Puts the rows of a table where they belong.
 ///
 /// # Errors
 /// The server cannot read a text: what it names is not in the scratch database.
-pub(super) async fn settle(client: &Client, staged: &[Staged<'_>]) -> Result<(), Failure> {
-    let failed = |what: &str| {
-        let what = format!("could not {what}");
-        move |error| Failure::new(what).because(error)
+pub(super) async fn settle(client: &Client, one: &Staged<'_>) -> Result<(), Failure> {
+    client
+        .batch_execute(&format!("BEGIN; SET LOCAL search_path = ''; {ALIKE}"))
+        .await
+        .map_err(failed("prepare to read texts"))?;
+    let kinds = kinds(client, one.table).await?;
+    let names: Vec<String> =
+        one.columns.iter().map(|column| quoted(&one.table.columns[*column].name)).collect();
+    let read = |(column, name): (&usize, &String)| {
+        let (known, kind) = (&one.table.columns[*column], kinds[*column].as_str());
+        match known.base.as_str() {
+            _ if !known.as_text => name.clone(),
+            // Its cast knows names only; its input also knows the number of what is gone.
+            "regclass" => format!("regclassin(textout({name}))::{kind}"),
+            _ => format!("{name}::{kind}"),
+        }
     };
-    for one in staged {
-        client
-            .batch_execute(&format!("BEGIN; SET LOCAL search_path = ''; {ALIKE}"))
-            .await
-            .map_err(failed("prepare to read texts"))?;
-        let kinds = kinds(client, one.table).await?;
-        let names: Vec<String> =
-            one.columns.iter().map(|column| quoted(&one.table.columns[*column].name)).collect();
-        let read = |(column, name): (&usize, &String)| {
-            let (known, kind) = (&one.table.columns[*column], kinds[*column].as_str());
-            match known.base.as_str() {
-                _ if !known.as_text => name.clone(),
-                // Its cast knows names only; its input also knows the number of what is gone.
-                "regclass" => format!("regclassin(textout({name}))::{kind}"),
-                _ => format!("{name}::{kind}"),
-            }
-        };
-        let list: Vec<String> = one.columns.iter().zip(&names).map(read).collect();
-        let (place, to) = (path(one.number), one.table.path());
-        let insert = format!(
-            "INSERT INTO {to} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {place}; DROP TABLE {place}; COMMIT",
-            names.join(", "),
-            list.join(", ")
-        );
-        client.batch_execute(&insert).await.map_err(|error| {
-            failed(&format!("copy `{}`", one.table.shown()))(error).hint(
-                "a value names an object, such as an index or a role, that the new database does not have yet: mask the column `null`, or leave the table out: `tables: { NAME: empty }`",
-            )
-        })?;
-    }
+    let list: Vec<String> = one.columns.iter().zip(&names).map(read).collect();
+    let (place, to) = (path(one.number), one.table.path());
+    let insert = format!(
+        "INSERT INTO {to} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {place}; DROP TABLE {place}; COMMIT",
+        names.join(", "),
+        list.join(", ")
+    );
+    client.batch_execute(&insert).await.map_err(|error| {
+        failed(&format!("copy `{}`", one.table.shown()))(error).hint(
+            "a value names an object, such as a role, that the new database does not have: mask the column `null`, or leave the table out: `tables: { NAME: empty }`",
+        )
+    })
+}
+
+/// Removes the places, when nothing rests in them any more.
+///
+/// # Errors
+/// The scratch database refuses.
+pub(super) async fn close(client: &Client, staged: &[Staged<'_>]) -> Result<(), Failure> {
     if staged.is_empty() {
         return Ok(());
     }
     client.batch_execute(&format!("DROP SCHEMA {SCHEMA}")).await.map_err(failed("remove what rested"))
+}
+
+fn failed(what: &str) -> impl FnOnce(tokio_postgres::Error) -> Failure {
+    let what = format!("could not {what}");
+    move |error| Failure::new(what).because(error)
 }
 
 /// The columns' types as the scratch database calls them, in the catalogue's order.

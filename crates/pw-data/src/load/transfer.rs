@@ -2,16 +2,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::pin::Pin;
 
+use bytes::Bytes;
 use futures_util::future::try_join_all;
 use futures_util::{SinkExt, TryStreamExt};
 use pw_run::Failure;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, CopyInSink};
 
 use super::objects;
+use super::schema::{self, Own, Schema};
 use super::stage::{self, Staged};
+use super::work::{Job, Work};
 use crate::catalogue::{Catalogue, Column};
-use crate::closure::{Closure, Taken, place_shown};
+use crate::closure::{Closure, Taken, write_place};
 use crate::copy::{Rows, Writer};
 use crate::mask::{Kind, Mask, Secret};
 use crate::proof::Values;
@@ -240,9 +244,14 @@ impl<'a> Transfer<'a> {
     fn query(&self, piece: &Piece, places: &[u64], columns: &[&str]) -> String {
         let heap = self.catalogue.tables[piece.table].heaps.iter().find(|heap| heap.oid == piece.heap);
         let list: String = columns.iter().map(|column| format!(", {column}")).collect();
-        let places: Vec<String> = places.iter().map(|place| place_shown(*place)).collect();
         let path = heap.map_or_else(String::new, |heap| heap.path.clone());
-        format!("SELECT ctid{list} FROM ONLY {path} WHERE ctid = ANY ('{{{}}}'::tid[])", places.join(","))
+        let mut text = format!("SELECT ctid{list} FROM ONLY {path} WHERE ctid = ANY ('{{");
+        for (at, place) in places.iter().enumerate() {
+            text.push_str(if at == 0 { "" } else { "," });
+            write_place(*place, &mut text);
+        }
+        text.push_str("}'::tid[])");
+        text
     }
 
     async fn read(
@@ -263,34 +272,90 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Copies everything, as many pieces at once as the source has connections.
+    /// Fills every table and builds what is its own, as many at once as the source has connections; answers the
+    /// connections to the scratch database. After a leak nothing more is built, and every row is still searched.
     ///
     /// # Errors
-    /// Either side refuses.
-    pub async fn run(&mut self, scratch: &Address) -> Result<(), Failure> {
+    /// Either side refuses, or a table holds other rows than it should.
+    pub async fn run(&mut self, scratch: &Address, schema: &Schema) -> Result<Vec<Client>, Failure> {
         let clients = try_join_all(self.source.clients.iter().map(|_| scratch.connect())).await?;
         self.elements(&clients[0]).await?;
         for client in &clients {
-            let set = client.batch_execute("SET synchronous_commit = off; SET jit = off").await;
-            set.map_err(|error| Failure::new("could not prepare the scratch database").because(error))?;
+            schema.prepare(client).await?;
         }
-        let mut all: Vec<Piece> =
-            self.closure.tables.iter().enumerate().flat_map(|(table, taken)| pieces(table, taken)).collect();
-        all.sort_by_key(|piece| std::cmp::Reverse(piece.to - piece.from));
-        let queue = RefCell::new(VecDeque::from(all));
-        let next = || queue.borrow_mut().pop_front();
         let this = &*self;
         let staged = this.staged();
         stage::open(&clients[0], &staged).await?;
+        let own = schema.own(this.catalogue);
+        let work = Work::new(&this.order(), own.iter().map(|own| own.indexes.len()).collect());
         try_join_all(this.source.clients.iter().zip(&clients).map(async |(from, to)| {
-            while let Some(piece) = next() {
-                this.copy(from, to, &piece).await?;
+            while let Some(job) = work.next().await {
+                this.work(job, &own, (from, to)).await?;
+                work.done(job);
             }
             Ok::<(), Failure>(())
         }))
         .await?;
-        stage::settle(&clients[0], &staged).await?;
-        this.objects(scratch).await
+        for one in &staged {
+            stage::settle(&clients[0], one).await?;
+            this.measure(&clients[0], one.number).await?;
+        }
+        stage::close(&clients[0], &staged).await?;
+        this.objects(scratch).await?;
+        Ok(clients)
+    }
+
+    /// Largest first, so that the last connection is not left alone with the largest.
+    fn order(&self) -> Vec<usize> {
+        let tables = &self.catalogue.tables;
+        let weight = |table: &usize| {
+            let rows = self.closure.tables[*table].places.len() as f64;
+            rows * (tables[*table].bytes() as f64 / tables[*table].rows().max(1.0) + 100.0)
+        };
+        let mut order: Vec<usize> = (0..tables.len()).collect();
+        order.sort_by(|one, other| weight(other).total_cmp(&weight(one)));
+        order
+    }
+
+    async fn work(&self, job: Job, own: &[Own<'_>], (from, to): (&Reader, &Client)) -> Result<(), Failure> {
+        let leaked = !self.leaks.borrow().is_empty();
+        match job {
+            Job::Fill(table) => {
+                self.fill(from, to, table).await?;
+                for sql in own[table].keys.iter().filter(|_| !leaked) {
+                    schema::run(to, sql).await?;
+                }
+                Ok(())
+            }
+            _ if leaked => Ok(()),
+            Job::Build(table, index) => schema::run(to, own[table].indexes[index]).await,
+            Job::Measure(table) if self.closure.tables[table].places.is_empty() => Ok(()),
+            Job::Measure(table) => self.measure(to, table).await,
+        }
+    }
+
+    /// All rows of a table in one transaction. A table that is emptied in the same one may be filled with rows that are
+    /// known to everybody from the start: nobody has to look up or mark them later.
+    async fn fill(&self, from: &Reader, to: &Client, index: usize) -> Result<(), Failure> {
+        let (table, taken) = (&self.catalogue.tables[index], &self.closure.tables[index]);
+        let what = || Failure::new(format!("could not copy `{}`", table.shown()));
+        let pieces = pieces(index, taken);
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        let begin = if self.freezes(index) {
+            format!("BEGIN; TRUNCATE ONLY {}", table.path())
+        } else {
+            "BEGIN".to_owned()
+        };
+        to.batch_execute(&begin).await.map_err(|error| what().because(error))?;
+        let loaded = self.copy(from, to, (index, &pieces)).await?;
+        to.batch_execute("COMMIT").await.map_err(|error| what().because(error))?;
+        let planned = taken.places.len();
+        if usize::try_from(loaded) == Ok(planned) {
+            return Ok(());
+        }
+        Err(Failure::new(format!("`{}` holds {loaded} rows and the plan says {planned}", table.shown())))
     }
 
     /// Tables of which a column travels as text.
@@ -302,6 +367,15 @@ impl<'a> Transfer<'a> {
             columns: self.lanes[number].iter().map(|lane| lane.column).collect(),
         };
         (0..self.lanes.len()).filter(rests).map(staged).collect()
+    }
+
+    async fn measure(&self, to: &Client, table: usize) -> Result<(), Failure> {
+        schema::run(to, &format!("ANALYZE {}", self.catalogue.tables[table].path())).await
+    }
+
+    /// A server freezes rows of plain tables only.
+    fn freezes(&self, table: usize) -> bool {
+        !self.catalogue.tables[table].partitioned && !self.rests(table)
     }
 
     fn rests(&self, table: usize) -> bool {
@@ -345,50 +419,66 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    async fn copy(&self, from: &Reader, to: &Client, piece: &Piece) -> Result<(), Failure> {
-        let table = &self.catalogue.tables[piece.table];
-        let lanes = &self.lanes[piece.table];
-        let what = || Failure::new(format!("could not copy `{}`", table.shown()));
+    /// Answers how many rows the scratch database took.
+    async fn copy(
+        &self,
+        from: &Reader,
+        to: &Client,
+        (table, pieces): (usize, &[Piece]),
+    ) -> Result<u64, Failure> {
+        let (known, lanes) = (&self.catalogue.tables[table], &self.lanes[table]);
+        let what = || Failure::new(format!("could not copy `{}`", known.shown()));
         let names: Vec<&str> = lanes.iter().map(|lane| lane.name.as_str()).collect();
-        let selects: Vec<&str> = lanes.iter().map(|lane| lane.select.as_str()).collect();
-        let rests = self.rests(piece.table);
-        let path = if rests { stage::path(piece.table) } else { table.path() };
+        let rests = self.rests(table);
+        let path = if rests { stage::path(table) } else { known.path() };
+        let freeze = if self.freezes(table) { ", FREEZE" } else { "" };
         // A table may have no column of its own.
         let list = if names.is_empty() { String::new() } else { format!("({})", names.join(", ")) };
-        let statement = format!("COPY {path} {list} FROM STDIN (FORMAT binary)");
+        let statement = format!("COPY {path} {list} FROM STDIN (FORMAT binary{freeze})");
         if rests {
             let set = from.batch_execute(&format!("SAVEPOINT as_text; {}", stage::ALIKE)).await;
             set.map_err(|error| what().because(error))?;
         }
         let sink = to.copy_in(&statement).await.map_err(|error| what().because(error))?;
         let mut sink = std::pin::pin!(sink);
-        let (mut writer, mut rows, mut scratch) = (Writer::default(), Rows::default(), Vec::new());
-        let places = &self.closure.tables[piece.table].places[piece.from..piece.to];
-        for chunk in places.chunks(CHUNK) {
-            let query = format!("COPY ({}) TO STDOUT (FORMAT binary)", self.query(piece, chunk, &selects));
-            let stream = from.copy_out(&query).await.map_err(|error| what().because(error))?;
-            let mut stream = std::pin::pin!(stream);
-            rows = Rows::default();
-            while let Some(bytes) = stream.try_next().await.map_err(|error| what().because(error))? {
-                from.pace.spend(bytes.len()).await;
-                rows.push(&bytes);
-                while rows.advance().map_err(|error| what().because(error))? {
-                    self.row(piece, &rows, &mut writer, &mut scratch);
-                }
-                if writer.len() >= BATCH {
-                    self.bytes.set(self.bytes.get() + writer.len() as u64);
-                    sink.send(writer.take()).await.map_err(|error| what().because(error))?;
-                }
-            }
+        let mut writer = Writer::default();
+        for piece in pieces {
+            self.carry(from, piece, (&mut writer, &mut sink)).await.map_err(|error| what().because(error))?;
         }
-        drop(rows);
         if rests {
             let back = from.batch_execute("ROLLBACK TO as_text; RELEASE as_text").await;
             back.map_err(|error| what().because(error))?;
         }
         writer.end();
         sink.send(writer.take()).await.map_err(|error| what().because(error))?;
-        sink.as_mut().finish().await.map(drop).map_err(|error| what().because(error))
+        sink.as_mut().finish().await.map_err(|error| what().because(error))
+    }
+
+    async fn carry(
+        &self,
+        from: &Reader,
+        piece: &Piece,
+        (writer, sink): (&mut Writer, &mut Pin<&mut CopyInSink<Bytes>>),
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let selects: Vec<&str> = self.lanes[piece.table].iter().map(|lane| lane.select.as_str()).collect();
+        let mut scratch = Vec::new();
+        for chunk in self.closure.tables[piece.table].places[piece.from..piece.to].chunks(CHUNK) {
+            let query = format!("COPY ({}) TO STDOUT (FORMAT binary)", self.query(piece, chunk, &selects));
+            let mut stream = std::pin::pin!(from.copy_out(&query).await?);
+            let mut rows = Rows::default();
+            while let Some(bytes) = stream.try_next().await? {
+                from.pace.spend(bytes.len()).await;
+                rows.push(&bytes);
+                while rows.advance()? {
+                    self.row(piece, &rows, writer, &mut scratch);
+                }
+                if writer.len() >= BATCH {
+                    self.bytes.set(self.bytes.get() + writer.len() as u64);
+                    sink.send(writer.take()).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn row(&self, piece: &Piece, rows: &Rows, writer: &mut Writer, scratch: &mut Vec<u8>) {
