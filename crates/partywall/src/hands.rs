@@ -9,7 +9,7 @@ use pw_data::mask::Secret;
 use pw_data::rehearse::judge::Limits;
 use pw_data::rehearse::{Report, Watch, Watched};
 use pw_data::rules::Size;
-use pw_data::sample::{Order, Reading};
+use pw_data::sample::{Order, Reading, Standing};
 use pw_host::{Host, OnLine, vault};
 use pw_model::config::FILE_NAME;
 use pw_model::source::SourceFile;
@@ -18,6 +18,7 @@ use pw_plan::step::{DatabasePlace, Rehearsal, SampleRun, VaultRun};
 use pw_run::{Failure, Perform};
 
 use crate::backing::{self, drill::Drilled};
+use crate::moving;
 use crate::reach::{Reached, reach};
 use crate::seeded;
 use crate::stop::of_halt;
@@ -100,7 +101,10 @@ impl Hands {
             pg_dump: Some(&from.pg_dump),
         };
         let tell = |stage: &str| self.tell(stage);
-        let (done, scratch) = reading.fill(&order, Some(&run.scratch), &tell).await.map_err(of_halt)?;
+        let show = |standing: &Standing| self.tell(&moving::line(standing));
+        let work = reading.fill(&order, Some(&run.scratch), &tell);
+        let filled = moving::watched(&reading, work, moving::interval(), &show).await;
+        let (done, scratch) = filled.map_err(of_halt)?;
         let foreign_keys = pw_data::seed::foreign_keys(&scratch.address).await?;
         scratch.finish().await?;
         let size = run.size.clone().or_else(|| seeded::cohort_size(&self.host.text(&run.rules).ok()?));

@@ -13,6 +13,7 @@ mod hands;
 mod load;
 mod masks;
 mod measure;
+mod moving;
 mod prepare;
 mod printer;
 mod reach;

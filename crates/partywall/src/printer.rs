@@ -30,6 +30,10 @@ impl Printer {
         self.json
     }
 
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// True when notes and progress may be drawn and redrawn.
     pub(crate) fn draws(&self) -> bool {
         !self.quiet && !self.json && std::io::stderr().is_terminal()

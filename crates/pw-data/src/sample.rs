@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::Halt;
 use crate::catalogue::{self, Catalogue};
 use crate::closure::{self, Closure, Paths};
-use crate::load::{self, Schema, Scratch, Transfer};
+use crate::load::{self, Moved, Schema, Scratch, Transfer};
 use crate::mask::{Kind, Secret};
 use crate::migrations;
 use crate::rules::{self, Rules, Size};
@@ -29,6 +29,27 @@ pub struct Reading {
     closure: Closure,
     /// Known to have no gap in its rules.
     covered: Cell<bool>,
+    moved: Moved,
+}
+
+/// How far the copying is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Standing {
+    /// The table of which a row was copied last.
+    pub table: String,
+    pub rows: u64,
+    /// Of how many.
+    pub of: u64,
+    pub bytes: u64,
+    pub bytes_in_a_second: u64,
+    /// As far as the rows tell; `None` before the first.
+    pub seconds_left: Option<u64>,
+}
+
+impl Standing {
+    pub fn percent(&self) -> u64 {
+        self.rows * 100 / self.of.max(1)
+    }
 }
 
 /// One line of the plan.
@@ -112,7 +133,21 @@ impl Reading {
         tell("finding the rows");
         let closure = closure::find(&source, &catalogue, &rules, why).await?;
         source.fetch_by_place().await?;
-        Ok(Self { source, catalogue, rules, closure, covered: Cell::new(false) })
+        Ok(Self { source, catalogue, rules, closure, covered: Cell::new(false), moved: Moved::default() })
+    }
+
+    /// How far a load of this reading is; `None` while it copies nothing yet.
+    pub fn standing(&self) -> Option<Standing> {
+        let (table, begun) = (self.moved.table.get()?, self.moved.begun.get()?);
+        let of = self.closure.tables.iter().map(|taken| taken.places.len() as u64).sum::<u64>();
+        let (rows, bytes, milliseconds) =
+            (self.moved.rows.get(), self.moved.bytes.get(), begun.elapsed().as_millis().max(1));
+        let share =
+            |of: u64, rows: u64| u64::try_from(u128::from(of) * milliseconds / u128::from(rows) / 1000);
+        let in_a_second = u64::try_from(u128::from(bytes) * 1000 / milliseconds).unwrap_or(u64::MAX);
+        let seconds_left = (rows > 0).then(|| share(of.saturating_sub(rows), rows).unwrap_or(u64::MAX));
+        let table = self.catalogue.tables[table].shown();
+        Some(Standing { table, rows, of, bytes, bytes_in_a_second: in_a_second, seconds_left })
     }
 
     /// Rows of every table that comes along, and by which path.
@@ -132,7 +167,8 @@ impl Reading {
         let taken = |table: usize| !self.closure.tables[table].places.is_empty();
         let mut suspects = suspect::named(&self.catalogue, &self.rules, taken);
         let secret = Secret::new("");
-        let transfer = Transfer::new(&self.source, &self.catalogue, &self.closure, (&self.rules, &secret));
+        let transfer =
+            Transfer::new(&self.source, &self.catalogue, &self.closure, (&self.rules, &secret, &self.moved));
         for (table, known) in self.catalogue.tables.iter().enumerate().filter(|(table, _)| taken(*table)) {
             let open = |column: &usize| {
                 let covered = self.rules.mask(table, *column).is_some() || known.columns[*column].generated;
@@ -291,8 +327,12 @@ impl Reading {
         let roles = &self.rules.roles;
         load::fits(&self.source, order.to, roles).await?;
         let newer = migrations::ahead(self.source.leader(), order.to).await?;
-        let mut transfer =
-            Transfer::new(&self.source, &self.catalogue, &self.closure, (&self.rules, order.secret));
+        let mut transfer = Transfer::new(
+            &self.source,
+            &self.catalogue,
+            &self.closure,
+            (&self.rules, order.secret, &self.moved),
+        );
         tell("learning what must not go out");
         let learnt = async {
             self.covered().await?;
@@ -313,8 +353,8 @@ impl Reading {
 
     fn done(&self, transfer: &Transfer<'_>, told: Vec<String>) -> Done {
         Done {
-            rows: transfer.rows.get(),
-            bytes: transfer.bytes.get(),
+            rows: self.moved.rows.get(),
+            bytes: self.moved.bytes.get(),
             searched_for: transfer.values(),
             leaks: transfer.leaks().len(),
             keys: self.closure.keys,

@@ -7,14 +7,15 @@ use std::path::Path;
 use comfy_table::{CellAlignment, Table};
 use pw_data::load::Scratch;
 use pw_data::mask::Secret;
-use pw_data::sample::{Done, Order, Planned, Reading};
+use pw_data::sample::{Done, Order, Planned, Reading, Standing};
 use pw_data::server::Address;
 use pw_model::source::SourceFile;
 use pw_model::unit::Bytes;
 use pw_run::Failure;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::Sample;
+use crate::moving;
 use crate::printer::{GREEN, Printer, count};
 use crate::reach::pg_dump;
 use crate::stop::Stop;
@@ -22,11 +23,19 @@ use crate::stop::Stop;
 pub(crate) async fn run(asked: &Sample, printer: &mut Printer) -> Result<(), Stop> {
     let file = rules(asked)?;
     let from = Address::parse(&asked.from)?.limited(rate(asked)?);
-    let talks = printer.draws();
+    let notes = printer.notes();
+    let (json, quiet) = (printer.is_json(), printer.is_quiet());
     let tell = |stage: &str| {
-        if talks {
-            drop(writeln!(anstream::stderr(), "  {stage}"));
+        if json {
+            event(&json!({"event": "stage", "stage": stage}));
+        } else {
+            notes(&format!("  {stage}"));
         }
+    };
+    let show = |standing: &Standing| match (json, quiet) {
+        (true, _) => event(&json!({"event": "copying", "percent": standing.percent(), "standing": standing})),
+        (_, true) => {}
+        _ => moving::draw(standing),
     };
     let reading = Reading::open(&from, &file, asked.why.is_some(), &tell).await?;
     if asked.plan {
@@ -39,7 +48,8 @@ pub(crate) async fn run(asked: &Sample, printer: &mut Printer) -> Result<(), Sto
     if let Some(words) = &asked.why {
         return why(&reading, words, printer).await;
     }
-    match fill(asked, &reading, &tell).await {
+    let work = fill(asked, &reading, &tell);
+    match moving::watched(&reading, work, moving::interval(), &show).await {
         Ok(done) => answer(&done, printer),
         Err(stop) => {
             if asked.keep_failed {
@@ -48,6 +58,12 @@ pub(crate) async fn run(asked: &Sample, printer: &mut Printer) -> Result<(), Sto
             Err(stop)
         }
     }
+}
+
+/// One line of long work, for another program.
+fn event(value: &Value) {
+    // A closed pipe ends the showing, not the work.
+    drop(writeln!(anstream::stdout(), "{value}"));
 }
 
 /// Names what stays of a failed run, and how to be rid of it.

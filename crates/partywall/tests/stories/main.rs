@@ -18,6 +18,7 @@ mod kill;
 mod looking;
 mod people;
 mod rehearse;
+mod sample;
 mod seed;
 mod sockets;
 mod tls;

@@ -20,7 +20,7 @@ use crate::server::{Address, Source, literal, quoted};
 pub use fits::fits;
 pub use owners::Roles;
 pub use schema::Schema;
-pub use transfer::{Leak, Transfer};
+pub use transfer::{Leak, Moved, Transfer};
 
 /// Marks a scratch database as ours, so that a later run may remove what a killed one left.
 const MARK: &str = "partywall: unfinished sample";

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::Pin;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -44,10 +45,29 @@ pub struct Transfer<'a> {
     leaks: RefCell<Vec<Leak>>,
     /// Numbers in the rows that went out which may be those of large objects, and whose column it was first.
     numbers: RefCell<BTreeMap<u32, Leak>>,
-    pub rows: Cell<u64>,
-    pub bytes: Cell<u64>,
+    pub moved: &'a Moved,
     /// Large objects that were copied.
     pub objects: Cell<u64>,
+}
+
+/// What went out, for whoever watches.
+#[derive(Default)]
+pub struct Moved {
+    pub rows: Cell<u64>,
+    pub bytes: Cell<u64>,
+    /// The table of which a row went out last.
+    pub table: Cell<Option<usize>>,
+    pub begun: Cell<Option<Instant>>,
+}
+
+impl Moved {
+    fn row(&self, table: usize) {
+        if self.begun.get().is_none() {
+            self.begun.set(Some(Instant::now()));
+        }
+        self.table.set(Some(table));
+        self.rows.set(self.rows.get() + 1);
+    }
 }
 
 /// What happens to one column on its way.
@@ -130,7 +150,7 @@ impl<'a> Transfer<'a> {
         source: &'a Source,
         catalogue: &'a Catalogue,
         closure: &'a Closure,
-        (rules, secret): (&Rules, &Secret),
+        (rules, secret, moved): (&Rules, &Secret, &'a Moved),
     ) -> Self {
         let lanes = |(table, known): (usize, &crate::catalogue::Table)| {
             let sent = known.columns.iter().enumerate().filter(|(_, column)| !column.generated);
@@ -145,8 +165,7 @@ impl<'a> Transfer<'a> {
             values: Values::default(),
             leaks: RefCell::default(),
             numbers: RefCell::default(),
-            rows: Cell::new(0),
-            bytes: Cell::new(0),
+            moved,
             objects: Cell::new(0),
         }
     }
@@ -388,7 +407,7 @@ impl<'a> Transfer<'a> {
         let carried =
             objects::carry(self.source, scratch, &named.keys().copied().collect(), &self.values).await?;
         self.objects.set(carried.objects);
-        self.bytes.set(self.bytes.get() + carried.bytes);
+        self.moved.bytes.set(self.moved.bytes.get() + carried.bytes);
         carried
             .leak
             .and_then(|number| named.get(&number))
@@ -473,7 +492,7 @@ impl<'a> Transfer<'a> {
                     self.row(piece, &rows, writer, &mut scratch);
                 }
                 if writer.len() >= BATCH {
-                    self.bytes.set(self.bytes.get() + writer.len() as u64);
+                    self.moved.bytes.set(self.moved.bytes.get() + writer.len() as u64);
                     sink.send(writer.take()).await?;
                 }
             }
@@ -485,7 +504,7 @@ impl<'a> Transfer<'a> {
         let lanes = &self.lanes[piece.table];
         let cleared = self.cleared(piece, rows);
         writer.row(lanes.len());
-        self.rows.set(self.rows.get() + 1);
+        self.moved.row(piece.table);
         for (index, lane) in lanes.iter().enumerate() {
             let value = rows.field(index + 1).filter(|_| !cleared.contains(&lane.column));
             let value = match (value, &lane.mask) {
