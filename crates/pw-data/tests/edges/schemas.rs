@@ -43,9 +43,9 @@ CREATE TABLE hidden (id int PRIMARY KEY, root_id int NOT NULL REFERENCES root);
 ALTER TABLE hidden ENABLE ROW LEVEL SECURITY;
 INSERT INTO hidden SELECT i, i FROM generate_series(1, 100) i;
 CREATE ROLE reader LOGIN PASSWORD 'reader';
-GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;
 DO $$ BEGIN EXECUTE 'CREATE TABLE wide (' || (SELECT string_agg('c' || i || ' bool', ',') FROM generate_series(1, 1600) i) || ')'; END $$;
 INSERT INTO wide (c1, c1600) VALUES (true, false);
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;
 "#;
 
 const RULES: &str = r#"
