@@ -3,6 +3,7 @@
 mod fits;
 mod objects;
 mod owners;
+mod permute;
 mod schema;
 mod stage;
 mod transfer;

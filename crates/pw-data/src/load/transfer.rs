@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
 use std::pin::Pin;
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use pw_run::Failure;
 use tokio_postgres::{Client, CopyInSink};
 
 use super::objects;
+use super::permute::{Permutation, Swapped};
 use super::schema::{self, Own, Schema};
 use super::stage::{self, Staged};
 use super::work::{Job, Work};
@@ -80,6 +82,8 @@ struct Lane {
     searched: bool,
     /// Its numbers may be those of large objects.
     names_object: bool,
+    /// Its values change places.
+    permutation: Option<Permutation>,
     /// The number of the element's type in the scratch database.
     element: Option<u32>,
 }
@@ -103,8 +107,9 @@ fn lane(catalogue: &Catalogue, rules: &Rules, secret: &Secret, (table, column): 
         _ => name.clone(),
     };
     let select = if known.as_text { stage::in_full(&format!("({select})")) } else { select };
-    let streamed = masked
-        .filter(|masked| !matches!(masked.kind, Kind::Sql(_) | Kind::Constant(_) | Kind::Null | Kind::Keep));
+    let streamed = masked.filter(|masked| {
+        !matches!(masked.kind, Kind::Sql(_) | Kind::Constant(_) | Kind::Null | Kind::Keep | Kind::Permute)
+    });
     Lane {
         column,
         name,
@@ -113,6 +118,7 @@ fn lane(catalogue: &Catalogue, rules: &Rules, secret: &Secret, (table, column): 
         proved: masked.is_some_and(|masked| masked.proved),
         searched: is_searched(known),
         names_object: known.names_object || rules.objects.contains(&(table, column)),
+        permutation: None,
         element: None,
     }
 }
@@ -154,7 +160,14 @@ impl<'a> Transfer<'a> {
     ) -> Self {
         let lanes = |(table, known): (usize, &crate::catalogue::Table)| {
             let sent = known.columns.iter().enumerate().filter(|(_, column)| !column.generated);
-            sent.map(|(column, _)| lane(catalogue, rules, secret, (table, column))).collect()
+            let lane = |(column, _)| {
+                let permuted = rules.mask(table, column).is_some_and(|masked| masked.kind == Kind::Permute);
+                let count = closure.tables[table].places.len();
+                let way = || Permutation::new(secret, &catalogue.shown(table, column), count);
+                let lane = lane(catalogue, rules, secret, (table, column));
+                Lane { permutation: permuted.then(way), ..lane }
+            };
+            sent.map(lane).collect()
         };
         let lanes = catalogue.tables.iter().enumerate().map(lanes).collect();
         Self {
@@ -481,7 +494,9 @@ impl<'a> Transfer<'a> {
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let selects: Vec<&str> = self.lanes[piece.table].iter().map(|lane| lane.select.as_str()).collect();
         let mut scratch = Vec::new();
-        for chunk in self.closure.tables[piece.table].places[piece.from..piece.to].chunks(CHUNK) {
+        let places = &self.closure.tables[piece.table].places[piece.from..piece.to];
+        for (at, chunk) in (piece.from..).step_by(CHUNK).zip(places.chunks(CHUNK)) {
+            let swapped = self.swapped(from, piece.table, at..at + chunk.len()).await?;
             let query = format!("COPY ({}) TO STDOUT (FORMAT binary)", self.query(piece, chunk, &selects));
             let mut stream = std::pin::pin!(from.copy_out(&query).await?);
             let mut rows = Rows::default();
@@ -489,7 +504,7 @@ impl<'a> Transfer<'a> {
                 from.pace.spend(bytes.len()).await;
                 rows.push(&bytes);
                 while rows.advance()? {
-                    self.row(piece, &rows, writer, &mut scratch);
+                    self.row(piece, (&rows, &swapped), writer, &mut scratch);
                 }
                 if writer.len() >= BATCH {
                     self.moved.bytes.set(self.moved.bytes.get() + writer.len() as u64);
@@ -500,13 +515,54 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    fn row(&self, piece: &Piece, rows: &Rows, writer: &mut Writer, scratch: &mut Vec<u8>) {
+    /// What the permuted columns of these rows get, read where it is.
+    async fn swapped(&self, from: &Reader, table: usize, numbers: Range<usize>) -> Result<Swapped, Failure> {
+        let taken = &self.closure.tables[table];
+        let permuted: Vec<&Lane> =
+            self.lanes[table].iter().filter(|lane| lane.permutation.is_some()).collect();
+        let mut swapped = Swapped::new();
+        for (index, lane) in permuted.iter().enumerate() {
+            let Some(way) = &lane.permutation else { continue };
+            let mut gets: HashMap<u64, u64> =
+                numbers.clone().map(|number| (taken.places[way.of(number)], taken.places[number])).collect();
+            let mut places: Vec<u64> = gets.keys().copied().collect();
+            places.sort_unstable();
+            let few = Taken { heaps: taken.heaps.clone(), places, ..Taken::default() };
+            for piece in pieces(table, &few) {
+                let query = self.query(&piece, &few.places[piece.from..piece.to], &[lane.select.as_str()]);
+                crate::server::scan(from, &query, |rows| {
+                    let place = self.place(&piece, rows);
+                    let cleared = self.cleared(&piece, rows).contains(&lane.column);
+                    if let Some(to) = place.and_then(|place| gets.remove(&place)) {
+                        let value = rows.field(1).filter(|_| !cleared).map(<[u8]>::to_vec);
+                        swapped.entry(to).or_insert_with(|| vec![None; permuted.len()])[index] = value;
+                    }
+                    Ok(())
+                })
+                .await?;
+            }
+        }
+        Ok(swapped)
+    }
+
+    fn row(
+        &self,
+        piece: &Piece,
+        (rows, swapped): (&Rows, &Swapped),
+        writer: &mut Writer,
+        scratch: &mut Vec<u8>,
+    ) {
         let lanes = &self.lanes[piece.table];
         let cleared = self.cleared(piece, rows);
+        let mut gets = self.place(piece, rows).and_then(|place| swapped.get(&place)).into_iter().flatten();
         writer.row(lanes.len());
         self.moved.row(piece.table);
         for (index, lane) in lanes.iter().enumerate() {
-            let value = rows.field(index + 1).filter(|_| !cleared.contains(&lane.column));
+            let value = match &lane.permutation {
+                // What is named by the row from which it comes decides there whether it is cleared.
+                Some(_) => gets.next().and_then(Option::as_deref),
+                None => rows.field(index + 1).filter(|_| !cleared.contains(&lane.column)),
+            };
             let value = match (value, &lane.mask) {
                 (Some(value), Some(mask)) => mask.apply(value, scratch).then_some(scratch.as_slice()),
                 (value, _) => value,
@@ -543,15 +599,20 @@ impl<'a> Transfer<'a> {
         }
     }
 
+    fn place(&self, piece: &Piece, rows: &Rows) -> Option<u64> {
+        let heaps = &self.closure.tables[piece.table].heaps;
+        let heap = heaps.iter().position(|oid| *oid == piece.heap).unwrap_or_default();
+        rows.field(0).and_then(|tid| crate::closure::place(heap, tid))
+    }
+
     /// Columns to be cleared in this row, for what they name does not come along.
     fn cleared(&self, piece: &Piece, rows: &Rows) -> Vec<usize> {
         let taken = &self.closure.tables[piece.table];
         if taken.cleared.is_empty() {
             return Vec::new();
         }
-        let heap = taken.heaps.iter().position(|oid| *oid == piece.heap).unwrap_or_default();
-        let place = rows.field(0).and_then(|tid| crate::closure::place(heap, tid));
-        let references = place.and_then(|place| taken.cleared.get(&place)).into_iter().flatten();
+        let references =
+            self.place(piece, rows).and_then(|place| taken.cleared.get(&place)).into_iter().flatten();
         let columns = &self.catalogue.tables[piece.table].columns;
         references
             .flat_map(|index| self.catalogue.references[*index].columns.iter().copied())

@@ -31,6 +31,8 @@ pub enum Kind {
     /// At most this share, either way.
     Noise(f64),
     Json(Vec<(Vec<String>, Kind)>),
+    /// The column's own values, each in another row of the sample.
+    Permute,
     /// An expression over the row, computed by the source.
     Sql(String),
     Keep,
@@ -48,6 +50,7 @@ pub(super) const NAMES: &[&str] = &[
     "text",
     "token",
     "password",
+    "permute",
     "null",
     "keep",
 ];
@@ -92,6 +95,7 @@ impl Kind {
             "text" => Self::Text,
             "token" => Self::Token,
             "password" => Self::Password(None),
+            "permute" => Self::Permute,
             "null" => Self::Null,
             "keep" => Self::Keep,
             _ => return None,
@@ -129,7 +133,12 @@ impl Kind {
             let kind = Self::parse(kind)?;
             let text = !matches!(
                 kind,
-                Self::Constant(_) | Self::Shift(_) | Self::Noise(_) | Self::Json(_) | Self::Sql(_)
+                Self::Constant(_)
+                    | Self::Shift(_)
+                    | Self::Noise(_)
+                    | Self::Json(_)
+                    | Self::Sql(_)
+                    | Self::Permute
             );
             let path = path.split('.').map(str::to_owned).collect();
             text.then_some((path, kind))
@@ -190,7 +199,7 @@ impl Kind {
 pub fn unfit(kind: &Kind, column: &Column) -> Option<String> {
     let json = matches!(column.base.as_str(), "json" | "jsonb");
     let fits = match kind {
-        Kind::Keep | Kind::Sql(_) | Kind::Constant(_) => true,
+        Kind::Keep | Kind::Sql(_) | Kind::Constant(_) | Kind::Permute => true,
         Kind::Null => !column.not_null,
         Kind::Shift(_) => matches!(column.base.as_str(), "date" | "timestamp" | "timestamptz"),
         Kind::Noise(_) => noise::TYPES.contains(&column.base.as_str()),

@@ -20,6 +20,11 @@ impl Secret {
     pub fn new(text: &str) -> Self {
         Self(blake3::derive_key("partywall 2026 masks of a sample", text.trim().as_bytes()))
     }
+
+    /// A key of its own for one purpose.
+    pub(crate) fn keyed(&self, purpose: &str) -> [u8; 32] {
+        *blake3::keyed_hash(&self.0, purpose.as_bytes()).as_bytes()
+    }
 }
 
 /// A mask bound to a column.
@@ -51,7 +56,7 @@ impl Mask {
     pub fn apply(&self, value: &[u8], out: &mut Vec<u8>) -> bool {
         out.clear();
         let done = match (&self.kind, self.base.as_str()) {
-            (Kind::Keep | Kind::Sql(_) | Kind::Constant(_), _) => {
+            (Kind::Keep | Kind::Sql(_) | Kind::Constant(_) | Kind::Permute, _) => {
                 out.extend_from_slice(value);
                 Some(())
             }

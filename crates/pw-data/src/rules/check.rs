@@ -233,6 +233,11 @@ impl Check<'_> {
     }
 
     fn fits(&mut self, kind: &Kind, (table, column): (usize, usize), path: &[&str]) {
+        let part = |key: &Vec<usize>| key.len() > 1 && key.contains(&column);
+        if *kind == Kind::Permute && self.catalogue.tables[table].uniques.iter().any(part) {
+            let told = "values of one column of a key of several cannot change places";
+            self.wrong(path, told, Some("two rows could get one key; mask it otherwise".into()));
+        }
         let column = &self.catalogue.tables[table].columns[column];
         if let Some(reason) = unfit(kind, column) {
             let message = format!("this mask does not fit `{}`: {reason}", column.name);
@@ -248,7 +253,8 @@ impl Check<'_> {
     fn inherit(&self, rules: &mut Rules) {
         for reference in self.catalogue.references.iter().filter(|reference| !reference.declared) {
             for (own, its) in reference.columns.iter().zip(&reference.to_columns) {
-                if let Some(masked) = rules.mask(reference.to, *its) {
+                // Values that stay in the table need no other mask where they are named.
+                if let Some(masked) = rules.mask(reference.to, *its).filter(|one| one.kind != Kind::Permute) {
                     let same = Masked { kind: masked.kind.clone(), proved: masked.proved };
                     rules.masks.entry((reference.from, *own)).or_insert(same);
                 }

@@ -5,6 +5,7 @@ mod encrypted;
 mod kept;
 mod lender;
 mod older;
+mod permuted;
 mod roles;
 mod schemas;
 #[path = "../server/mod.rs"]
