@@ -6,7 +6,7 @@ mod server;
 
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use pw_data::Halt;
 use pw_data::mask::Secret;
@@ -96,8 +96,8 @@ async fn victim() {
     panic!("it was not killed: {done:?}");
 }
 
-fn kill_at(server: &Server, stage: &str) {
-    let mut child = Command::new(std::env::current_exe().expect("this program"))
+fn victim_of(server: &Server, stage: &str) -> Child {
+    Command::new(std::env::current_exe().expect("this program"))
         .args(["--ignored", "--exact", "victim", "--nocapture"])
         .env("VICTIM_FROM", server.dsn("owner", server::PASSWORD, "production"))
         .env("VICTIM_TO", server.dsn("owner", server::PASSWORD, "development"))
@@ -106,12 +106,43 @@ fn kill_at(server: &Server, stage: &str) {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("this program runs");
+        .expect("this program runs")
+}
+
+fn kill_at(server: &Server, stage: &str) {
+    let mut child = victim_of(server, stage);
     let heard = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
     let heard: Vec<String> = heard.take_while(|line| line != "reached").collect();
     child.kill().expect("it can be killed");
     let status = child.wait().expect("it ends");
     assert!(!status.success() && !heard.iter().any(|line| line.contains("panicked")), "{heard:?}");
+}
+
+/// Somebody holds the target's name while it is to change: the server goes on with what a killed client asked for.
+#[tokio::test]
+async fn killed_inside_the_swap_the_target_is_the_one_or_the_other() {
+    let server = with_former();
+    let holder = server.address("postgres").connect().await.expect("a connection");
+    let hold = "BEGIN; COMMENT ON DATABASE development IS 'partywall: sample'";
+    for end in ["ROLLBACK", "COMMIT"] {
+        holder.batch_execute(hold).await.expect("the name is held");
+        let mut child = victim_of(&server, "none");
+        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('object', 'transactionid', 'tuple')";
+        while server.sql("postgres", waits) == "0" {
+            assert!(child.try_wait().expect("a process").is_none(), "it ended before the swap");
+        }
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+        holder.batch_execute(end).await.expect("the name is free");
+        let others = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'partywall'";
+        while server.sql("postgres", others) != "1" {}
+        let there = server.sql("development", "SELECT coalesce(to_regclass('former'), to_regclass('thing'))");
+        assert!(["former", "thing"].contains(&there.as_str()), "{there}");
+    }
+    drop(holder);
+    sample(&server, &|_| ()).await.expect("the next run");
+    assert_eq!(leftovers(&server), "0");
+    assert_ne!(server.sql("development", "SELECT count(*) FROM thing"), "0");
 }
 
 #[tokio::test]

@@ -199,13 +199,16 @@ impl Scratch {
         };
         self.end_connections(target).await?;
         self.end_connections(self.address.database()).await?;
-        let swap = format!("BEGIN; {rename_old} ALTER DATABASE {new} RENAME TO {}; COMMIT", quoted(target));
+        // Marked in the same moment: cut off behind it, the next run must know the target for a sample.
+        let swap = format!(
+            "BEGIN; {rename_old} COMMENT ON DATABASE {new} IS {}; ALTER DATABASE {new} RENAME TO {}; COMMIT",
+            literal(SAMPLE),
+            quoted(target)
+        );
         if let Err(error) = self.run(&swap, "give the new database its name").await {
             drop(self.keeper.batch_execute("ROLLBACK").await);
             return Err(error.hint("close the programs that hold the target open, and try again"));
         }
-        let mark = format!("COMMENT ON DATABASE {} IS {}", quoted(target), literal(SAMPLE));
-        self.run(&mark, "mark the database as a sample").await?;
         self.run(
             &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&old)),
             "drop the former database",
