@@ -165,6 +165,35 @@ impl Deref for Reader {
     }
 }
 
+/// Tables that are locked here and whose rows lie elsewhere than when the snapshot was taken: the one tells the present,
+/// the other the snapshot. The server's own tables, numbered below, are read by what they hold.
+const MOVED: &str = "SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_locks l JOIN pg_class c ON c.oid = l.relation \
+    WHERE l.pid = pg_backend_pid() AND c.relkind = 'r' AND c.oid >= 16384 AND c.relfilenode <> pg_relation_filenode(c.oid)";
+
+impl Reader {
+    /// From here to [`release`](Self::release) tables are locked, and nobody can alter them: a query, never the whole
+    /// run, for whoever waits to alter a table makes all others wait that want to read it.
+    pub(crate) async fn hold(&self) -> Result<(), Failure> {
+        let held = self.client.batch_execute("SAVEPOINT reading").await;
+        held.map_err(|error| Failure::new("could not read from the source").because(error))
+    }
+
+    /// What was read since [`hold`](Self::hold) is of the snapshot, and the tables are free again.
+    ///
+    /// # Errors
+    /// A table was made anew since the snapshot, so that its rows lie elsewhere or cannot be seen.
+    pub(crate) async fn release(&self) -> Result<(), Failure> {
+        let failed = |error| Failure::new("could not read from the source").because(error);
+        let moved: Option<String> = self.client.query_one(MOVED, &[]).await.map_err(failed)?.get(0);
+        if let Some(moved) = moved {
+            return Err(Failure::new(format!("`{moved}` was made anew in the source while it was read"))
+                .hint("run it again when nobody alters or rewrites tables there"));
+        }
+        let free = self.client.batch_execute("ROLLBACK TO reading; RELEASE reading").await;
+        free.map_err(failed)
+    }
+}
+
 /// Connections that all see one moment of the source, and can only read.
 pub struct Source {
     pub address: Address,
@@ -249,6 +278,7 @@ pub async fn scan(
 ) -> Result<(), Failure> {
     let what = || Failure::new(format!("could not read from the source: {}", shortened(query)));
     let text = format!("COPY ({query}) TO STDOUT (FORMAT binary)");
+    client.hold().await?;
     let stream = client.copy_out(&text).await.map_err(|error| what().because(error))?;
     let mut stream = std::pin::pin!(stream);
     let mut rows = Rows::default();
@@ -259,7 +289,7 @@ pub async fn scan(
             each(&rows)?;
         }
     }
-    Ok(())
+    client.release().await
 }
 
 fn shortened(query: &str) -> String {

@@ -218,3 +218,41 @@ async fn what_changes_in_the_source_meanwhile_is_not_in_the_sample() {
         "the schema is of the same moment"
     );
 }
+
+/// Nobody who alters a table waits for the sample to end.
+#[tokio::test]
+async fn a_table_can_be_altered_while_it_is_sampled() {
+    let server = with_former();
+    let altered = Cell::new(0);
+    let tell = |stage: &str| {
+        if stage == "copying and building indexes" {
+            altered.set(altered.get() + 1);
+            let more = "SET lock_timeout = '1s'; ALTER TABLE thing ADD COLUMN more int DEFAULT 7; CREATE INDEX ON owner (plain)";
+            server.sql("production", more);
+        }
+    };
+    sample(&server, &tell).await.expect("the snapshot holds");
+    assert_eq!(altered.get(), 1);
+    let columns = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'thing'::regclass AND attname = 'more'";
+    assert_eq!(server.sql("development", columns), "0");
+}
+
+/// Rows that were found by where they lie are never looked for in another heap.
+#[tokio::test]
+async fn a_table_that_is_rewritten_meanwhile_is_told() {
+    let server = with_former();
+    for rewrite in ["VACUUM FULL thing", "TRUNCATE thing"] {
+        let tell = |stage: &str| {
+            if stage == "learning what must not go out" {
+                server.sql("production", rewrite);
+            }
+        };
+        let message = sample(&server, &tell).await.unwrap_err();
+        assert!(
+            message.contains("`thing` was made anew in the source while it was read"),
+            "{rewrite}: {message}"
+        );
+        assert_eq!(server.sql("development", "SELECT a FROM former"), "7");
+        assert_eq!(leftovers(&server), "0");
+    }
+}

@@ -498,6 +498,7 @@ impl<'a> Transfer<'a> {
         for (at, chunk) in (piece.from..).step_by(CHUNK).zip(places.chunks(CHUNK)) {
             let swapped = self.swapped(from, piece.table, at..at + chunk.len()).await?;
             let query = format!("COPY ({}) TO STDOUT (FORMAT binary)", self.query(piece, chunk, &selects));
+            from.hold().await?;
             let mut stream = std::pin::pin!(from.copy_out(&query).await?);
             let mut rows = Rows::default();
             while let Some(bytes) = stream.try_next().await? {
@@ -511,6 +512,7 @@ impl<'a> Transfer<'a> {
                     sink.send(writer.take()).await?;
                 }
             }
+            from.release().await?;
         }
         Ok(())
     }
