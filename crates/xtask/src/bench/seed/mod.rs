@@ -1,6 +1,8 @@
 //! `./x bench seed`: a masked, proved sample beside what others do, on one server, on the same rows, in one run.
 
+mod neighbour;
 mod peer;
+mod processor;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +13,7 @@ use serde_json::Value;
 
 use super::median;
 use crate::run::{Result, output, partywall, root, say};
+use neighbour::Queries;
 use peer::SliceDb;
 use server::{PASSWORD, SOURCE, Server};
 
@@ -31,13 +34,16 @@ const FLOOR: &str = "psql -U owner -Atc \"select oid::regclass from pg_class whe
 const FULL: &str =
     "createdb -U owner full_copy && pg_dump -U owner production | psql -U owner -q full_copy >/dev/null";
 
+/// What a contender took: time, and seconds of the processors.
+type Taken = (Duration, f64);
+
 /// What the rounds gave.
 #[derive(Default)]
 struct Times {
-    ours: Vec<Duration>,
-    floor: Vec<Duration>,
-    peer: Vec<Duration>,
-    full: Vec<Duration>,
+    ours: Vec<Taken>,
+    floor: Vec<Taken>,
+    peer: Vec<Taken>,
+    full: Vec<Taken>,
     peak_kb: u64,
     done: Value,
 }
@@ -61,7 +67,19 @@ pub(super) fn run() -> Result<()> {
             times = Times::default();
         }
     }
-    report(users, rounds, times)
+    let waits = waits(&server, (&binary, &rules), users, &times)?;
+    report(users, rounds, times, waits)
+}
+
+/// Milliseconds that 99 of 100 of production's queries take at most: alone, and while a sample is made.
+fn waits(server: &Server, (binary, rules): (&Path, &Path), users: u64, times: &Times) -> Result<(f64, f64)> {
+    let longest = times.ours.iter().map(|(time, _)| time.as_secs()).min().unwrap_or_default();
+    let alone = Queries::start(server, users, 5)?.wait()?;
+    let beside = Queries::start(server, users, longest.max(2))?;
+    watched(&mut sample(server, binary, rules))?;
+    let beside = beside.wait()?;
+    server.sql("postgres", "DROP DATABASE sample")?;
+    Ok((alone, beside))
 }
 
 /// Contenders take turns, so that a slow moment of the machine hits all alike.
@@ -71,9 +89,9 @@ fn one_round(
     peer: Option<&SliceDb>,
     times: &mut Times,
 ) -> Result<()> {
-    times.floor.push(timed(|| output(&mut server.shell(FLOOR)).map(drop))?);
+    times.floor.push(timed(server, || output(&mut server.shell(FLOOR)).map(drop))?);
     let mut answer = (String::new(), 0);
-    times.ours.push(timed(|| {
+    times.ours.push(timed(server, || {
         answer = watched(&mut sample(server, binary, rules))?;
         Ok(())
     })?);
@@ -82,12 +100,12 @@ fn one_round(
     let ours = server.counts("sample")?;
     server.sql("postgres", "DROP DATABASE sample")?;
     if let Some(peer) = peer {
-        times.peer.push(timed(|| peer.run(server, "sample"))?);
+        times.peer.push(timed(server, || peer.run(server, "sample"))?);
         let theirs = server.counts("sample")?;
         server.sql("postgres", "DROP DATABASE sample")?;
         same_rows(&ours, &theirs)?;
     }
-    times.full.push(timed(|| output(&mut server.shell(FULL)).map(drop))?);
+    times.full.push(timed(server, || output(&mut server.shell(FULL)).map(drop))?);
     server.sql("postgres", "DROP DATABASE full_copy").map(drop)
 }
 
@@ -129,10 +147,17 @@ fn sample(server: &Server, binary: &Path, rules: &Path) -> Command {
     command
 }
 
-fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
-    let begun = Instant::now();
+fn middle(numbers: impl Iterator<Item = f64>) -> f64 {
+    let mut numbers: Vec<f64> = numbers.collect();
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied().unwrap_or_default()
+}
+
+fn timed(server: &Server, work: impl FnOnce() -> Result<()>) -> Result<Taken> {
+    let (begun, spent) = (Instant::now(), processor::spent(server)?);
     work()?;
-    Ok(begun.elapsed())
+    let time = begun.elapsed();
+    Ok((time, processor::spent(server)? - spent))
 }
 
 /// Runs to the end; answers its output and the most memory it had, in kB.
@@ -154,8 +179,24 @@ fn watched(command: &mut Command) -> Result<(String, u64)> {
     Ok((String::from_utf8_lossy(&output.stdout).into_owned(), peak))
 }
 
-fn report(users: u64, rounds: u64, times: Times) -> Result<()> {
-    let seconds = |times: Vec<Duration>| (!times.is_empty()).then(|| median(times).as_secs_f64());
+fn costs([ours, floor, peer]: [f64; 3], (alone, beside): (f64, f64)) {
+    say(&format!(
+        "seconds of the processors: ours {ours:.2}, floor {floor:.2} ({:.2} x), slice-db {peer:.2} ({:.2} x)",
+        ours / floor,
+        peer / ours
+    ));
+    say(&format!(
+        "99 of 100 of production's queries by key: {alone:.2} ms alone, {beside:.2} ms while a sample is made"
+    ));
+}
+
+fn report(users: u64, rounds: u64, times: Times, (alone, beside): (f64, f64)) -> Result<()> {
+    let processors =
+        [&times.ours, &times.floor, &times.peer].map(|all| middle(all.iter().map(|(_, cpu)| *cpu)));
+    let seconds = |times: Vec<Taken>| {
+        let times: Vec<Duration> = times.into_iter().map(|(time, _)| time).collect();
+        (!times.is_empty()).then(|| median(times).as_secs_f64())
+    };
     let [ours, floor, full] =
         [times.ours, times.floor, times.full].map(|one| seconds(one).unwrap_or_default());
     let peer = seconds(times.peer);
@@ -180,9 +221,12 @@ fn report(users: u64, rounds: u64, times: Times) -> Result<()> {
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
     let key_bytes = number("key_bytes") as f64 / number("keys").max(1) as f64;
     let slower = peer.map_or(0.0, |time| time / ours);
+    let [ours_cpu, floor_cpu, peer_cpu] = processors;
+    costs(processors, (alone, beside));
     say(&format!(
         "seed: users={users} rows={} ours_s={ours:.2} floor_s={floor:.2} of_floor={:.2} slicedb_s={:.2} slicedb_ratio={slower:.2} \
-         full_s={full:.2} peak_mb={peak} bytes_per_key={key_bytes:.1} searched_for={} rounds={rounds}",
+         full_s={full:.2} ours_cpu_s={ours_cpu:.2} floor_cpu_s={floor_cpu:.2} slicedb_cpu_s={peer_cpu:.2} \
+         p99_alone_ms={alone:.2} p99_beside_ms={beside:.2} peak_mb={peak} bytes_per_key={key_bytes:.1} searched_for={} rounds={rounds}",
         number("rows"),
         ours / floor,
         peer.unwrap_or_default(),
