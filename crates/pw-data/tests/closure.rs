@@ -424,6 +424,13 @@ fn check(server: &Server, schema: &Schema) {
     server.sql("postgres", "DROP DATABASE IF EXISTS random WITH (FORCE)");
     server.sql("postgres", "CREATE DATABASE random");
     server.sql("random", &schema.sql());
+    if schema.tables.len() % 2 == 0 {
+        // Tables that the server takes for large are asked for the rows of known owners only.
+        server.sql(
+            "random",
+            "UPDATE pg_class SET reltuples = 100000 WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace",
+        );
+    }
     let expected = server.sql("random", &(schema.oracle() + &schema.expected()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     if let Err(halt) = runtime.block_on(sample(server, &schema.rules())) {
