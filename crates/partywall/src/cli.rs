@@ -186,6 +186,9 @@ pub(crate) struct Backup {
     /// Begin a new repository where the former one is gone for good
     #[arg(long)]
     pub(crate) new_repository: bool,
+    /// Only what the servers' log has grown by, with `backup.log`: quick, so it can be done every minute
+    #[arg(long)]
+    pub(crate) log: bool,
 }
 
 #[derive(Debug, Args)]
@@ -200,7 +203,7 @@ pub(crate) struct Restore {
     #[arg(add = environments(), required_unless_present = "from")]
     pub(crate) environment: Option<String>,
     /// Its name, or `latest`; `partywall backups` lists them
-    #[arg(required_unless_present = "from")]
+    #[arg(required_unless_present_any = ["from", "at"])]
     pub(crate) backup: Option<String>,
     /// The whole project, onto a machine that has nothing of it: the folder of its repository
     #[arg(long, value_name = "REPOSITORY", requires = "key", conflicts_with_all = ["database", "volume"])]
@@ -214,6 +217,9 @@ pub(crate) struct Restore {
     /// Only this volume or folder, by its name in the backup
     #[arg(long, value_name = "NAME", conflicts_with = "database")]
     pub(crate) volume: Option<String>,
+    /// The database as it was at this time, such as `2026-11-21 10:15:30` or with `Z` for UTC; needs `backup.log`
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["volume", "from"])]
+    pub(crate) at: Option<String>,
     /// Print the steps; change nothing
     #[arg(long)]
     pub(crate) plan: bool,

@@ -208,6 +208,11 @@ impl Hands {
             | Action::RestoreDatabase { .. }
             | Action::RestoreFolder { .. }
             | Action::RestoreFiles { .. }
+            | Action::HoldLog { .. }
+            | Action::ReleaseLog { .. }
+            | Action::TakeLog { .. }
+            | Action::RestoreBase { .. }
+            | Action::CopyRestored { .. }
             | Action::CopyKey { .. }
             | Action::RemoveRestored { .. }
             | Action::SwapFolders { .. } => {

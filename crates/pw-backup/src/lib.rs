@@ -2,13 +2,15 @@
 //!
 //! Route: [`repository`] opens it and lists what is in it; [`make`] puts databases, folders and files into one
 //! snapshot, measured by [`source`] while they are read; [`manifest`] says what a whole backup holds; [`take`] brings
-//! parts of it back and measures them again; [`retain`] forgets what is no longer kept.
+//! parts of it back and measures them again; [`retain`] forgets what is no longer kept; [`log`] keeps
+//! what servers wrote between two backups.
 //!
 //! **Invariant:** a snapshot without a manifest is no backup: it is never listed, and the next backup removes it.
 //! **Invariant:** one writer at a time, by a lock of ours: the library takes none.
 
 pub mod failure;
 mod former;
+pub mod log;
 pub mod make;
 pub mod manifest;
 pub mod repository;

@@ -20,6 +20,7 @@ use crate::source::{Ledger, Part, Parts};
 
 pub use crate::source::Program;
 
+const BASES: &str = "bases";
 const DATABASES: &str = "databases";
 const FOLDERS: &str = "folders";
 const FILES: &str = "configuration";
@@ -30,6 +31,8 @@ pub struct Order<'a> {
     pub run: &'a BackupRun,
     /// Database → the program that prints its dump.
     pub dumps: BTreeMap<String, Program>,
+    /// Service → the program that prints its server's files.
+    pub bases: BTreeMap<String, Program>,
     /// What is known of the databases before their dumps are read; the rest is filled in here.
     pub manifest: Manifest,
     /// Set to call it off.
@@ -41,6 +44,11 @@ pub struct Order<'a> {
 /// The place of a database's dump in every backup.
 pub(crate) fn dump_path(database: &str) -> PathBuf {
     Path::new(DATABASES).join(format!("{database}.dump"))
+}
+
+/// The place of a server's files.
+pub(crate) fn base_path(service: &str) -> PathBuf {
+    Path::new(BASES).join(format!("{service}.tar"))
 }
 
 pub(crate) fn folder_path(folder: &str) -> PathBuf {
@@ -83,7 +91,7 @@ pub fn remove(repository: &Repository, name: &str) -> Result<(), Failure> {
     remove_where(repository, |one| one.label == name)
 }
 
-fn sweep(repository: &Repository, _writing: &Writing) -> Result<(), Failure> {
+pub(crate) fn sweep(repository: &Repository, _writing: &Writing) -> Result<(), Failure> {
     remove_where(repository, |one| one.tags.contains(UNFINISHED))
 }
 
@@ -99,10 +107,11 @@ fn remove_where(repository: &Repository, wanted: impl Fn(&SnapshotFile) -> bool)
 
 /// Two snapshots, data and manifest, become one: only then it is a backup.
 fn archive_all(repository: &Repository, order: Order<'_>) -> Result<Manifest, Failure> {
-    let Order { run, dumps, mut manifest, stop, tell } = order;
+    let Order { run, dumps, bases, mut manifest, stop, tell } = order;
     let ledger = Arc::new(Ledger::stopped_by(stop));
     let former = Former::of(repository, run);
-    let data = watched(&ledger, tell, || archive(repository, (run, &former), parts(run, dumps), &ledger))?;
+    let data =
+        watched(&ledger, tell, || archive(repository, (run, &former), parts(run, dumps, bases), &ledger))?;
     let read = former.complete(&ledger)?;
     fill(&mut manifest, run, &read)?;
     manifest.vanished = ledger.vanished();
@@ -116,15 +125,22 @@ fn archive_all(repository: &Repository, order: Order<'_>) -> Result<Manifest, Fa
     ];
     let written = archive(repository, (run, &Former::default()), told, &ledger)?;
     whole(&ledger)?;
+    join(repository, snapshot(run, &[])?, [data, written])?;
+    Ok(manifest)
+}
+
+/// From then on it is whole.
+pub(crate) fn join(
+    repository: &Repository,
+    mut whole: SnapshotFile,
+    parts: [SnapshotFile; 2],
+) -> Result<(), Failure> {
     let indexed = repository.indexed()?;
     let what = "could not finish the backup";
-    let mut snapshot = snapshot(run, &[])?;
-    snapshot.summary = data.summary.clone();
-    let parts = [data, written];
+    whole.summary = parts[0].summary.clone();
     let ids: Vec<_> = parts.iter().map(|one| one.id).collect();
-    indexed.merge_snapshots(&parts, &|_, _| std::cmp::Ordering::Equal, snapshot).map_err(failed(what))?;
-    indexed.delete_snapshots(&ids).map_err(failed(what))?;
-    Ok(manifest)
+    indexed.merge_snapshots(&parts, &|_, _| std::cmp::Ordering::Equal, whole).map_err(failed(what))?;
+    indexed.delete_snapshots(&ids).map_err(failed(what))
 }
 
 /// Runs the work beside a thread that tells how far it is.
@@ -147,7 +163,12 @@ fn watched<T: Send>(ledger: &Ledger, tell: &(dyn Fn(u64) + Sync), work: impl FnO
     })
 }
 
-fn parts(run: &BackupRun, mut dumps: BTreeMap<String, Program>) -> Vec<Part> {
+fn parts(
+    run: &BackupRun,
+    mut dumps: BTreeMap<String, Program>,
+    bases: BTreeMap<String, Program>,
+) -> Vec<Part> {
+    let bases = bases.into_iter().map(|(name, program)| Part::Stream { path: base_path(&name), program });
     let files = run.files.iter().map(|(name, from)| Part::File { path: file_path(name), from: from.into() });
     let streams = run
         .databases
@@ -157,10 +178,11 @@ fn parts(run: &BackupRun, mut dumps: BTreeMap<String, Program>) -> Vec<Part> {
     let folders = run.folders.iter();
     let folders =
         folders.map(|(name, place)| Part::Folder { path: folder_path(name), from: (&place.path).into() });
-    files.chain(streams).chain(folders).collect()
+    // In the order of their paths, which the former backup is compared in.
+    bases.chain(files).chain(streams).chain(folders).collect()
 }
 
-fn archive(
+pub(crate) fn archive(
     repository: &Repository,
     (run, former): (&BackupRun, &Former),
     parts: Vec<Part>,
@@ -181,7 +203,7 @@ fn archive(
     made
 }
 
-fn snapshot(run: &BackupRun, tags: &[&str]) -> Result<SnapshotFile, Failure> {
+pub(crate) fn snapshot(run: &BackupRun, tags: &[&str]) -> Result<SnapshotFile, Failure> {
     let mut options = SnapshotOptions::default()
         .label(run.name.clone())
         .command(format!("partywall backup {}", run.environment));
@@ -194,7 +216,7 @@ fn snapshot(run: &BackupRun, tags: &[&str]) -> Result<SnapshotFile, Failure> {
 }
 
 /// Anything that was not read to its end makes it no backup.
-fn whole(ledger: &Ledger) -> Result<(), Failure> {
+pub(crate) fn whole(ledger: &Ledger) -> Result<(), Failure> {
     let failures = ledger.failures();
     match failures.first() {
         None => Ok(()),
@@ -217,6 +239,9 @@ fn fill(manifest: &mut Manifest, run: &BackupRun, read: &BTreeMap<PathBuf, Measu
     };
     for (name, database) in &mut manifest.databases {
         database.dump = of(&dump_path(name))?;
+    }
+    for (name, base) in &mut manifest.bases {
+        (base.tar, base.ended) = (of(&base_path(name))?, jiff::Timestamp::now());
     }
     for (name, path) in &run.files {
         manifest.files.insert(name.clone(), File { path: path.clone(), measure: of(&file_path(name))? });

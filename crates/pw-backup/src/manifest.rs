@@ -23,6 +23,9 @@ pub struct Manifest {
     pub release: BTreeMap<String, String>,
     pub databases: BTreeMap<String, Database>,
     pub folders: BTreeMap<String, Folder>,
+    /// Service → the files of its server.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bases: BTreeMap<String, Base>,
     /// Name in the backup → where it was.
     pub files: BTreeMap<String, File>,
     /// Files that went away while they were read.
@@ -67,6 +70,26 @@ pub struct Measure {
     pub blake3: String,
 }
 
+/// The files of a server, as `pg_basebackup` sends them: what the log is played onto.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    pub user: String,
+    pub image: String,
+    pub server: String,
+    /// Where the server kept them.
+    pub data: String,
+    /// Of all its databases, when they were read.
+    pub size: u64,
+    /// The server's own number, which its log carries too.
+    pub system: String,
+    pub segment_bytes: u64,
+    /// From this segment on the log is needed.
+    pub first: String,
+    /// When they had been read: no moment before it can be restored from them.
+    pub ended: Timestamp,
+    pub tar: Measure,
+}
+
 /// What lay in a volume or in a folder of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Folder {
@@ -95,7 +118,8 @@ impl Manifest {
         let databases = self.databases.values().map(|database| database.dump.bytes);
         let folders = self.folders.values().map(|folder| folder.bytes);
         let files = self.files.values().map(|file| file.measure.bytes);
-        databases.chain(folders).chain(files).sum()
+        let bases = self.bases.values().map(|base| base.tar.bytes);
+        databases.chain(bases).chain(folders).chain(files).sum()
     }
 
     pub fn rows(&self) -> u64 {

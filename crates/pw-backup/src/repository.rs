@@ -14,12 +14,15 @@ use rustic_core::{
     CheckOptions, ConfigOptions, Credentials, IndexedFullStatus, KeyOptions, OpenStatus, RepositoryBackends,
     RepositoryOptions,
 };
+use serde::de::DeserializeOwned;
 
 use crate::failure::failed;
 use crate::manifest::{FILE, Manifest};
 
 /// Marks a snapshot that is not whole yet.
 pub(crate) const UNFINISHED: &str = "unfinished";
+/// Marks what was taken of servers' logs.
+pub(crate) const LOG: &str = "log";
 /// Marks ours, among those that other programs may keep in the same repository.
 pub(crate) const OURS: &str = "partywall";
 /// How long another writer may take.
@@ -195,7 +198,8 @@ impl Repository {
         S: rustic_core::Open,
     {
         let all = self.snapshots(open)?;
-        Ok(all.into_iter().filter(|one| !one.tags.contains(UNFINISHED)).collect())
+        let no_backup = |one: &SnapshotFile| one.tags.contains(UNFINISHED) || one.tags.contains(LOG);
+        Ok(all.into_iter().filter(|one| !no_backup(one)).collect())
     }
 
     pub(crate) fn snapshots<S>(&self, open: &rustic_core::Repository<S>) -> Result<Vec<SnapshotFile>, Failure>
@@ -246,8 +250,17 @@ impl Repository {
 }
 
 pub(crate) fn manifest_of(open: &Indexed, snapshot: &SnapshotFile) -> Result<Manifest, Failure> {
-    let what = format!("could not read the manifest of backup `{}`", snapshot.label);
-    let node = open.node_from_path(snapshot.tree, Path::new(FILE)).map_err(failed(what.clone()))?;
+    json_of(open, snapshot, FILE)
+}
+
+/// A file of ours at the top of a snapshot.
+pub(crate) fn json_of<T: DeserializeOwned>(
+    open: &Indexed,
+    snapshot: &SnapshotFile,
+    file: &str,
+) -> Result<T, Failure> {
+    let what = format!("could not read {file} of `{}`", snapshot.label);
+    let node = open.node_from_path(snapshot.tree, Path::new(file)).map_err(failed(what.clone()))?;
     let mut text = Vec::new();
     open.dump(&node, &mut text).map_err(failed(what.clone()))?;
     serde_json::from_slice(&text).map_err(|error| Failure::new(what).because(error))
@@ -266,7 +279,7 @@ fn backup(snapshot: &SnapshotFile) -> Option<Backup> {
 }
 
 /// The time in the name of a backup is that of its data; the snapshot's own is that of its end.
-fn moment(name: &str) -> Option<Timestamp> {
+pub(crate) fn moment(name: &str) -> Option<Timestamp> {
     let time = jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", name).ok()?;
     Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }

@@ -6,6 +6,7 @@ use pw_run::Failure;
 use rustic_core::{KeepOptions, PruneOptions};
 
 use crate::failure::failed;
+use crate::log::of_environment;
 use crate::repository::Repository;
 
 /// Removes what is not kept of one environment; answers the names. Room is given back when nobody can be reading any
@@ -20,11 +21,17 @@ pub fn forget(repository: &Repository, environment: &str, kept: Kept) -> Result<
     let tag = format!("environment:{environment}");
     let ours = repository.whole(&open)?.into_iter().filter(|one| one.tags.contains(&tag)).collect();
     let judged = options(kept).apply(ours, &Zoned::now()).map_err(failed(what()))?;
+    let oldest = judged.iter().filter(|one| one.keep).map(|one| one.snapshot.label.clone()).min();
     let gone: Vec<_> = judged.into_iter().filter(|one| !one.keep).map(|one| one.snapshot).collect();
-    if gone.is_empty() {
+    let mut ids: Vec<_> = gone.iter().map(|one| one.id).collect();
+    // A log is played onto what was backed up before it.
+    if let Some(oldest) = oldest {
+        let logs = of_environment(repository.snapshots(&open)?, environment);
+        ids.extend(logs.into_iter().filter(|one| one.label < oldest).map(|one| one.id));
+    }
+    if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let ids: Vec<_> = gone.iter().map(|one| one.id).collect();
     open.delete_snapshots(&ids).map_err(failed(what()))?;
     let prune = PruneOptions::default();
     let plan = open.prune_plan(&prune).map_err(failed(what()))?;

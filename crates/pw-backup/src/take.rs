@@ -12,7 +12,7 @@ use rustic_core::LsOptions;
 use rustic_core::repofile::{Node, NodeType, SnapshotFile};
 
 use crate::failure::failed;
-use crate::make::{dump_path, file_path, folder_path};
+use crate::make::{base_path, dump_path, file_path, folder_path};
 use crate::manifest::{Manifest, Measure, Tally};
 use crate::repository::{Indexed, Repository, manifest_of};
 
@@ -65,6 +65,15 @@ impl Taking {
         let known = known.ok_or_else(|| self.lacks("database", database))?;
         let found = self.stream(&dump_path(database), out)?;
         same(&format!("the dump of `{database}`"), &known.dump, &found)
+    }
+
+    /// Writes the files of a server to `out`, as one archive.
+    ///
+    /// # Errors
+    /// It is damaged, or `out` takes no more.
+    pub fn base(&self, service: &str, out: impl Write) -> Result<(), Failure> {
+        let known = self.manifest.bases.get(service).ok_or_else(|| self.lacks("server", service))?;
+        same_stream(&self.open, (&self.snapshot, &base_path(service)), &known.tar, out)
     }
 
     /// Writes a file of the configuration to `out`.
@@ -256,6 +265,19 @@ fn measured(open: &Indexed, node: &Node, out: impl Write) -> Result<Measure, Box
     let mut measuring = Measuring { out, hasher: blake3::Hasher::new(), bytes: 0 };
     open.dump(node, &mut measuring)?;
     Ok(Measure { bytes: measuring.bytes, blake3: measuring.hasher.finalize().to_hex().to_string() })
+}
+
+/// Writes one file of a snapshot to `out`, and compares it with what it measured.
+pub(crate) fn same_stream(
+    open: &Indexed,
+    (snapshot, path): (&SnapshotFile, &Path),
+    known: &Measure,
+    out: impl Write,
+) -> Result<(), Failure> {
+    let what = || format!("could not read `{}` from the repository", path.display());
+    let node = open.node_from_path(snapshot.tree, path).map_err(failed(what()))?;
+    let found = measured(open, &node, out).map_err(failed(what()))?;
+    same(&format!("`{}`", path.display()), known, &found)
 }
 
 fn same(what: &str, known: &Measure, found: &Measure) -> Result<(), Failure> {

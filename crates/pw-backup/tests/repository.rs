@@ -75,6 +75,7 @@ impl Place {
             folders: BTreeMap::from([("vault".into(), vault)]),
             files: BTreeMap::from([("compose.yaml".into(), self.text("compose.yaml"))]),
             release: BTreeMap::new(),
+            bases: BTreeMap::new(),
         }
     }
 
@@ -88,6 +89,7 @@ impl Place {
         let words = ["sh", "-c", dump].map(str::to_owned).to_vec();
         make(Order {
             run: &run,
+            bases: BTreeMap::new(),
             dumps: BTreeMap::from([("main".into(), Program { words, variables: Vec::new() })]),
             manifest: empty(name),
             stop: Arc::default(),
@@ -111,6 +113,7 @@ fn empty(name: &str) -> Manifest {
         release: BTreeMap::new(),
         databases: BTreeMap::from([("main".into(), Database::default())]),
         folders: BTreeMap::new(),
+        bases: BTreeMap::new(),
         files: BTreeMap::new(),
         vanished: Vec::new(),
     }

@@ -5,13 +5,15 @@
 //! where a column looks personal and has no rule; [`mask`] replaces values in the stream and [`proof`]
 //! searches what goes out for what should have stayed; [`load`] fills a scratch database, checks it,
 //! and only then gives it the target's name. [`sample`] is the whole; [`seed`] is what an environment needs besides.
-//! [`rehearse`] measures what a migration does to a full copy, [`count`] what a backup must hold.
+//! [`rehearse`] measures what a migration does to a full copy, [`count`] what a backup must hold,
+//! [`log`] what a server has written since.
 
 pub mod catalogue;
 pub mod closure;
 pub mod copy;
 pub mod count;
 pub mod load;
+pub mod log;
 pub mod mask;
 mod migrations;
 mod pace;

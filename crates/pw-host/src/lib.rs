@@ -19,7 +19,7 @@ mod host;
 pub mod identity;
 pub mod lock;
 mod observe;
-mod scratch;
+pub mod scratch;
 pub mod stats;
 pub mod vault;
 

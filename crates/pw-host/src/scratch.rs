@@ -54,7 +54,8 @@ const QUERY: &str = "SELECT json_build_object('user', current_user, 'database', 
 const SEND_FILES: &str = r#"
 exec pg_basebackup -D - -Ft -X fetch -c fast -w -d "user=$PW_USER application_name=$PW_NAME"
 "#;
-const RECEIVE_FILES: &str = r#"
+/// Reads the files of a server from its standard input, as one archive, into `PW_DATA`.
+pub const RECEIVE_FILES: &str = r#"
 set -e
 cd "$PW_DATA"
 find . -mindepth 1 -delete

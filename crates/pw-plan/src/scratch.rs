@@ -284,7 +284,7 @@ impl<'a> Scratch<'a> {
         service.insert(
             "healthcheck".to_owned(),
             // Over TCP: while a fresh server is initialised, only its socket answers.
-            json!({"test": ["CMD-SHELL", "pg_isready -q -h 127.0.0.1"], "interval": "1s", "timeout": "5s", "retries": 600}),
+            json!({"test": ["CMD-SHELL", "pg_isready -q -h 127.0.0.1"], "interval": "1s", "timeout": "5s", "retries": 20000}),
         );
         self.settle(&mut service);
         service

@@ -7,7 +7,7 @@ use pw_model::desired::{FirewallChain, GroupLimits};
 use serde::{Deserialize, Serialize};
 
 pub use crate::backup::step::{
-    BackupRun, DrillRun, FolderPlace, Kept, RepositoryPlace, ScratchServer, Stored,
+    BackupRun, BaseRun, DrillRun, FolderPlace, Kept, LogHold, LogRun, RepositoryPlace, ScratchServer, Stored,
 };
 pub use crate::seed::step::{CachePlace, DatabasePlace, SampleRun, VaultPlace, VaultRun};
 
@@ -242,6 +242,29 @@ pub enum Action {
         from: String,
         to: String,
     },
+    /// Makes a server keep its log until a backup has it, and sets the limit of what it may hold back.
+    HoldLog {
+        hold: Box<LogHold>,
+    },
+    /// The server forgets its log again as it likes.
+    ReleaseLog {
+        hold: Box<LogHold>,
+    },
+    /// Puts what the servers' log has grown by into the repository, then lets the servers forget it.
+    TakeLog {
+        log: Box<LogRun>,
+    },
+    /// Fills the data of a server that does not run yet.
+    RestoreBase {
+        base: Box<BaseRun>,
+    },
+    /// Makes a database from one of a scratch server, and compares the two.
+    CopyRestored {
+        from: Box<ScratchServer>,
+        /// The database of the same server whose encoding and sorting it gets.
+        like: String,
+        to: DatabasePlace,
+    },
     /// Removes what `RestoreFolder` made.
     RemoveRestored {
         path: String,
@@ -450,6 +473,11 @@ impl fmt::Display for Action {
             | Self::RestoreDatabase { .. }
             | Self::RestoreFolder { .. }
             | Self::RestoreFiles { .. }
+            | Self::HoldLog { .. }
+            | Self::ReleaseLog { .. }
+            | Self::TakeLog { .. }
+            | Self::RestoreBase { .. }
+            | Self::CopyRestored { .. }
             | Self::CopyKey { .. }
             | Self::RemoveRestored { .. }
             | Self::SwapFolders { .. }

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pw_backup::Repository;
-use pw_backup::manifest::{Database, Manifest};
+use pw_backup::log::chain as chain_of;
+use pw_backup::manifest::{Base, Database, Manifest};
 use pw_backup::take::Taking;
 use pw_data::count::{Counts, counted_here};
 use pw_host::{Host, OnLine};
@@ -73,6 +74,9 @@ async fn all(host: &Host, on_line: Option<OnLine>, run: &DrillRun, drilled: &mut
         tell("waiting for the repository to be read");
         repository(run, drilled).await;
     }
+    if run.folders.is_some() {
+        logs(run, drilled).await;
+    }
     if let (Some(server), Some(known)) = (&run.server, known) {
         rows(host, (run, server), &known, drilled, &tell).await;
     }
@@ -130,6 +134,31 @@ async fn repository(run: &DrillRun, drilled: &mut Drilled) {
     let read = blocking(move || Repository::new(place).check(true)).await;
     let told = read.map(|()| "every byte read back and compared".to_owned());
     drilled.note("repository", told.map_err(|failure| chain(&failure)));
+}
+
+/// Whether the log goes on without a gap from each server's files; its bytes were read with the repository.
+async fn logs(run: &DrillRun, drilled: &mut Drilled) {
+    let stored = run.stored.clone();
+    let chains = blocking(move || {
+        let repository = Repository::new(stored.repository);
+        let manifest = repository.manifest(&stored.backup)?;
+        let bases = manifest.bases.iter();
+        let chain = |(service, base): (&String, &Base)| {
+            (service.clone(), chain_of(&repository, &manifest.environment, (service, base), None))
+        };
+        Ok(bases.map(chain).collect::<Vec<_>>())
+    });
+    match chains.await {
+        Err(failure) => drop(drilled.note("log", Err(chain(&failure)))),
+        Ok(chains) => {
+            for (service, found) in chains {
+                let told = found.map(|one| {
+                    format!("{} without a gap, up to {:.0}", count(one.segments(), "segment"), one.until)
+                });
+                drilled.note(format!("log of {service}"), told.map_err(|failure| chain(&failure)));
+            }
+        }
+    }
 }
 
 async fn folders(run: &DrillRun, drilled: &mut Drilled, tell: &impl Fn(&str)) {

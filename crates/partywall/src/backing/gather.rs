@@ -41,6 +41,7 @@ pub(crate) async fn gather(
         environment: name.to_string(),
         files: files(session, name, loaded, model),
         release: desired.services.iter().map(|(name, one)| (name.clone(), one.image.clone())).collect(),
+        bases: bases(session, &databases),
         databases,
         folders,
     };
@@ -59,6 +60,13 @@ async fn databases(
         found.insert(key.clone(), reach::place(host.engine(), &project, database).await?);
     }
     Ok(found)
+}
+
+/// Each server once, where its log is kept.
+fn bases(session: &Session, databases: &BTreeMap<String, DatabasePlace>) -> BTreeMap<String, DatabasePlace> {
+    let keeps = session.config.backup.as_ref().is_some_and(|backup| backup.log.is_some());
+    let servers = databases.values().filter(|_| keeps);
+    servers.map(|place| (place.service.clone(), place.clone())).collect()
 }
 
 /// Own volumes and folders of data, but for those of the servers whose databases are dumped.

@@ -1,7 +1,10 @@
-//! Backups of this project: [`gather`] finds what belongs into one, [`perform`] makes it, [`restore`] brings it back, [`drill`] tries it.
+//! Backups of this project: [`gather`] finds what belongs into one, [`perform`] makes it, [`restore`] brings it back, [`drill`] tries it;
+//! [`log`] takes what servers wrote since, [`moment`] plays it.
 
 pub(crate) mod drill;
 pub(crate) mod gather;
+pub(crate) mod log;
+pub(crate) mod moment;
 pub(crate) mod perform;
 pub(crate) mod restore;
 pub(crate) mod shown;

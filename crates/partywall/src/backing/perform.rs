@@ -15,7 +15,7 @@ use pw_plan::Action;
 use pw_plan::step::{BackupRun, DatabasePlace};
 use pw_run::Failure;
 
-use super::restore;
+use super::{log, moment, restore};
 use crate::hands::CalledOff;
 use crate::reach::{Reached, reach};
 
@@ -45,6 +45,11 @@ pub(crate) async fn perform(host: &Host, on_line: Option<OnLine>, action: &Actio
         Action::RestoreFolder { stored, into } => restore::folder(stored, into).await,
         Action::RestoreFiles { stored, files } => restore::files(stored, files).await,
         Action::CopyKey { from, to } => restore::copy_key(from, to),
+        Action::HoldLog { hold } => log::hold(host, hold).await,
+        Action::ReleaseLog { hold } => log::release(host, hold).await,
+        Action::TakeLog { log } => log::take(host, log).await,
+        Action::RestoreBase { base } => moment::fill(host, on_line, base).await,
+        Action::CopyRestored { from, like, to } => moment::copy(host, from, like, to).await,
         Action::RemoveRestored { path } => restore::remove_restored(path),
         Action::SwapFolders { path, new, aside } => restore::swap(path, new, aside),
         other => Err(Failure::new(format!("nobody carries out `{other}`"))),
@@ -71,6 +76,12 @@ async fn back_up(host: &Host, on_line: Option<OnLine>, run: &BackupRun) -> Resul
         dumps.insert(name.clone(), dump(&reached, place, &source.snapshot));
         held.push(source);
     }
+    let (mut bases, mut files) = (BTreeMap::new(), BTreeMap::new());
+    for (service, place) in &run.bases {
+        let (base, program) = log::base(host, place).await?;
+        bases.insert(service.clone(), base);
+        files.insert(service.clone(), program);
+    }
     let manifest = Manifest {
         version: 1,
         name: run.name.clone(),
@@ -81,12 +92,13 @@ async fn back_up(host: &Host, on_line: Option<OnLine>, run: &BackupRun) -> Resul
         release: run.release.clone(),
         databases,
         folders: BTreeMap::new(),
+        bases,
         files: BTreeMap::new(),
         vanished: Vec::new(),
     };
     let called_off = CalledOff::default();
     let (run, stop) = (run.clone(), called_off.flag());
-    let made = blocking(move || made(&run, dumps, manifest, (stop, on_line))).await;
+    let made = blocking(move || made(&run, (dumps, files), manifest, (stop, on_line))).await;
     // Until now the servers have kept the moment for the dumps.
     drop(held);
     made
@@ -94,28 +106,43 @@ async fn back_up(host: &Host, on_line: Option<OnLine>, run: &BackupRun) -> Resul
 
 fn made(
     run: &BackupRun,
-    dumps: BTreeMap<String, Program>,
+    (dumps, bases): (BTreeMap<String, Program>, BTreeMap<String, Program>),
     manifest: Manifest,
     (stop, on_line): (Arc<AtomicBool>, Option<OnLine>),
 ) -> Result<(), Failure> {
     let tell = |bytes: u64| on_line.iter().for_each(|tell| tell(&format!("{} read", Bytes(bytes))));
-    make(Order { run, dumps, manifest, stop, tell: &tell }).map(drop)
+    make(Order { run, dumps, bases, manifest, stop, tell: &tell }).map(drop)
 }
 
 /// The server's own `pg_dump`, which fits it, through its own socket. Left uncompressed, so that what is the same
 /// is found, and so that production spends no time on it.
 fn dump(reached: &Reached, place: &DatabasePlace, snapshot: &str) -> Program {
     let snapshot = format!("--snapshot={snapshot}");
-    let words =
-        ["docker", "exec", "-e", "PGPASSWORD", &reached.id, "sh", "-c", NICE, "sh", "pg_dump", "-w", "-Fc"];
-    let rest = ["-Z0", &snapshot, "-U", &place.user, "-d", &place.name];
+    inside(reached, &["pg_dump", "-w", "-Fc", "-Z0", &snapshot, "-U", &place.user, "-d", &place.name])
+}
+
+/// A program in the database's container, that takes what nobody else wants.
+pub(super) fn inside(reached: &Reached, words: &[&str]) -> Program {
+    let before = ["docker", "exec", "-e", "PGPASSWORD", &reached.id, "sh", "-c", NICE, "sh"];
     Program {
-        words: words.into_iter().chain(rest).map(str::to_owned).collect(),
+        words: before.iter().chain(words).map(|word| (*word).to_owned()).collect(),
         variables: reached.password.iter().map(|word| ("PGPASSWORD".to_owned(), word.clone())).collect(),
     }
 }
 
 fn described(run: &BackupRun, place: &DatabasePlace, counts: Counts) -> Result<Database, Failure> {
+    let counts = counted_as(counts)?;
+    Ok(Database {
+        service: place.service.clone(),
+        name: place.name.clone(),
+        user: place.user.clone(),
+        image: run.release.get(&place.service).cloned().unwrap_or_default(),
+        ..counts
+    })
+}
+
+/// What was counted, as a manifest has it.
+pub(super) fn counted_as(counts: Counts) -> Result<Database, Failure> {
     let mut tables = BTreeMap::new();
     for (name, rows) in counts.tables {
         let newest = rows.newest.map(|(column, at)| {
@@ -128,14 +155,10 @@ fn described(run: &BackupRun, place: &DatabasePlace, counts: Counts) -> Result<D
         tables.insert(name.clone(), Table { rows: rows.rows, newest: newest.transpose()? });
     }
     Ok(Database {
-        service: place.service.clone(),
-        name: place.name.clone(),
-        user: place.user.clone(),
-        image: run.release.get(&place.service).cloned().unwrap_or_default(),
         server: counts.server,
         schema: counts.schema,
         foreign_keys: counts.foreign_keys,
         tables,
-        dump: pw_backup::manifest::Measure::default(),
+        ..Database::default()
     })
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 
 use pw_backup::Repository;
 use pw_backup::manifest::{Database, Manifest};
@@ -70,27 +70,11 @@ pub(crate) async fn received(stored: &Stored, receiver: Receiver) -> Result<Data
 
 impl Receiver {
     fn fill(&self, taking: &Taking, part: &str) -> Result<(), Failure> {
-        let what =
-            || Failure::new(format!("could not restore `{part}` of backup `{}`", taking.manifest.name));
-        let mut child = self.command().spawn().map_err(|error| what().because(error))?;
-        let sent = match child.stdin.take() {
-            Some(pipe) => taking.dump(part, Unbroken(pipe)),
-            None => Ok(()),
-        };
-        let mut said = String::new();
-        if let Some(mut pipe) = child.stderr.take() {
-            drop(pipe.read_to_string(&mut said));
-        }
-        let status = child.wait().map_err(|error| what().because(error))?;
-        // A dump that is damaged is the cause of whatever the server then says.
-        sent?;
-        match status.success() {
-            true => Ok(()),
-            false => Err(what().because(io::Error::other(last_words(&said)))),
-        }
+        let what = format!("could not restore `{part}` of backup `{}`", taking.manifest.name);
+        pour(self.command(), &what, |pipe| taking.dump(part, pipe))
     }
 
-    fn command(&self) -> Command {
+    pub(super) fn command(&self) -> Command {
         let mut command = Command::new("docker");
         command.args([
             "exec",
@@ -109,8 +93,34 @@ impl Receiver {
     }
 }
 
+/// Runs a program and feeds it; both must end well.
+pub(super) fn pour(
+    mut command: Command,
+    what: &str,
+    feed: impl FnOnce(Unbroken<ChildStdin>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let what = || Failure::new(what);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| what().because(error))?;
+    let sent = match child.stdin.take() {
+        Some(pipe) => feed(Unbroken(pipe)),
+        None => Ok(()),
+    };
+    let mut said = String::new();
+    if let Some(mut pipe) = child.stderr.take() {
+        drop(pipe.read_to_string(&mut said));
+    }
+    let status = child.wait().map_err(|error| what().because(error))?;
+    // What is damaged is the cause of whatever the program then says.
+    sent?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(what().because(io::Error::other(last_words(&said)))),
+    }
+}
+
 /// Goes on where nobody reads any more: who stopped reading says why.
-struct Unbroken<W>(W);
+pub(super) struct Unbroken<W>(W);
 
 impl<W: Write> Write for Unbroken<W> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
@@ -125,7 +135,7 @@ impl<W: Write> Write for Unbroken<W> {
     }
 }
 
-fn last_words(said: &str) -> String {
+pub(super) fn last_words(said: &str) -> String {
     let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.iter().take(4).copied().collect::<Vec<_>>().join("; ")
 }

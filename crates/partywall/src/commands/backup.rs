@@ -2,16 +2,17 @@
 
 use jiff::Timestamp;
 use pw_backup::{Backup, Manifest, Repository};
+use pw_host::Host;
 use pw_journal::Proof;
 use pw_model::name::EnvironmentName;
 use pw_model::unit::Bytes;
-use pw_plan::backup::Order;
+use pw_plan::backup::{Order, log_plan};
 use pw_plan::step::BackupRun;
 use serde_json::{Value, json};
 
 use crate::apply;
 use crate::backing::shown::{self, BACKUP};
-use crate::backing::{self, gather::gather, seconds_since};
+use crate::backing::{self, gather::gather, log, seconds_since};
 use crate::cli;
 use crate::printer::{BOLD, GREEN, Printer, count};
 use crate::seeded::{age, grouped};
@@ -21,7 +22,10 @@ use crate::stop::Stop;
 pub(crate) async fn run(session: &Session, asked: &cli::Backup, printer: &mut Printer) -> Result<(), Stop> {
     let (name, _) = session.environment(&asked.environment)?;
     backing::section(session)?;
-    let ended = back_up(session, name, asked.new_repository, printer).await;
+    let ended = match asked.log {
+        true => take_log(session, name, printer).await,
+        false => back_up(session, name, asked.new_repository, printer).await,
+    };
     if let Err(stop) = &ended {
         note_failure(session, name, stop);
     }
@@ -38,7 +42,7 @@ async fn back_up(
     let backup = Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
     let (run, warnings) = gather(session, &host, name, backup.clone()).await?;
     printer.diagnostics(&warnings);
-    let order = order(session, run, new_repository)?;
+    let order = order(session, &host, run, new_repository).await?;
     let plan = pw_plan::backup::plan(&order)?;
     let (_lock, mut journal) = session.begin()?;
     let ended = apply::run(&plan, host, &mut journal, printer).await;
@@ -60,7 +64,12 @@ async fn back_up(
 }
 
 /// What is there decides what is made.
-fn order(session: &Session, mut run: BackupRun, new_repository: bool) -> Result<Order, Stop> {
+async fn order(
+    session: &Session,
+    host: &Host,
+    mut run: BackupRun,
+    new_repository: bool,
+) -> Result<Order, Stop> {
     let repository = Repository::new(run.repository.clone());
     let (has_key, has_repository) = (backing::has_key(&run.repository), repository.exists());
     // A key that does not open it would bar the way back, too.
@@ -68,8 +77,40 @@ fn order(session: &Session, mut run: BackupRun, new_repository: bool) -> Result<
     if new_repository {
         run.repository.id.clone_from(&found);
     }
-    let kept = backing::kept(backing::section(session)?);
-    Ok(Order { run, kept, has_key, has_repository, found, new_repository })
+    let section = backing::section(session)?;
+    let (hold, release) = log::changes(host, section, &run).await?;
+    let (log, kept) = (log::run(&run), backing::kept(section));
+    Ok(Order { run, kept, has_key, has_repository, found, new_repository, hold, release, log })
+}
+
+/// Only the log: what came since the last time can be restored from then on.
+pub(super) async fn take_log(
+    session: &Session,
+    name: &EnvironmentName,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
+    let host = session.host();
+    let at = Timestamp::now();
+    let backup = at.strftime("%Y%m%d-%H%M%S").to_string();
+    let (run, _) = gather(session, &host, name, backup).await?;
+    let order = order(session, &host, run, false).await?;
+    let Some(log) = order.log.as_ref().filter(|_| order.hold.is_empty()) else {
+        return Err(Stop::because(
+            format!("the log of `{name}` is not held back"),
+            "no backup has begun to keep it",
+            format!("add `log: {{ hold: 4GB }}` to `backup:` and run `partywall backup {name}` once"),
+        ));
+    };
+    let plan = log_plan(&order, log)?;
+    let (_lock, mut journal) = session.begin()?;
+    apply::run(&plan, host, &mut journal, printer).await?;
+    if printer.is_json() {
+        return printer.json(&json!({
+            "ok": true, "operation": "backup", "environment": name, "changed": true, "log": log.name, "at": at,
+        }));
+    }
+    printer.note(format!("{GREEN}the log of `{name}` is kept{GREEN:#} up to {at:.0}"));
+    Ok(())
 }
 
 /// Whoever only looks at `status` learns of it, too.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pw_backup::{Manifest, Repository};
+use pw_host::Host;
 use pw_journal::{Proof, SqliteJournal};
 use pw_model::config::Class;
 use pw_model::diagnostic::Diagnostic;
@@ -99,11 +100,7 @@ async fn plan(
     (stored, with_folders): (&Stored, bool),
 ) -> Result<Plan, Stop> {
     let host = session.host();
-    let walls = match prepare::walls(session, &host, None).await {
-        // After a disaster the files of other environments may not be back yet.
-        Err(_) => prepare::walls(session, &host, Some(name)).await?,
-        all => all?,
-    };
+    let walls = walls(session, &host, name).await?;
     let known = &manifest.databases[&stored.part];
     let of = rendered(&walls, name)?;
     let beside = match budget(session).map(|budget| rendered(&walls, budget)) {
@@ -149,13 +146,21 @@ async fn plan(
     Ok(plan)
 }
 
+/// All of them; after a disaster the files of other environments may not be back yet.
+pub(super) async fn walls(session: &Session, host: &Host, name: &EnvironmentName) -> Result<Walls, Stop> {
+    match prepare::walls(session, host, None).await {
+        Err(_) => prepare::walls(session, host, Some(name)).await,
+        all => all,
+    }
+}
+
 /// The environment in whose budget the drill runs.
-fn budget(session: &Session) -> Option<&EnvironmentName> {
+pub(super) fn budget(session: &Session) -> Option<&EnvironmentName> {
     let mut all = session.config.environments_in_order().into_iter();
     all.find(|(name, environment)| environment.class(name) == Class::Development).map(|(name, _)| name)
 }
 
-fn rendered<'w>(walls: &'w Walls, name: &EnvironmentName) -> Result<&'w Rendered, Stop> {
+pub(super) fn rendered<'w>(walls: &'w Walls, name: &EnvironmentName) -> Result<&'w Rendered, Stop> {
     let found = walls.rendered.iter().find(|one| one.name == *name);
     found.ok_or_else(|| Diagnostic::error(format!("environment `{name}` could not be read")).into())
 }

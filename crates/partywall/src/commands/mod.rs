@@ -7,6 +7,7 @@ mod drill;
 mod enter;
 mod home;
 mod init;
+mod moment;
 mod recover;
 mod rehearse;
 mod render;

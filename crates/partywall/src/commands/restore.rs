@@ -10,12 +10,13 @@ use pw_model::config::FILE_NAME;
 use pw_model::name::EnvironmentName;
 use pw_model::role::speaks_of;
 use pw_plan::Plan;
-use pw_plan::backup::restore::{Wanted, former, former_folder};
+use pw_plan::backup::restore::{Moment, Wanted, former, former_folder};
 use pw_plan::step::{DatabasePlace, RepositoryPlace};
 use pw_run::{Failure, Observe};
 use serde_json::json;
 
 use super::change::{Asked, confirmed};
+use super::moment;
 use crate::apply;
 use crate::backing;
 use crate::cli;
@@ -37,10 +38,16 @@ pub(super) async fn from(
     printer: &mut Printer,
 ) -> Result<(), Stop> {
     let (name, _) = session.environment(asked.environment.as_deref().unwrap_or_default())?;
+    if let Some(at) = &asked.at {
+        return as_of(session, (name, place), asked, (moment::time(at)?, printer)).await;
+    }
     let backup = chosen(session, name, asked.backup.as_deref().unwrap_or("latest"))?;
     let manifest = Repository::new(place.clone()).manifest(&backup)?;
     of_this(name, &manifest)?;
-    let (plan, wanted) = planned(session, (name, place), asked, &manifest).await?;
+    let databases = databases(session, name, asked, &manifest).await?;
+    let folders = folders(session, asked, &manifest).await?;
+    let parts = Parts { repository: place, databases, folders, moment: None };
+    let (plan, wanted) = planned(session, name, &manifest, parts).await?;
     if asked.plan {
         return show(&plan, printer);
     }
@@ -48,7 +55,40 @@ pub(super) async fn from(
     confirmed(session, &Asked { name, operation: "restore", lost }, &asked.confirm, printer)?;
     let (_lock, mut journal) = session.begin()?;
     apply::run(&plan, session.host(), &mut journal, printer).await?;
-    done(name, &wanted, printer)
+    let what = format!("what backup {} holds", wanted.backup);
+    done(name, (&wanted, &what), printer)
+}
+
+/// One database as it was at a moment; what was there stays, as with any restore.
+async fn as_of(
+    session: &Session,
+    (name, place): (&EnvironmentName, RepositoryPlace),
+    asked: &cli::Restore,
+    (at, printer): (Timestamp, &mut Printer),
+) -> Result<(), Stop> {
+    let lost = format!("what was committed after {at} would no longer be in use");
+    if !asked.plan {
+        confirmed(session, &Asked { name, operation: "restore", lost }, &asked.confirm, printer)?;
+        moment::take_rest(session, name, printer).await;
+    }
+    let found = moment::find(session, (name, &place), asked, at)?;
+    let (moment, databases) = moment::prepared(session, (name, &place), &found).await?;
+    let parts = Parts { repository: place, databases, folders: BTreeMap::new(), moment: Some(moment) };
+    let (plan, wanted) = planned(session, name, &found.manifest, parts).await?;
+    if asked.plan {
+        return show(&plan, printer);
+    }
+    let (_lock, mut journal) = session.begin()?;
+    apply::run(&plan, session.host(), &mut journal, printer).await?;
+    done(name, (&wanted, &format!("what was there at {at}")), printer)
+}
+
+/// What comes back, and from where.
+struct Parts {
+    repository: RepositoryPlace,
+    databases: BTreeMap<String, DatabasePlace>,
+    folders: BTreeMap<String, String>,
+    moment: Option<Moment>,
 }
 
 /// The backup of that name, or the newest of the environment.
@@ -80,18 +120,17 @@ fn of_this(name: &EnvironmentName, manifest: &Manifest) -> Result<(), Stop> {
 
 async fn planned(
     session: &Session,
-    (name, repository): (&EnvironmentName, RepositoryPlace),
-    asked: &cli::Restore,
+    name: &EnvironmentName,
     manifest: &Manifest,
+    parts: Parts,
 ) -> Result<(Plan, Wanted), Stop> {
+    let Parts { repository, databases, folders, moment } = parts;
     let host = session.host();
     let walls = prepare::walls(session, &host, Some(name)).await?;
     let desired = prepare::desired(session, &walls, name).await?;
     let observed = host.observe(&desired).await?;
     let rendered = walls.rendered.iter().find(|one| one.name == *name);
     let model = ComposeModel(rendered.and_then(|one| one.model.as_object().cloned()).unwrap_or_default());
-    let databases = databases(session, name, asked, manifest).await?;
-    let folders = folders(session, asked, manifest).await?;
     let mut users: BTreeSet<String> = BTreeSet::new();
     for place in databases.values() {
         let others = model.services().filter(|service| service.name() != place.service);
@@ -108,6 +147,7 @@ async fn planned(
         databases,
         folders,
         users,
+        moment,
     };
     let plan = pw_plan::backup::restore::plan(&desired, &observed, &wanted)?;
     plan.lint().map_err(|error| Failure::new("the plan is not safe to carry out").because(error))?;
@@ -195,7 +235,7 @@ fn show(plan: &Plan, printer: &mut Printer) -> Result<(), Stop> {
     printer.answer(plan.to_string())
 }
 
-fn done(name: &EnvironmentName, wanted: &Wanted, printer: &mut Printer) -> Result<(), Stop> {
+fn done(name: &EnvironmentName, (wanted, what): (&Wanted, &str), printer: &mut Printer) -> Result<(), Stop> {
     let databases: Vec<String> =
         wanted.databases.values().map(|place| former(&place.name, &wanted.stamp)).collect();
     let folders: Vec<String> =
@@ -206,7 +246,7 @@ fn done(name: &EnvironmentName, wanted: &Wanted, printer: &mut Printer) -> Resul
             "replaced": {"databases": databases, "folders": folders},
         }));
     }
-    printer.note(format!("{GREEN}`{name}` has what backup {} holds{GREEN:#}", wanted.backup));
+    printer.note(format!("{GREEN}`{name}` has {what}{GREEN:#}"));
     for kept in databases.iter().map(|name| format!("database {name}")).chain(folders) {
         printer.note(format!("  replaced, and kept until you remove it: {kept}"));
     }

@@ -16,6 +16,7 @@ mod interrupt;
 mod keep;
 mod kill;
 mod looking;
+mod moment;
 mod people;
 mod rehearse;
 mod sample;

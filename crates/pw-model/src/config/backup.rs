@@ -7,6 +7,7 @@ use super::file::{Class, Config};
 use crate::diagnostic::Diagnostic;
 use crate::name::ServiceName;
 use crate::source::SourceFile;
+use crate::unit::Bytes;
 
 /// Where and when backups are made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +24,9 @@ pub struct Backup {
     /// How old the newest drill may be, e.g. `weekly`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill: Option<String>,
+    /// Also keep the servers' log, so that a database comes back as it was at any second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<BackupLog>,
     /// The application's own check of a restored database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<BackupCheck>,
@@ -39,6 +43,15 @@ pub struct Keep {
     pub weekly: u32,
     pub monthly: u32,
     pub yearly: u32,
+}
+
+/// A server keeps its log (WAL) until a backup has taken it: a replication slot holds it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackupLog {
+    /// The most that the server may hold back when no backup comes; then the log breaks off, and production goes on.
+    /// Becomes `max_slot_wal_keep_size` of a server that has no limit.
+    pub hold: Bytes,
 }
 
 /// A command that runs in a drill, in the image of a service, beside the restored database and nothing else.

@@ -6,7 +6,7 @@ mod file;
 mod parse;
 mod seed;
 
-pub use backup::{Backup, BackupCheck, Keep};
+pub use backup::{Backup, BackupCheck, BackupLog, Keep};
 pub use check::{HOLES, check, is_host_name};
 pub use file::{
     Access, Allowance, Budget, Class, Config, Cost, Database, Environment, Files, Limits, Migrate, Objective,

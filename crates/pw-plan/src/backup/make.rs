@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pw_model::diagnostic::Diagnostic;
 
-use crate::step::{Action, BackupRun, Kept, Plan, Step, Undo};
+use crate::step::{Action, BackupRun, Kept, LogHold, LogRun, Plan, Step, Undo};
 
 /// What is to be backed up, and what is there already.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,12 @@ pub struct Order {
     pub found: Option<String>,
     /// True when the user asked for a repository other than the remembered one.
     pub new_repository: bool,
+    /// Servers whose log is not held back yet, or no longer.
+    pub hold: Vec<LogHold>,
+    /// Servers whose log nobody wants any more.
+    pub release: Vec<LogHold>,
+    /// What is taken of the log, after the data.
+    pub log: Option<LogRun>,
 }
 
 /// Steps of a backup. The environment itself is only read.
@@ -41,9 +47,20 @@ pub fn plan(order: &Order) -> Result<Plan, Box<Diagnostic>> {
         let because = if order.new_repository { "a new one was asked for" } else { "it is the first backup" };
         steps.push(Step::new(does, Undo::Nothing, because));
     }
+    for hold in &order.hold {
+        let back = Undo::by(Action::ReleaseLog { hold: Box::new(hold.clone()) });
+        let does = Action::HoldLog { hold: Box::new(hold.clone()) };
+        steps.push(Step::new(does, back, "`backup.log` asks for every second"));
+    }
     let back = Action::RemoveBackup { repository: run.repository.clone(), name: run.name.clone() };
     let does = Action::MakeBackup { backup: Box::new(run.clone()) };
     steps.push(Step::new(does, Undo::by(back), "one moment of all databases, then everything beside them"));
+    steps.extend(order.log.iter().map(take_log));
+    for hold in &order.release {
+        let back = Undo::by(Action::HoldLog { hold: Box::new(hold.clone()) });
+        let does = Action::ReleaseLog { hold: Box::new(hold.clone()) };
+        steps.push(Step::new(does, back, "there is no `backup.log` any more"));
+    }
     let forget = Action::ForgetBackups {
         repository: run.repository.clone(),
         environment: run.environment.clone(),
@@ -59,6 +76,27 @@ pub fn plan(order: &Order) -> Result<Plan, Box<Diagnostic>> {
         steps,
         texts: BTreeMap::new(),
     })
+}
+
+/// The plan that takes only the log: often, for it is little.
+///
+/// # Errors
+/// The remembered repository is not there.
+pub fn log_plan(order: &Order, log: &LogRun) -> Result<Plan, Box<Diagnostic>> {
+    same_repository(order)?;
+    Ok(Plan {
+        operation: "backup".to_owned(),
+        project: log.project.clone(),
+        environment: log.environment.clone(),
+        basis: crate::hash(&format!("{log:?}")),
+        steps: vec![take_log(log)],
+        texts: BTreeMap::new(),
+    })
+}
+
+fn take_log(log: &LogRun) -> Step {
+    let does = Action::TakeLog { log: Box::new(log.clone()) };
+    Step::new(does, Undo::Nothing, "the servers forget it only when the repository has it")
 }
 
 /// Whether the backup goes where the former ones went.
@@ -107,9 +145,20 @@ mod tests {
             folders: BTreeMap::new(),
             files: BTreeMap::new(),
             release: BTreeMap::new(),
+            bases: BTreeMap::new(),
         };
         let kept = Kept::default();
-        Order { run, kept, has_key, has_repository, found: None, new_repository: false }
+        Order {
+            run,
+            kept,
+            has_key,
+            has_repository,
+            found: None,
+            new_repository: false,
+            hold: Vec::new(),
+            release: Vec::new(),
+            log: None,
+        }
     }
 
     #[test]

@@ -6,4 +6,4 @@ mod make;
 pub mod restore;
 pub(crate) mod step;
 
-pub use make::{Order, plan};
+pub use make::{Order, log_plan, plan};

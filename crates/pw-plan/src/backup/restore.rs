@@ -9,11 +9,17 @@ use pw_model::diagnostic::Diagnostic;
 use pw_model::observed::Observed;
 
 use crate::parts::{Draft, levels};
-use crate::step::{Action, DatabasePlace, Plan, RepositoryPlace, Stored, Undo};
+use crate::scratch::{Ground, Scratch};
+use crate::step::{Action, BaseRun, DatabasePlace, Plan, RepositoryPlace, ScratchServer, Step, Stored, Undo};
 use crate::up::AWAIT_SECONDS;
 
 /// The longest name that PostgreSQL keeps whole.
 const LONGEST_NAME: usize = 63;
+/// Of the folder of the server's data, in which the log lies beside it.
+pub const LOG_FOLDER: &str = "partywall_log";
+const PLAYS: &str = "restore_command=cp partywall_log/%f \"%p\"";
+/// Nobody waits longer for a log to be played.
+const LONGEST_PLAY: u64 = 6 * 3600;
 
 /// What is to come back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +34,72 @@ pub struct Wanted {
     pub folders: BTreeMap<String, String>,
     /// Services that use any of these.
     pub users: BTreeSet<String>,
+    /// Where the databases come from a server that was brought to a moment, not from a dump.
+    pub moment: Option<Moment>,
+}
+
+/// A scratch server whose log is played up to a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// Make and fill it, start it, wait until it has played the log.
+    pub make: Vec<Step>,
+    pub remove: Vec<Step>,
+    pub texts: BTreeMap<String, String>,
+    pub server: ScratchServer,
+}
+
+/// Steps to a server that is filled with files of a backup instead of a copy, and then plays its log.
+///
+/// # Errors
+/// It does not fit on the disk.
+pub fn moment(ground: Ground<'_>, wanted: &Played<'_>) -> Result<Moment, Box<Diagnostic>> {
+    let target = format!("recovery_target_time={}", wanted.until);
+    let settings = [target.as_str(), PLAYS, "recovery_target_action=promote", "hot_standby=off"];
+    let scratch = Scratch::new(ground, &settings)?;
+    let mut make = scratch.make(wanted.variables);
+    for step in &mut make {
+        match &mut step.does {
+            Action::CopyDatabase { copy } => {
+                let base = BaseRun {
+                    stored: wanted.stored.clone(),
+                    log: wanted.log.to_vec(),
+                    project: copy.project.clone(),
+                    service: copy.service.clone(),
+                    data: copy.data.clone(),
+                    socket: copy.socket.clone(),
+                };
+                step.does = Action::RestoreBase { base: Box::new(base) };
+                step.undo = Undo::Nothing;
+                "the files as they were, and all that was written since".clone_into(&mut step.because);
+            }
+            Action::AwaitServices { timeout_seconds, .. } => {
+                *timeout_seconds = LONGEST_PLAY;
+                "it has played its log up to the moment".clone_into(&mut step.because);
+            }
+            _ => {}
+        }
+    }
+    let texts = [Some(scratch.text()), wanted.variables.map(str::to_owned)].into_iter().flatten();
+    let server = ScratchServer {
+        compose: scratch.compose_run().clone(),
+        service: ground.service.to_owned(),
+        user: ground.source.user.clone(),
+        database: ground.source.database.clone(),
+        socket: format!("{}/run", ground.folder),
+        job: None,
+    };
+    let texts = texts.map(|text| (crate::hash(&text), text)).collect();
+    Ok(Moment { make, remove: scratch.remove(), texts, server })
+}
+
+/// What is played, and up to when.
+#[derive(Debug, Clone, Copy)]
+pub struct Played<'a> {
+    pub stored: &'a Stored,
+    pub log: &'a [(String, Vec<String>)],
+    /// As PostgreSQL reads it; what was committed up to then is there.
+    pub until: &'a str,
+    pub variables: Option<&'a str>,
 }
 
 /// The name under which a replaced database stays.
@@ -93,12 +165,25 @@ impl Restore<'_> {
     }
 
     fn lay_beside(&mut self) {
+        let moment = self.wanted.moment.as_ref();
+        self.draft.steps.extend(moment.into_iter().flat_map(|moment| moment.make.clone()));
+        self.draft.texts.extend(moment.into_iter().flat_map(|moment| moment.texts.clone()));
         for (part, place) in &self.wanted.databases {
-            let to = self.beside(place);
+            let (to, like) = (self.beside(place), place.name.clone());
             let back = Action::RemoveDatabases { server: place.clone(), names: vec![to.name.clone()] };
-            let does = Action::RestoreDatabase { stored: self.stored(part), like: place.name.clone(), to };
-            self.draft.step(does, Undo::by(back), "counted against the manifest before anybody can use it");
+            let (does, because) = match moment {
+                None => (
+                    Action::RestoreDatabase { stored: self.stored(part), like, to },
+                    "counted against the manifest before anybody can use it",
+                ),
+                Some(moment) => (
+                    Action::CopyRestored { from: Box::new(moment.server.clone()), like, to },
+                    "counted against the scratch server before anybody can use it",
+                ),
+            };
+            self.draft.step(does, Undo::by(back), because);
         }
+        self.draft.steps.extend(moment.into_iter().flat_map(|moment| moment.remove.clone()));
         for (part, path) in &self.wanted.folders {
             let into = self.beside_folder(path);
             let back = Action::RemoveRestored { path: into.clone() };

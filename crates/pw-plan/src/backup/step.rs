@@ -34,6 +34,45 @@ pub struct BackupRun {
     pub files: BTreeMap<String, String>,
     /// Service → image.
     pub release: BTreeMap<String, String>,
+    /// Servers, by service, whose files are taken whole: what their log is played onto.
+    #[serde(default)]
+    pub bases: BTreeMap<String, DatabasePlace>,
+}
+
+/// The log that a server keeps until a backup has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogHold {
+    pub server: DatabasePlace,
+    pub slot: String,
+    pub megabytes: u64,
+    /// True where the server has no limit of its own.
+    pub sets_limit: bool,
+}
+
+/// The log that is taken from servers into the repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRun {
+    pub repository: RepositoryPlace,
+    /// Time of the plan, such as `20261121-070301`.
+    pub name: String,
+    pub project: String,
+    pub environment: String,
+    pub servers: BTreeMap<String, DatabasePlace>,
+    pub slot: String,
+}
+
+/// The files of a server, with the log that is played onto them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseRun {
+    /// Its part is the service.
+    pub stored: Stored,
+    /// Name of what was taken together → segments in it, in order.
+    pub log: Vec<(String, Vec<String>)>,
+    /// Compose project and service that receive them.
+    pub project: String,
+    pub service: String,
+    pub data: String,
+    pub socket: String,
 }
 
 /// A volume, or a folder of the host, in which services keep data.
@@ -102,6 +141,32 @@ impl Action {
                 write!(f, "back {} up as {}: {names}", backup.environment, backup.name)
             }
             Self::MakeRepository { repository } => write!(f, "make repository {}", repository.path),
+            Self::HoldLog { hold } => {
+                write!(f, "hold the log of {} back by slot {}", hold.server.service, hold.slot)?;
+                match hold.sets_limit {
+                    true => write!(f, ", at most {} MB of it", hold.megabytes),
+                    false => Ok(()),
+                }
+            }
+            Self::ReleaseLog { hold } => {
+                write!(f, "release the log of {} by removing slot {}", hold.server.service, hold.slot)
+            }
+            Self::TakeLog { log } => {
+                let servers: Vec<&str> = log.servers.keys().map(String::as_str).collect();
+                write!(f, "take the log of {} as {}", servers.join(", "), log.name)
+            }
+            Self::RestoreBase { base } => {
+                let count: usize = base.log.iter().map(|(_, segments)| segments.len()).sum();
+                let Stored { backup, part, .. } = &base.stored;
+                write!(
+                    f,
+                    "fill {} with {part} of backup {backup}, and {count} segments of its log",
+                    base.project
+                )
+            }
+            Self::CopyRestored { from, to, .. } => {
+                write!(f, "make {} from {} of {}", to.name, from.database, from.compose.project)
+            }
             Self::RemoveBackup { repository, name } => {
                 write!(f, "remove backup {name} from {}", repository.path)
             }

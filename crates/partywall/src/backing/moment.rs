@@ -1,0 +1,119 @@
+//! A server of some moment: its files from a backup, the log that is played onto them, and what is taken over from it.
+
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use pw_backup::Repository;
+use pw_backup::log::Reading;
+use pw_backup::take::Taking;
+use pw_data::count::{counted, counted_here};
+use pw_host::scratch::RECEIVE_FILES;
+use pw_host::{Host, OnLine};
+use pw_plan::backup::restore::LOG_FOLDER;
+use pw_plan::step::{BaseRun, DatabasePlace, ScratchServer};
+use pw_run::Failure;
+
+use super::perform::{blocking, counted_as};
+use super::restore::{Receiver, differences, last_words, pour};
+use crate::reach::reach;
+
+/// Its log beside its files, and the sign by which a server knows that it is to play it.
+const RECEIVE_LOG: &str = r#"set -e; cd "$PW_DATA"; mkdir -p "$PW_LOG"; cat >"$PW_LOG/$PW_SEGMENT""#;
+const READY: &str = r#"set -e; cd "$PW_DATA"; touch recovery.signal
+chown -R "$(stat -c %u:%g PG_VERSION)" "$PW_LOG" recovery.signal"#;
+
+/// Files and log into the container that receives them.
+pub(super) async fn fill(host: &Host, on_line: Option<OnLine>, run: &BaseRun) -> Result<(), Failure> {
+    let inside = host.engine().look_inside(&run.project, &run.service).await?;
+    let run = run.clone();
+    let tell = move |text: &str| on_line.iter().for_each(|tell| tell(text));
+    blocking(move || {
+        let repository = Repository::new(run.stored.repository.clone());
+        let service = &run.stored.part;
+        let taking = Taking::open(&repository, &run.stored.backup)?;
+        tell("waiting for the files of the server");
+        let what = format!("could not bring the files of `{service}` back");
+        pour(command(&inside.id, &run, "", RECEIVE_FILES), &what, |pipe| taking.base(service, pipe))?;
+        let reading = Reading::open(&repository, &taking.manifest.environment)?;
+        for (log, segments) in &run.log {
+            for segment in segments {
+                tell(&format!("{segment} of the log"));
+                let what = format!("could not bring segment {segment} of the log of `{service}` back");
+                let command = command(&inside.id, &run, segment, RECEIVE_LOG);
+                pour(command, &what, |pipe| reading.segment(log, (service, segment), pipe))?;
+            }
+        }
+        pour(command(&inside.id, &run, "", READY), "could not make the server ready", |_| Ok(()))
+    })
+    .await
+}
+
+fn command(container: &str, run: &BaseRun, segment: &str, script: &str) -> Command {
+    let mut command = Command::new("docker");
+    let variables = [
+        ("PW_DATA", run.data.as_str()),
+        ("PW_SOCKET", &run.socket),
+        ("PW_LOG", LOG_FOLDER),
+        ("PW_SEGMENT", segment),
+    ];
+    command.args(["exec", "-i"]);
+    for (name, value) in variables {
+        command.args(["-e", &format!("{name}={value}")]);
+    }
+    command.args([container, "sh", "-c", script]);
+    command
+}
+
+/// One database of the scratch server becomes one of the environment's own, and both are counted.
+pub(super) async fn copy(
+    host: &Host,
+    from: &ScratchServer,
+    like: &str,
+    to: &DatabasePlace,
+) -> Result<(), Failure> {
+    let scratch = host.engine().look_inside(&from.compose.project, &from.service).await?;
+    let server = DatabasePlace { name: like.to_owned(), ..to.clone() };
+    let reached = reach(host.engine(), &server).await?;
+    pw_data::seed::remove(&reached.address, &to.name).await?;
+    pw_data::seed::make_like(&reached.address, &to.name).await?;
+    let receiver = Receiver {
+        container: reached.id.clone(),
+        password: reached.password.clone(),
+        user: to.user.clone(),
+        database: to.name.clone(),
+        words: Vec::new(),
+    };
+    let dump = ["exec", &scratch.id, "pg_dump", "-w", "-Fc", "-Z0", "-U", &from.user, "-d", &from.database];
+    let dump = dump.map(str::to_owned);
+    blocking(move || piped(&dump, &receiver)).await?;
+    let known = counted_as(counted_here(Path::new(&from.socket), &from.user, &from.database).await?)?;
+    let (_, counts) = counted(reached.address.with_database(&to.name)).await?;
+    let wrong = differences(&known, &counts);
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("`{}` came back other than the scratch server has it", from.database))
+        .because(io::Error::other(wrong.join("; "))))
+}
+
+/// The dump of one server into another, without a stop between.
+fn piped(dump: &[String], receiver: &Receiver) -> Result<(), Failure> {
+    let what = || Failure::new("could not copy the database of that moment");
+    let mut from = Command::new("docker");
+    from.args(dump).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut from = from.spawn().map_err(|error| what().because(error))?;
+    let mut into = receiver.command();
+    into.stdin(from.stdout.take().map_or_else(Stdio::null, Stdio::from));
+    let heard = into.output().map_err(|error| what().because(error))?;
+    let mut said = String::new();
+    if let Some(mut pipe) = from.stderr.take() {
+        drop(pipe.read_to_string(&mut said));
+    }
+    let sent = from.wait().map_err(|error| what().because(error))?;
+    if sent.success() && heard.status.success() {
+        return Ok(());
+    }
+    said += &String::from_utf8_lossy(&heard.stderr);
+    Err(what().because(io::Error::other(last_words(&said))))
+}

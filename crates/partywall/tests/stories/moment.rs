@@ -1,0 +1,131 @@
+//! A database as it was at one second: a backup's files, and the log that is played onto them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::harness::{PRODUCTION, Story, docker_answers, finished, random};
+
+/// Promise: a restore to a second loses exactly what was committed after it.
+/// Given: a backup with the log; then rows, a moment, and a careless `DROP TABLE` with more rows after it.
+/// Then: restored to the moment, every row from before it is there and none from after; what was there before the
+/// restore stays under another name, the scratch server is gone, and the server holds no more log back than before.
+#[test]
+fn what_came_after_a_second_is_lost_and_nothing_else() {
+    let story = shop_with_log();
+    story.sql(PRODUCTION, "INSERT INTO item VALUES (5001, 1, now(), 'just in time')");
+    let before = story.holdings(PRODUCTION);
+    let moment = a_moment(&story);
+    story.sql(PRODUCTION, "INSERT INTO shelf VALUES (11, 'too late'); DROP TABLE item");
+
+    let words = ["restore", PRODUCTION, "--at", &moment];
+    story.run(&words).ended(1).says(&["was not confirmed"]);
+    story.run(&[words.as_slice(), &["--confirm", PRODUCTION]].concat()).ended(0);
+    assert_eq!(story.holdings(PRODUCTION), before);
+    let kept = "SELECT count(*) FROM pg_database WHERE datname LIKE 'shop\\_\\_partywall\\_replaced%'";
+    assert_eq!(story.sql(PRODUCTION, kept), "1");
+    assert_eq!(scratch(&story), "");
+    assert_eq!(story.ask(PRODUCTION, "/").status, 200);
+    let slots = "SELECT count(*) || ' ' || bool_and(wal_status <> 'lost') FROM pg_replication_slots";
+    assert_eq!(story.sql(PRODUCTION, slots), "1 true");
+
+    // Without `log`, the next backup lets it go.
+    story.edit("partywall.yaml", ", log: { hold: 512MB }", "");
+    story.run(&["backup", PRODUCTION]).ended(0);
+    assert_eq!(story.sql(PRODUCTION, "SELECT count(*) FROM pg_replication_slots"), "0");
+}
+
+/// Promise: a segment of the log that is missing is named, by a restore and by a drill, before anything is done.
+/// Given: a backup with the log, and three more pieces of it, the middle one of which is removed from the repository.
+/// Then: a moment before the gap can be restored, one after it cannot, and production goes on as it was.
+#[test]
+fn a_missing_segment_is_named() {
+    let story = shop_with_log();
+    let (mut moments, mut pieces) = (Vec::new(), Vec::new());
+    for id in 6001..6004 {
+        story.sql(PRODUCTION, &format!("INSERT INTO item VALUES ({id}, 1)"));
+        moments.push(a_moment(&story));
+        let known = snapshots(&story);
+        story.run(&["backup", PRODUCTION, "--log"]).ended(0).says(&["the log of `production` is kept"]);
+        pieces.extend(snapshots(&story).difference(&known).cloned());
+    }
+    story.run(&["drill"]).ended(0);
+    assert_eq!(pieces.len(), 3, "{pieces:?}");
+    fs::remove_file(story.repository().join("snapshots").join(&pieces[1])).expect("removed");
+
+    let told = story.run(&["drill"]).ended(1);
+    told.says(&["does not restore", "log of db: segment 0000000", "is missing"]);
+    let confirm = ["--confirm", PRODUCTION];
+    let before = story.holdings(PRODUCTION);
+    let told = story.run(&[["restore", PRODUCTION, "--at", &moments[2]].as_slice(), &confirm].concat());
+    told.ended(2).says(&["segment 0000000", "of the log of `db` is missing"]);
+    assert_eq!(story.holdings(PRODUCTION), before);
+    story.run(&[["restore", PRODUCTION, "--at", &moments[0]].as_slice(), &confirm].concat()).ended(0);
+    assert_eq!(story.sql(PRODUCTION, "SELECT max(id) FROM item"), "6001");
+}
+
+/// Promise: whenever a restore to a second is killed, production has what it had or what there was at that second.
+/// Given: a moment, and other rows since.
+/// Then: after each kill at a random time and `abandon` or `resume`, one of the two states is whole, answers, and
+/// nothing of the scratch server is left.
+#[test]
+fn a_killed_restore_to_a_second_leaves_one_state_whole() {
+    let story = shop_with_log();
+    let then = story.holdings(PRODUCTION);
+    let moment = a_moment(&story);
+    let words = ["restore", PRODUCTION, "--at", &moment, "--confirm", PRODUCTION];
+    let begun = Instant::now();
+    story.run(&words).ended(0);
+    let takes = begun.elapsed();
+    for word in ["abandon", "resume", "abandon"] {
+        story.sql(PRODUCTION, "UPDATE item SET words = words || ' later'");
+        let later = story.holdings(PRODUCTION);
+        let when = takes.mul_f64((random() % 1000) as f64 / 1000.0);
+        let mut restore = story.start(&words);
+        std::thread::sleep(when);
+        drop(restore.kill());
+        let told = format!("{word} after {when:.2?} of {takes:.2?}: {}", finished(restore).err);
+        story.run(&[word]).ended(0);
+        let after = story.holdings(PRODUCTION);
+        assert!(after == later || after == then, "{told}");
+        assert_eq!(story.ask(PRODUCTION, "/").status, 200, "{told}");
+        assert_eq!(scratch(&story), "", "{told}");
+        let restored = "SELECT count(*) FROM pg_database WHERE datname LIKE '%restored%'";
+        assert_eq!(story.sql(PRODUCTION, restored), "0", "{told}");
+    }
+}
+
+fn shop_with_log() -> Story {
+    let story = Story::shop();
+    let path = story.repository().display().to_string();
+    story.edit("partywall.yaml", &path, &format!("{path}, log: {{ hold: 512MB }}"));
+    story.up(PRODUCTION);
+    story.stock(PRODUCTION, 1000);
+    story.run(&["backup", PRODUCTION]).ended(0);
+    story
+}
+
+/// A time of the server with at least a second of quiet on both sides.
+fn a_moment(story: &Story) -> String {
+    let pause = Duration::from_millis(1100);
+    std::thread::sleep(pause);
+    let time = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+    let moment = story.sql(PRODUCTION, time);
+    std::thread::sleep(pause);
+    moment
+}
+
+fn snapshots(story: &Story) -> BTreeSet<String> {
+    let all = fs::read_dir(story.repository().join("snapshots")).expect("a folder");
+    all.map(|one| one.expect("a file").file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Containers, volumes and networks of the scratch server.
+fn scratch(story: &Story) -> String {
+    let filter = format!("label=com.docker.compose.project={}-moment", story.compose_project(PRODUCTION));
+    let kinds: [&[&str]; 3] = [&["ps", "-aq"], &["volume", "ls", "-q"], &["network", "ls", "-q"]];
+    let found = kinds
+        .iter()
+        .map(|words| docker_answers(&[*words, &["--filter", &filter]].concat()).expect("docker answers"));
+    found.collect::<Vec<_>>().concat()
+}
