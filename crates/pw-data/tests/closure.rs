@@ -424,7 +424,7 @@ fn check(server: &Server, schema: &Schema) {
     server.sql("postgres", "DROP DATABASE IF EXISTS random WITH (FORCE)");
     server.sql("postgres", "CREATE DATABASE random");
     server.sql("random", &schema.sql());
-    if schema.tables.len() % 2 == 0 {
+    if schema.tables.len().is_multiple_of(2) {
         // Tables that the server takes for large are asked for the rows of known owners only.
         server.sql(
             "random",

@@ -1,6 +1,7 @@
 //! Into a scratch database, and only then into the target's name. Until then the target is as it was.
 
 mod fits;
+mod lane;
 mod objects;
 mod owners;
 mod permute;

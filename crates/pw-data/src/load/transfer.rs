@@ -12,6 +12,7 @@ use futures_util::{SinkExt, TryStreamExt};
 use pw_run::Failure;
 use tokio_postgres::{Client, CopyInSink};
 
+use super::lane::{Lane, lane};
 use super::objects;
 use super::permute::{Permutation, Swapped};
 use super::schema::{self, Own, Schema};
@@ -23,7 +24,7 @@ use crate::copy::{Rows, Writer};
 use crate::mask::{Kind, Mask, Secret};
 use crate::proof::Values;
 use crate::rules::Rules;
-use crate::server::{Address, Reader, Source, literal, quoted};
+use crate::server::{Address, Reader, Source, quoted};
 
 /// Rows that one query asks for by place.
 const CHUNK: usize = 20_000;
@@ -72,83 +73,12 @@ impl Moved {
     }
 }
 
-/// What happens to one column on its way.
-struct Lane {
-    column: usize,
-    name: String,
-    select: String,
-    mask: Option<Mask>,
-    proved: bool,
-    searched: bool,
-    /// Its numbers may be those of large objects.
-    names_object: bool,
-    /// Its values change places.
-    permutation: Option<Permutation>,
-    /// The number of the element's type in the scratch database.
-    element: Option<u32>,
-}
-
 /// Rows of one heap.
 struct Piece {
     table: usize,
     heap: u32,
     from: usize,
     to: usize,
-}
-
-fn lane(catalogue: &Catalogue, rules: &Rules, secret: &Secret, (table, column): (usize, usize)) -> Lane {
-    let known = &catalogue.tables[table].columns[column];
-    let masked = rules.mask(table, column);
-    let name = quoted(&known.name);
-    let select = match masked.map(|masked| &masked.kind) {
-        Some(Kind::Sql(expression)) => format!("({expression})::{}", known.kind),
-        Some(Kind::Constant(text)) => format!("{}::{}", literal(text), known.kind),
-        Some(Kind::Null) => format!("NULL::{}", known.kind),
-        _ => name.clone(),
-    };
-    let select = if known.as_text { stage::in_full(&format!("({select})")) } else { select };
-    let streamed = masked.filter(|masked| {
-        !matches!(masked.kind, Kind::Sql(_) | Kind::Constant(_) | Kind::Null | Kind::Keep | Kind::Permute)
-    });
-    Lane {
-        column,
-        name,
-        select,
-        mask: streamed.map(|masked| Mask::new(masked.kind.clone(), secret, &catalogue.tables[table], column)),
-        proved: masked.is_some_and(|masked| masked.proved),
-        searched: is_searched(known),
-        names_object: known.names_object || rules.objects.contains(&(table, column)),
-        permutation: None,
-        element: None,
-    }
-}
-
-/// Types of which no value can hold a text.
-const NO_TEXT: [&str; 20] = [
-    "bool",
-    "int2",
-    "int4",
-    "int8",
-    "float4",
-    "float8",
-    "numeric",
-    "money",
-    "oid",
-    "date",
-    "time",
-    "timetz",
-    "timestamp",
-    "timestamptz",
-    "interval",
-    "uuid",
-    "inet",
-    "cidr",
-    "macaddr",
-    "point",
-];
-
-fn is_searched(column: &Column) -> bool {
-    !NO_TEXT.contains(&column.base.as_str())
 }
 
 impl<'a> Transfer<'a> {
