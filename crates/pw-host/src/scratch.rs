@@ -139,6 +139,20 @@ impl Engine {
         })
     }
 
+    /// The version of the server's programs, such as `17.5 (Debian …)`.
+    ///
+    /// # Errors
+    /// The container does not run, or has no such program.
+    pub async fn look_at_version(&self, container: &str) -> Result<String, Failure> {
+        let said =
+            self.run_script(&Script { container, text: "exec postgres --version", variables: &[] }).await?;
+        match said.out.rsplit_once("(PostgreSQL) ") {
+            Some((_, version)) => Ok(version.to_owned()),
+            None => Err(Failure::new(format!("could not ask `{container}` for its version"))
+                .because(Complained(said.complaints))),
+        }
+    }
+
     /// Streams it; doing it again begins afresh.
     ///
     /// # Errors

@@ -117,6 +117,11 @@ async fn database(
 
 async fn load(host: &Host, run: &DrillRun, server: &ScratchServer) -> Result<Database, Failure> {
     let inside = host.engine().look_inside(&server.compose.project, &server.service).await?;
+    let (stored, running) = (run.stored.clone(), host.engine().look_at_version(&inside.id).await?);
+    let known = blocking(move || Repository::new(stored.repository).manifest(&stored.backup)).await?;
+    if let Some(known) = known.databases.get(&run.stored.part) {
+        not_older(&running, &known.server)?;
+    }
     let receiver = Receiver {
         container: inside.id,
         password: None,
@@ -126,6 +131,19 @@ async fn load(host: &Host, run: &DrillRun, server: &ScratchServer) -> Result<Dat
         words: ["-C", "--clean", "--if-exists", "--no-owner", "-x"].map(str::to_owned).to_vec(),
     };
     received(&run.stored, receiver).await
+}
+
+/// A server does not read what a newer one has written.
+fn not_older(running: &str, known: &str) -> Result<(), Failure> {
+    let major = |version: &str| version.split(['.', ' ']).next().and_then(|text| text.parse::<u32>().ok());
+    match (major(running), major(known)) {
+        (Some(running), Some(known)) if running < known => Err(Failure::new(format!(
+            "the backup is of PostgreSQL {known}, and the service's image has {running}"
+        ))
+        .because("an older server does not read what a newer one wrote")
+        .hint("the image in the Compose file must not be older than the backup")),
+        _ => Ok(()),
+    }
 }
 
 /// Every byte of the repository, also what only other backups need.
@@ -227,4 +245,17 @@ async fn check(host: &Host, (run, server): (&DrillRun, &ScratchServer), job: &st
 fn chain(failure: &Failure) -> String {
     let told = of_failure(failure);
     [vec![told.message], told.because].concat().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_server_is_told_before_it_stumbles() {
+        assert!(not_older("17.5 (Debian 17.5-1)", "17.2").is_ok());
+        assert!(not_older("18beta1", "17.2").is_ok());
+        let told = not_older("15.13 (Debian 15.13-0+deb12u1)", "17.5").expect_err("older");
+        assert_eq!(told.what, "the backup is of PostgreSQL 17, and the service's image has 15");
+    }
 }

@@ -107,6 +107,62 @@ fn folders_alone_are_drilled() {
     assert!(!scratch.exists(), "{}", scratch.display());
 }
 
+/// Promise: a dump that its program cut short without a word fails its drill, with the cause.
+/// Given: a database container in which `pg_dump` prints the first part only, and says that all went well.
+/// Then: the backup cannot know; the drill does.
+#[test]
+fn a_dump_that_was_cut_short_fails_its_drill() {
+    let story = Story::stocked_shop();
+    let words = "real=$(readlink -f $(command -v pg_dump)); mv $real $real.whole; \
+        printf '#!/bin/sh\\n%s \"$@\" | head -c 30000\\n' $real.whole >$real; chmod 755 $real";
+    story.container(PRODUCTION, "db").exec(&["sh", "-c", words]).expect("replaced");
+    story.run(&["backup", PRODUCTION]).ended(0);
+    let told = story.run(&["drill"]).ended(1);
+    told.says(&["does not restore", "database main: could not restore `main`", "pg_restore: error"]);
+}
+
+/// Promise: a scratch disk that fills fails the drill, with the cause, and nothing is left on it.
+/// Given: a backup of files, and a scratch place on a disk of 4 MB that takes 40 files at most.
+/// Then: more files than that fail when the disk is full; one that is larger than what is free fails before it is written.
+#[test]
+fn a_scratch_disk_that_fills_fails_the_drill() {
+    let story = Story::light();
+    let section = format!("backup: {{ repository: {} }}\n", story.repository().display());
+    story.write("partywall.yaml", &format!("{}{section}", story.read("partywall.yaml")));
+    let place = story.state().join("projects").join(&story.name).join(PRODUCTION);
+    fs::create_dir_all(&place).expect("a folder");
+    let _disk = SmallDisk::at(&place);
+    story.up(PRODUCTION);
+    let fill = |words: &str| story.container(PRODUCTION, "db").exec(&["sh", "-c", words]).expect("files");
+    fill("for n in $(seq 80); do echo $n > /data/$n; done");
+    story.run(&["backup", PRODUCTION]).ended(0);
+    story.run(&["drill"]).ended(1).says(&["folder data: could not", "No space left on device"]);
+    fill("rm /data/*; head -c 8000000 /dev/urandom > /data/large");
+    // Backups are named by the second.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    story.run(&["backup", PRODUCTION]).ended(0);
+    story.run(&["drill"]).ended(1).says(&["folder data: there is no room to restore `data`", "are free"]);
+    assert!(!place.join("drill").exists());
+}
+
+/// A disk of its own, as long as it is held.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn at(place: &Path) -> Self {
+        let words = ["-t", "tmpfs", "-o", "size=4m,nr_inodes=40", "none"];
+        let told = std::process::Command::new("mount").args(words).arg(place).status();
+        assert!(told.is_ok_and(|status| status.success()), "root may mount");
+        Self(place.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(std::process::Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
 fn backup_key(story: &Story) -> PathBuf {
     story.state().join("projects").join(&story.name).join("backup.key")
 }
