@@ -12,6 +12,7 @@ pub mod catalogue;
 pub mod closure;
 pub mod copy;
 pub mod count;
+pub mod definitions;
 pub mod load;
 pub mod log;
 pub mod mask;

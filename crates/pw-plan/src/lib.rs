@@ -12,6 +12,7 @@ pub mod backup;
 pub mod desire;
 pub mod destroy;
 pub mod down;
+pub mod drift;
 pub mod fit;
 pub mod init;
 pub mod origin;
