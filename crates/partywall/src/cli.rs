@@ -147,6 +147,8 @@ pub(crate) enum Command {
     Drill(Drill),
     /// Bring back what a backup holds; what was there stays under another name
     Restore(Restore),
+    /// Where what is described, what runs and the other environments differ
+    Drift(Drift),
     /// Finish an operation that was cut off
     Resume,
     /// Take back an operation that was cut off
@@ -260,6 +262,16 @@ pub(crate) struct Seed {
     /// Leave the new database of a failed run to be looked at
     #[arg(long)]
     pub(crate) keep_failed: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Drift {
+    /// Only this environment, against its files and against production
+    #[arg(add = environments())]
+    pub(crate) environment: Option<String>,
+    /// Show what overlays and variables make different on purpose, too
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

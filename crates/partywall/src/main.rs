@@ -9,6 +9,7 @@ mod backing;
 mod cli;
 mod commands;
 mod complete;
+mod drifted;
 mod hands;
 mod load;
 mod masks;

@@ -6,7 +6,7 @@ mod server;
 
 use pw_data::definitions::definitions;
 use pw_plan::drift::Difference;
-use pw_plan::drift::schema::{Repairs, Side, schemas};
+use pw_plan::drift::schema::{Repairs, schemas};
 use server::Server;
 
 const SCHEMA: &str = "
@@ -110,9 +110,8 @@ async fn compared(server: &Server) -> Vec<Difference> {
         read.unwrap_or_else(|failure| panic!("{failure}: {:?}", failure.source))
     };
     let (left, right) = (read("production").await, read("development").await);
-    let side = |environment, schema| Side { environment, schema };
     let repairs = Repairs { left_only: "left", right_only: "right" };
-    schemas("main", side("production", &left), side("development", &right), repairs)
+    schemas("main", &left, &right, repairs)
 }
 
 #[tokio::test]

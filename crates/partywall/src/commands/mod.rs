@@ -3,6 +3,7 @@
 mod backup;
 mod change;
 mod check;
+mod drift;
 mod drill;
 mod enter;
 mod home;
@@ -75,6 +76,7 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Stop> {
         Command::Backups { environment, show } => {
             backup::list(&session, environment.as_deref(), show.as_deref(), printer)
         }
+        Command::Drift(asked) => drift::run(&session, &asked, printer).await,
         Command::Drill(asked) => drill::run(&session, &asked, printer).await,
         Command::Restore(asked) => restore::run(&session, &asked, printer).await,
         Command::Resume => recover::run(&session, true, printer).await,

@@ -8,6 +8,7 @@ use pw_model::name::EnvironmentName;
 use serde_json::{Value, json};
 
 use crate::backing::shown;
+use crate::drifted;
 use crate::measure;
 use crate::printer::{BOLD, Printer};
 use crate::rehearsed;
@@ -68,6 +69,7 @@ fn with_records(session: &Session, reading: &measure::Reading) -> Value {
     let mut value = view::to_json(&session.config, reading);
     value["seed"] = seeded::read(session, &reading.name).unwrap_or(Value::Null);
     value["backups"] = shown::read(session, &reading.name).unwrap_or(Value::Null);
+    value["drift"] = drifted::read(session, &reading.name).unwrap_or(Value::Null);
     value["rehearsal"] = rehearsed::read(session, &reading.name).unwrap_or(Value::Null);
     value
 }
@@ -92,6 +94,9 @@ fn page(session: &Session, readings: &[measure::Reading]) -> String {
         }
         if let Some(record) = rehearsed::read(session, &reading.name) {
             text.push_str(&format!("{}\n", rehearsed::line(&record)));
+        }
+        if let Some(record) = drifted::read(session, &reading.name) {
+            text.push_str(&format!("{}\n", drifted::line(&record)));
         }
     }
     text

@@ -10,6 +10,7 @@ mod harness;
 mod backup;
 mod compose;
 mod down;
+mod drift;
 mod elsewhere;
 mod input;
 mod interrupt;

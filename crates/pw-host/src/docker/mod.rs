@@ -5,6 +5,7 @@ mod connect;
 mod evidence;
 pub(crate) mod exec;
 mod inside;
+mod inspected;
 mod job;
 mod leaving;
 mod list;

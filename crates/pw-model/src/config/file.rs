@@ -44,6 +44,9 @@ pub struct Config {
     /// Where backups are kept, and how many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<Backup>,
+    /// What may differ between environments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
     /// Who is told when something breaks. Read and kept; not used by this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alerts: Option<Value>,
@@ -303,6 +306,16 @@ impl Default for Limits {
     }
 }
 
+/// Differences that are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Drift {
+    /// Paths as `drift` prints them, such as `services.web.environment.DEBUG`; `*` stands for any one part, and
+    /// everything below is meant too.
+    #[serde(default)]
+    pub accept: Vec<String>,
+}
+
 /// What the server costs, and what it replaces.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -338,6 +351,7 @@ impl Config {
             databases: BTreeMap::new(),
             seed: None,
             promote: None,
+            drift: None,
             backup: None,
             alerts: None,
             cost: None,

@@ -105,9 +105,9 @@ impl<'a> Found<'a> {
             if BY_ENTRY.contains(&key) {
                 self.entries(&["services", name, key], &sides.0, &sides.1);
             } else if !alike(&sides.0, &sides.1) {
-                let told = |value: &Value| told(key, value);
+                let told = told(key, &sides.0, &sides.1);
                 let by_variable = !SOFTWARE.contains(&key);
-                self.note(&["services", name, key], (&told(&sides.0), &told(&sides.1)), by_variable);
+                self.note(&["services", name, key], (&told.0, &told.1), by_variable);
             }
         }
     }
@@ -173,12 +173,19 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-fn told(key: &str, value: &Value) -> String {
-    match value {
-        _ if is_nothing(value) => "not set".to_owned(),
-        Value::String(text) if SHOWN.contains(&key) => text.clone(),
-        Value::Bool(_) | Value::Number(_) if SHOWN.contains(&key) => value.to_string(),
-        _ => "set otherwise".to_owned(),
+/// Both values where they may be shown; else only that they are not the same.
+fn told(key: &str, left: &Value, right: &Value) -> (String, String) {
+    let shown = |value: &Value| match value {
+        _ if is_nothing(value) => Some("not set".to_owned()),
+        Value::String(text) if SHOWN.contains(&key) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) if SHOWN.contains(&key) => Some(value.to_string()),
+        _ => None,
+    };
+    match (shown(left), shown(right)) {
+        (Some(left), Some(right)) => (left, right),
+        (Some(left), None) => (left, "set".to_owned()),
+        (None, Some(right)) => ("set".to_owned(), right),
+        (None, None) => ("one value".to_owned(), "another value".to_owned()),
     }
 }
 

@@ -16,7 +16,8 @@ use crate::aspects::differing;
 pub struct Inspected {
     /// As in [`Container`].
     pub id: String,
-    /// Id of the image that it was made from, and of the one that its name means now.
+    /// The image as the container names it, its id when the container was made, and what the name means now.
+    pub image_name: String,
     pub image: String,
     pub image_now: Option<String>,
     /// Values too, so this is never printed.
@@ -141,7 +142,8 @@ impl Found<'_> {
     }
 
     fn networks(&mut self, path: &str, desired: &DesiredService, one: &Container) {
-        if one.state != State::Running {
+        // A job that has ended needs none.
+        if one.ended_well() {
             return;
         }
         for lost in desired.networks.difference(&one.networks) {
@@ -174,8 +176,9 @@ impl Found<'_> {
             let running = running.map_or("nothing", String::as_str);
             self.note(format!("{path}.volumes.{target}"), wanted, running, self.up());
         }
-        if one.image != desired.image {
-            self.note(format!("{path}.image"), &desired.image, &one.image, self.up());
+        if let Some(named) = inspected.map(|found| &found.image_name).filter(|named| **named != desired.image)
+        {
+            self.note(format!("{path}.image"), &desired.image, named, self.up());
         }
         let Some(installed) = self.sides.observed.aspects.get(&one.service) else { return };
         for aspect in differing(installed, &desired.aspects) {

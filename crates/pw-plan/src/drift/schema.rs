@@ -20,13 +20,6 @@ pub struct Object {
     pub name: String,
 }
 
-/// One environment's database.
-#[derive(Debug, Clone, Copy)]
-pub struct Side<'a> {
-    pub environment: &'a str,
-    pub schema: &'a Schema,
-}
-
 /// What brings one environment's schema to the other: the way of data, and the way of code.
 #[derive(Debug, Clone, Copy)]
 pub struct Repairs<'a> {
@@ -37,9 +30,9 @@ pub struct Repairs<'a> {
 }
 
 /// Everything that differs between two databases named `name` in the configuration, in the order of the paths.
-pub fn schemas(name: &str, left: Side<'_>, right: Side<'_>, repairs: Repairs<'_>) -> Vec<Difference> {
-    let mut all = objects(name, left.schema, right.schema, repairs);
-    all.extend(migrations(name, left.schema, right.schema, repairs));
+pub fn schemas(name: &str, left: &Schema, right: &Schema, repairs: Repairs<'_>) -> Vec<Difference> {
+    let mut all = objects(name, left, right, repairs);
+    all.extend(migrations(name, left, right, repairs));
     all.sort();
     all
 }

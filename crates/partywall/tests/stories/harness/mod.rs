@@ -20,7 +20,7 @@ use std::hash::BuildHasher as _;
 use std::time::{Duration, Instant};
 
 /// The longest that anything may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A fresh random number.
 pub(crate) fn random() -> u64 {
