@@ -41,46 +41,50 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<(), Stop> {
     if let Command::Check = cli.command {
         return check::run(&session, printer).await;
     }
-    let session = session.checked(printer)?;
-    match cli.command {
+    on_project(&session.checked(printer)?, cli.command, printer).await
+}
+
+/// Commands that need a project whose configuration is sound.
+async fn on_project(session: &Session, command: Command, printer: &mut Printer) -> Result<(), Stop> {
+    match command {
         Command::Plan { environment, operation } => {
-            change::plan(&session, &environment, &operation, printer).await
+            change::plan(session, &environment, &operation, printer).await
         }
         Command::Up { environment, build, confirm } => {
-            change::up(&session, &environment, build, &confirm, printer).await
+            change::up(session, &environment, build, &confirm, printer).await
         }
         Command::Down { environment, confirm } => {
-            change::down(&session, &environment, &confirm, printer).await
+            change::down(session, &environment, &confirm, printer).await
         }
         Command::Destroy { environment, confirm } => {
-            change::destroy(&session, &environment, &confirm, printer).await
+            change::destroy(session, &environment, &confirm, printer).await
         }
-        Command::Status { environment } => status::run(&session, environment.as_deref(), printer).await,
+        Command::Status { environment } => status::run(session, environment.as_deref(), printer).await,
         Command::Top { environment, once } => {
-            status::top(&session, environment.as_deref(), once, printer).await
+            status::top(session, environment.as_deref(), once, printer).await
         }
         Command::Logs { environment, service, follow, tail } => {
-            enter::logs(&session, &environment, &enter::Logs { service, follow, tail }, printer).await
+            enter::logs(session, &environment, &enter::Logs { service, follow, tail }, printer).await
         }
         Command::Exec { environment, service, command } => {
-            enter::exec(&session, &environment, &service, &command).await
+            enter::exec(session, &environment, &service, &command).await
         }
-        Command::Shell { environment } => shell::run(&session, &environment, printer).await,
+        Command::Shell { environment } => shell::run(session, &environment, printer).await,
         Command::Render { environment, explain, output } => match explain {
-            Some(path) => render::explain(&session, &environment, &path, printer).await,
-            None => render::run(&session, &environment, output.as_deref(), printer).await,
+            Some(path) => render::explain(session, &environment, &path, printer).await,
+            None => render::run(session, &environment, output.as_deref(), printer).await,
         },
-        Command::Seed(asked) => seed::run(&session, &asked, printer).await,
-        Command::Rehearse(asked) => rehearse::run(&session, &asked, printer).await,
-        Command::Backup(asked) => backup::run(&session, &asked, printer).await,
+        Command::Seed(asked) => seed::run(session, &asked, printer).await,
+        Command::Rehearse(asked) => rehearse::run(session, &asked, printer).await,
+        Command::Backup(asked) => backup::run(session, &asked, printer).await,
         Command::Backups { environment, show } => {
-            backup::list(&session, environment.as_deref(), show.as_deref(), printer)
+            backup::list(session, environment.as_deref(), show.as_deref(), printer)
         }
-        Command::Drift(asked) => drift::run(&session, &asked, printer).await,
-        Command::Drill(asked) => drill::run(&session, &asked, printer).await,
-        Command::Restore(asked) => restore::run(&session, &asked, printer).await,
-        Command::Resume => recover::run(&session, true, printer).await,
-        Command::Abandon => recover::run(&session, false, printer).await,
+        Command::Drift(asked) => drift::run(session, &asked, printer).await,
+        Command::Drill(asked) => drill::run(session, &asked, printer).await,
+        Command::Restore(asked) => restore::run(session, &asked, printer).await,
+        Command::Resume => recover::run(session, true, printer).await,
+        Command::Abandon => recover::run(session, false, printer).await,
         Command::Init(_)
         | Command::Check
         | Command::Sample(_)
