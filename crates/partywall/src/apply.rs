@@ -6,13 +6,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pw_journal::SqliteJournal;
 use pw_model::diagnostic::Diagnostic;
 use pw_plan::{Action, Plan};
-use pw_run::{Event, Journal, Outcome, Progress, Standing, Unfinished};
+use pw_run::{Event, Failure, Journal, Outcome, Progress, Standing, Unfinished};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::hands::Hands;
 use crate::printer::{DIM, GREEN, Printer, RED};
-use crate::stop::{Stop, of_failure};
+use crate::stop::{Complained, Stop, of_failure};
 
 /// Shows each step as it goes: a moving line on a terminal, plain lines elsewhere, JSON lines with `--json`.
 pub(crate) struct Steps<'p> {
@@ -196,7 +196,7 @@ fn finish(outcome: &Outcome, plan: &Plan, printer: &mut Printer) -> Result<(), S
             let diagnostic =
                 of_failure(error).because(format!("`{what}` was taken back; everything is as before"));
             printer_stop(printer, diagnostic);
-            Err(Stop::Code(code_of(plan, *step)))
+            Err(Stop::Code(code_of(plan, *step, error)))
         }
         Outcome::Stuck { error, undo_error } => {
             let mut diagnostic = of_failure(undo_error);
@@ -237,7 +237,10 @@ fn printer_stop(printer: &mut Printer, diagnostic: Diagnostic) {
 }
 
 /// A service that does not become healthy is the application's fault; everything else the host's or ours.
-fn code_of(plan: &Plan, step: usize) -> u8 {
+fn code_of(plan: &Plan, step: usize, error: &Failure) -> u8 {
+    if error.source.as_ref().is_some_and(|source| source.is::<Complained>()) {
+        return 1;
+    }
     match plan.steps.get(step).map(|step| &step.does) {
         Some(Action::AwaitServices { .. } | Action::BuildImages { .. } | Action::RewriteRows { .. }) => 1,
         _ => 2,

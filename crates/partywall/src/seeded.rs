@@ -21,7 +21,7 @@ use crate::session::Session;
 pub(crate) struct Proved {
     pub(crate) size: Option<String>,
     pub(crate) done: Done,
-    pub(crate) foreign_keys: usize,
+    pub(crate) foreign_keys: u64,
     pub(crate) took: Duration,
 }
 

@@ -108,6 +108,11 @@ impl From<std::io::Error> for Stop {
     }
 }
 
+/// The cause of a failure that what the user wrote is to blame for, not the host.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Complained(String);
+
 /// A halted sample as a failure of a step, which has one message: the first complaint's.
 pub(crate) fn of_halt(halt: Halt) -> Failure {
     let complaints = match halt {
@@ -117,8 +122,8 @@ pub(crate) fn of_halt(halt: Halt) -> Failure {
     let rest = complaints.iter().skip(1).map(|one| one.message.clone());
     let Some(first) = complaints.first() else { return Failure::new("the sample cannot be made") };
     let because: Vec<String> = first.because.iter().cloned().chain(rest).collect();
-    let failure = Failure::new(first.message.clone());
-    let failure = if because.is_empty() { failure } else { failure.because(because.join("; ")) };
+    let because = if because.is_empty() { vec!["the rules ask for it".to_owned()] } else { because };
+    let failure = Failure::new(first.message.clone()).because(Complained(because.join("; ")));
     match &first.hint {
         Some(hint) => failure.hint(hint.clone()),
         None => failure,

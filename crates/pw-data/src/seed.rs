@@ -124,18 +124,18 @@ pub async fn texts(database: &Address, written: &str) -> Result<Vec<String>, Fai
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// How many foreign keys there are, every one of them valid for every row.
+/// How many foreign keys hold for every row, as far as the server has checked.
+///
+/// Those that the source leaves `NOT VALID` do not count: a sample leaves them as they are, and the load has refused
+/// every other that is not checked.
 ///
 /// # Errors
-/// One is not, or the server cannot be reached.
-pub async fn foreign_keys(database: &Address) -> Result<usize, Failure> {
-    let query = "SELECT conrelid::regclass::text || '.' || conname, convalidated FROM pg_constraint WHERE contype = 'f'";
-    let rows = database.connect().await?.query(query, &[]).await;
-    let rows = rows.map_err(|error| Failure::new("could not list the foreign keys").because(error))?;
-    match rows.iter().find(|row| !row.get::<_, bool>(1)) {
-        Some(row) => Err(Failure::new(format!("the foreign key `{}` is not valid", row.get::<_, String>(0)))),
-        None => Ok(rows.len()),
-    }
+/// The server cannot be reached.
+pub async fn foreign_keys(database: &Address) -> Result<u64, Failure> {
+    let query = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND convalidated";
+    let row = database.connect().await?.query_one(query, &[]).await;
+    let row = row.map_err(|error| Failure::new("could not list the foreign keys").because(error))?;
+    Ok(row.get::<_, i64>(0).unsigned_abs())
 }
 
 /// Changes the rows, all in one transaction; answers how many of each.

@@ -122,7 +122,7 @@ fn interrupted(story: &Story, moment: Duration) {
 /// Promise: what is asked wrongly is said before anything is touched.
 /// Given: the demonstration.
 /// Then: production is never filled, a backup is no source yet, a column without a rule stops with a snippet,
-/// and a masked name of files is refused at its line.
+/// a masked name of files is refused at its line, and a leak or a failure on the way leaves nothing behind.
 #[test]
 fn a_wrong_seed_touches_nothing() {
     let story = demonstration();
@@ -151,6 +151,25 @@ fn a_wrong_seed_touches_nothing() {
     ]);
     assert_eq!(development(&story), before);
     assert_eq!(story.plans(), 2, "only the two `up`");
+    story.edit("partywall.yaml", "volume: vautl", "volume: vault");
+    failed(&story, &before);
+}
+
+/// A seed that fails on the way, or leaks, leaves nothing; only where that was asked it stays, named with what removes it.
+fn failed(story: &Story, before: &BTreeMap<String, String>) {
+    story.edit("partywall.yaml", "where: \"name = 'site'\"", "where: \"name = 'nobody'\"");
+    story.run(&["seed", DEVELOPMENT]).ended(1).says(&["meets no row of the sample"]);
+    assert_eq!((&development(story), leftovers(story).as_str()), (before, "0"));
+    let told = story.run(&["seed", DEVELOPMENT, "--keep-failed"]).ended(1).err;
+    assert_eq!((&development(story), leftovers(story).as_str()), (before, "1"));
+    let words = told.split("remove it with `partywall ").nth(1).and_then(|rest| rest.split('`').next());
+    let words: Vec<&str> = words.unwrap_or_else(|| panic!("{told}")).split(' ').collect();
+    story.run(&words).ended(0);
+    assert_eq!(leftovers(story), "0");
+    story.edit("partywall.yaml", "comments.body: text", "comments.body: keep");
+    let told = story.run(&["seed", DEVELOPMENT]).ended(1);
+    told.says(&["a masked production value stands in `comments.body`", "its rule is `keep`", "hint: mask"]);
+    assert_eq!((&development(story), leftovers(story).as_str()), (before, "0"));
 }
 
 /// The demonstration with both environments up and production filled.
