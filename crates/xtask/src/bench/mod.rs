@@ -28,8 +28,20 @@ pub(crate) fn run(name: &str) -> Result<()> {
     match name {
         "speed" => speed(),
         "seed" => seed::run(),
-        other => Err(format!("there is no benchmark `{other}`; there are `seed` and `speed`").into()),
+        "rehearse" => rehearse(),
+        other => {
+            Err(format!("there is no benchmark `{other}`; there are `rehearse`, `seed` and `speed`").into())
+        }
     }
+}
+
+/// What measuring adds to a migration: needs the library, so the crate itself holds it.
+fn rehearse() -> Result<()> {
+    show(
+        Command::new("cargo")
+            .args(["bench", "--package", "pw-data", "--bench", "rehearse"])
+            .current_dir(root()),
+    )
 }
 
 /// The commands that people type most, beside what they would type without Partywall.
