@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod restore;
 mod seed;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -195,6 +196,10 @@ fn every_kind() -> Vec<(&'static str, Plan, FakeHost)> {
     kinds.push(("destroy the last", destroy::plan(&wanted, &host.snapshot(&wanted)).unwrap(), host));
     let (host, wanted) = (seeded(seed::filled(both()), true), desired(&DEVELOPMENT));
     kinds.push(("a second seed", seed::plan_seed(&host, &wanted, false), host));
+    for (name, to_a_second) in [("a restore", false), ("a restore to a second", true)] {
+        let (mut host, wanted) = (seed::filled(both()), desired(&PRODUCTION));
+        kinds.push((name, restore::plan_restore(&mut host, &wanted, to_a_second), host));
+    }
     for (name, plan, host) in &mut kinds {
         assert!(plan.steps.len() >= 2, "{name}:\n{plan}");
         plan.lint().unwrap();

@@ -245,9 +245,15 @@ impl Restore<'_> {
     fn start(&mut self, levels: &[Vec<String>]) {
         for services in levels.iter().cloned() {
             let project = self.draft.desired.compose_project.clone();
-            let back = Action::StopServices { project: project.clone(), services: services.clone() };
+            // Going back may begin with routes open, where a run before went back already and could not note it.
+            let closed = |route: &DesiredRoute| Action::CloseSwitch {
+                path: route.switch.clone(),
+                service: route.service.clone(),
+            };
+            let mut actions: Vec<Action> = self.routes_of(&services).map(closed).collect();
+            actions.push(Action::StopServices { project: project.clone(), services: services.clone() });
             let does = Action::StartServices { compose: self.draft.compose(), services: services.clone() };
-            self.draft.step(does, Undo::by(back), "in the order in which they need each other");
+            self.draft.step(does, Undo::By { actions }, "in the order in which they need each other");
             let wait = Action::AwaitServices { project, services, timeout_seconds: AWAIT_SECONDS };
             self.draft.step(wait, Undo::Nothing, "what follows needs them");
         }

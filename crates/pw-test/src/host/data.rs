@@ -43,8 +43,44 @@ impl FakeHost {
             Action::SetCacheAside { cache, numbers }
             | Action::BringCacheBack { cache, numbers }
             | Action::RemoveCacheAside { cache, numbers } => self.cache(action, cache, numbers),
+            other => self.do_restore(other),
+        }
+    }
+
+    fn do_restore(&mut self, action: &Action) -> Refusal {
+        match action {
+            Action::RestoreBase { base } => self.runs(&base.project, &base.service),
+            Action::CopyRestored { from, like, to } => {
+                self.runs(&from.compose.project, &from.service)?;
+                self.make_database(like, to)
+            }
+            Action::RestoreDatabase { like, to, .. } => self.make_database(like, to),
+            Action::RestoreFolder { into, .. } => {
+                let files = BTreeSet::from(["restored".to_owned()]);
+                self.world.vaults.insert(into.clone(), FakeVault { files, ..FakeVault::default() });
+                Ok(())
+            }
+            Action::RemoveRestored { path } => {
+                self.world.vaults.remove(path);
+                Ok(())
+            }
+            Action::SwapFolders { path, new, aside } => {
+                let vaults = &mut self.world.vaults;
+                let Some(there) = vaults.remove(new) else { return Ok(()) };
+                if let Some(former) = vaults.insert(path.clone(), there) {
+                    vaults.insert(aside.clone(), former);
+                }
+                Ok(())
+            }
             other => Err(format!("the fake does not know `{other}`")),
         }
+    }
+
+    fn make_database(&mut self, like: &str, to: &DatabasePlace) -> Refusal {
+        let there = self.databases(to)?;
+        need(there.contains_key(like), || format!("there is no database {like}"))?;
+        there.insert(to.name.clone(), "restored".to_owned());
+        Ok(())
     }
 
     fn runs(&self, project: &str, service: &str) -> Refusal {

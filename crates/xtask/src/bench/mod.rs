@@ -1,5 +1,6 @@
 //! `./x bench NAME`: ours and the alternatives in one run, on the same work; medians and ratios.
 
+mod keep;
 mod seed;
 
 use std::path::{Path, PathBuf};
@@ -27,10 +28,12 @@ struct Goal {
 pub(crate) fn run(name: &str) -> Result<()> {
     match name {
         "speed" => speed(),
+        "keep" => keep::run(),
         "seed" => seed::run(),
         "rehearse" => rehearse(),
         other => {
-            Err(format!("there is no benchmark `{other}`; there are `rehearse`, `seed` and `speed`").into())
+            let known = "`keep`, `rehearse`, `seed` and `speed`";
+            Err(format!("there is no benchmark `{other}`; there are {known}").into())
         }
     }
 }
