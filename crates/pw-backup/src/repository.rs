@@ -138,7 +138,10 @@ impl Repository {
         let what = format!("could not make the repository `{}`", self.place.path);
         private(Path::new(&self.place.path)).map_err(|error| Failure::new(what.clone()).because(error))?;
         let credentials = Credentials::password(self.key()?);
-        let made = self.closed()?.init(&credentials, &KeyOptions::default(), &ConfigOptions::default());
+        let mut config = ConfigOptions::default();
+        // Several packs are in memory at once.
+        config.set_datapack_size = "16MiB".parse().ok();
+        let made = self.closed()?.init(&credentials, &KeyOptions::default(), &config);
         made.map(drop).map_err(failed(what))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,6 +20,9 @@ use crate::manifest::Measure;
 
 /// The bit of a folder in the modes that the format keeps.
 const FOLDER_MODE: u32 = 1 << 31;
+
+/// Bytes read at once: the library asks for one after the other.
+const AT_ONCE: usize = 256 * 1024;
 
 /// One thing that goes into a snapshot.
 pub(crate) enum Part {
@@ -233,9 +236,9 @@ fn metadata(found: &std::fs::Metadata, kind: u32) -> Metadata {
 }
 
 impl ReadSourceOpen for Opening {
-    type Reader = Measured;
+    type Reader = BufReader<Measured>;
 
-    fn open(self) -> RusticResult<Measured> {
+    fn open(self) -> RusticResult<Self::Reader> {
         let Self { path, from, ledger } = self;
         let input = match input(&from) {
             Ok(input) => input,
@@ -248,7 +251,9 @@ impl ReadSourceOpen for Opening {
                 return Err(RusticError::with_source(ErrorKind::InputOutput, "could not open", error));
             }
         };
-        Ok(Measured { path, input, hasher: blake3::Hasher::new(), bytes: 0, ended: false, ledger })
+        let measured =
+            Measured { path, input, hasher: blake3::Hasher::new(), bytes: 0, ended: false, ledger };
+        Ok(BufReader::with_capacity(AT_ONCE, measured))
     }
 }
 
