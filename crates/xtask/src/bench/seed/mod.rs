@@ -95,7 +95,9 @@ fn one_round(
         answer = watched(&mut sample(server, binary, rules))?;
         Ok(())
     })?);
-    times.done = serde_json::from_str::<Value>(&answer.0)?["done"].take();
+    // Lines of progress, then the answer.
+    let last = answer.0.lines().last().unwrap_or_default();
+    times.done = serde_json::from_str::<Value>(last)?["done"].take();
     times.peak_kb = times.peak_kb.max(answer.1);
     let ours = server.counts("sample")?;
     server.sql("postgres", "DROP DATABASE sample")?;
