@@ -1,27 +1,33 @@
-//! Migrations that the target had and the source does not have yet: the sample's schema is the source's.
+//! Migrations that were applied to a database, by the tables in which tools note them; and those that only a target had.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pw_run::Failure;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, GenericClient};
 
-use crate::server::Address;
+use crate::server::{Address, quoted};
 
-/// Tables in which tools keep what was applied, and what to read of them.
-const KNOWN: [(&str, &str); 13] = [
-    ("schema_migrations", "version::text"),
-    ("alembic_version", "version_num::text"),
+/// Tables in which tools keep what was applied, and the expression that names one; its last word is a column.
+const KNOWN: [(&str, &str); 19] = [
+    ("schema_migrations", "version"),
+    ("_sqlx_migrations", "version"),
+    ("alembic_version", "version_num"),
     ("django_migrations", "app || '.' || name"),
-    ("_sqlx_migrations", "version::text"),
-    ("__diesel_schema_migrations", "version::text"),
-    ("_prisma_migrations", "migration_name::text"),
-    ("flyway_schema_history", "version::text"),
-    ("databasechangelog", "id::text"),
-    ("knex_migrations", "name::text"),
-    ("goose_db_version", "version_id::text"),
-    ("\"SequelizeMeta\"", "name::text"),
-    ("\"__EFMigrationsHistory\"", "\"MigrationId\"::text"),
-    ("migrations", "name::text"),
+    ("_prisma_migrations", "migration_name"),
+    ("knex_migrations", "name"),
+    ("flyway_schema_history", "version"),
+    ("databasechangelog", "id"),
+    ("goose_db_version", "version_id"),
+    ("SequelizeMeta", "name"),
+    ("__EFMigrationsHistory", "\"MigrationId\""),
+    ("doctrine_migration_versions", "version"),
+    ("migrations", "migration"),
+    ("migrations", "name"),
+    ("typeorm_migrations", "name"),
+    ("__drizzle_migrations", "hash"),
+    ("__diesel_schema_migrations", "version"),
+    ("refinery_schema_history", "version"),
+    ("seaql_migrations", "version"),
 ];
 /// As many are named.
 const NAMED: usize = 5;
@@ -36,14 +42,14 @@ pub(crate) async fn ahead(source: &Client, target: &Address) -> Result<Vec<Strin
     if there.map_err(|error| Failure::new("could not look for a database").because(error))?.is_empty() {
         return Ok(Vec::new());
     }
-    let target = target.connect().await?;
+    let known = applied(source).await?;
+    let none = BTreeSet::new();
     let mut told = Vec::new();
-    for (table, column) in KNOWN {
-        let Some(here) = applied(&target, table, column).await? else { continue };
-        let known = applied(source, table, column).await?.unwrap_or_default();
-        let newer: Vec<&str> = here.difference(&known).map(String::as_str).collect();
+    for (table, here) in &applied(&target.connect().await?).await? {
+        let known = known.get(table).unwrap_or(&none);
+        let newer: Vec<&str> = here.difference(known).map(String::as_str).collect();
         if !newer.is_empty() {
-            told.push(sentence(table, &newer));
+            told.push(sentence(table.trim_start_matches("public."), &newer));
         }
     }
     Ok(told)
@@ -58,16 +64,31 @@ fn sentence(table: &str, newer: &[&str]) -> String {
     )
 }
 
-/// What was applied; `None` where no such table is kept, or another of its name.
-async fn applied(client: &Client, table: &str, column: &str) -> Result<Option<BTreeSet<String>>, Failure> {
-    let failed = |error| Failure::new(format!("could not read `{table}`")).because(error);
-    // The column must be there too: another program may have a table of that name.
-    let name = column.trim_end_matches("::text").rsplit(' ').next().unwrap_or(column).trim_matches('"');
-    let query = "SELECT FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2 AND NOT attisdropped \
-        AND has_table_privilege(attrelid, 'SELECT')";
-    if client.query(query, &[&table, &name]).await.map_err(failed)?.is_empty() {
-        return Ok(None);
+/// What was applied, by `schema.table`. A table of a known name that is something else is left out.
+///
+/// # Errors
+/// The server refuses.
+pub(crate) async fn applied(
+    client: &impl GenericClient,
+) -> Result<BTreeMap<String, BTreeSet<String>>, Failure> {
+    let failed = |error| Failure::new("could not read which migrations were applied").because(error);
+    let names: Vec<&str> = KNOWN.iter().map(|(name, _)| *name).collect();
+    let found = "SELECT n.nspname, c.relname, array_agg(a.attname::text) FROM pg_class c \
+        JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 \
+        WHERE c.relname = ANY($1) AND c.relkind = 'r' AND has_table_privilege(c.oid, 'SELECT') GROUP BY 1, 2";
+    let mut all = BTreeMap::new();
+    for row in client.query(found, &[&names]).await.map_err(failed)? {
+        let (schema, table, columns): (String, String, Vec<String>) = (row.get(0), row.get(1), row.get(2));
+        let has = |column: &str| columns.iter().any(|known| known == column);
+        let is_it = |(name, column): &&(&str, &str)| {
+            *name == table && has(column.rsplit(' ').next().unwrap_or(column).trim_matches('"'))
+        };
+        let Some((_, name)) = KNOWN.iter().find(is_it) else { continue };
+        let only = if has("is_applied") { " WHERE is_applied" } else { "" };
+        let sql = format!("SELECT ({name})::text FROM {}.{}{only}", quoted(&schema), quoted(&table));
+        let rows = client.query(sql.as_str(), &[]).await.map_err(failed)?;
+        let applied = rows.iter().filter_map(|row| row.get::<_, Option<String>>(0)).collect();
+        all.insert(format!("{schema}.{table}"), applied);
     }
-    let rows = client.query(&format!("SELECT {column} FROM {table}"), &[]).await.map_err(failed)?;
-    Ok(Some(rows.iter().filter_map(|row| row.get(0)).collect()))
+    Ok(all)
 }

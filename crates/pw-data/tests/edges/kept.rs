@@ -54,8 +54,8 @@ async fn migrations_that_only_the_target_had_are_named() {
     assert_eq!(
         told,
         [
-            format!("`3`, `4`, `5`, `6`, `7` and 2 more of `schema_migrations` {behind}"),
-            format!("`shop.0001_initial` of `django_migrations` {behind}")
+            format!("`shop.0001_initial` of `django_migrations` {behind}"),
+            format!("`3`, `4`, `5`, `6`, `7` and 2 more of `schema_migrations` {behind}")
         ]
     );
     assert_eq!(
