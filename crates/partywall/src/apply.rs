@@ -169,7 +169,9 @@ pub(crate) async fn recover(
 
 /// What works on a copy alone is not finished: its answer would be lost.
 pub(crate) fn is_trial(plan: &Plan) -> bool {
-    [pw_plan::rehearse::OPERATION, pw_plan::backup::drill::OPERATION].contains(&plan.operation.as_str())
+    let trials =
+        [pw_plan::rehearse::OPERATION, pw_plan::backup::drill::OPERATION, pw_plan::seed::backup::LOOK];
+    trials.contains(&plan.operation.as_str())
 }
 
 async fn take_back(

@@ -241,8 +241,8 @@ pub(crate) struct Seed {
     /// The environment that is filled; never production
     #[arg(add = environments())]
     pub(crate) environment: String,
-    /// The environment whose data it gets; left out, production
-    #[arg(long, value_name = "ENV", add = environments())]
+    /// The environment or the backup (its name, or `latest`) whose data it gets; left out, production
+    #[arg(long, value_name = "ENV|BACKUP", add = environments())]
     pub(crate) from: Option<String>,
     /// Size of the cohort in place of the configured one: `10%` or `500`
     #[arg(long, value_name = "SIZE")]

@@ -14,10 +14,11 @@ use pw_host::{Host, OnLine, vault};
 use pw_model::config::FILE_NAME;
 use pw_model::source::SourceFile;
 use pw_plan::Action;
-use pw_plan::step::{DatabasePlace, Rehearsal, SampleRun, VaultRun};
+use pw_plan::step::{DatabasePlace, Rehearsal, SampleRun, TakeRun, VaultRun};
 use pw_run::{Failure, Perform};
 
 use crate::backing::{self, drill::Drilled};
+use crate::look::{self, Asked};
 use crate::moving;
 use crate::reach::{Reached, reach};
 use crate::seeded;
@@ -35,6 +36,8 @@ pub(crate) struct Hands {
     reports: Reports,
     /// What `drill` has found out.
     drilled: Arc<Mutex<Drilled>>,
+    /// What is asked of a sample that is not made.
+    asked: Asked,
 }
 
 /// One for each command that was rehearsed.
@@ -49,6 +52,7 @@ impl From<Host> for Hands {
             copying: Arc::default(),
             reports: Arc::default(),
             drilled: Arc::default(),
+            asked: Asked::default(),
         }
     }
 }
@@ -60,6 +64,10 @@ impl Hands {
 
     pub(crate) fn with_drilled(host: Host, drilled: Arc<Mutex<Drilled>>) -> Self {
         Self { drilled, ..Self::from(host) }
+    }
+
+    pub(crate) fn with_question(host: Host, asked: Asked) -> Self {
+        Self { asked, ..Self::from(host) }
     }
 
     pub(crate) fn with_reports(host: Host, reports: Reports) -> Self {
@@ -89,7 +97,7 @@ impl Hands {
         let (from, to) = (self.server(&run.from).await?, self.server(&run.to).await?);
         let reading = match self.reading.take() {
             Some(reading) => reading,
-            None => self.read(&from, run).await?,
+            None => self.read(&from, (&run.rules, run.size.as_deref())).await?,
         };
         let key = std::fs::read_to_string(&run.key)
             .map_err(|error| Failure::new(format!("could not read `{}`", run.key)).because(error))?;
@@ -111,12 +119,20 @@ impl Hands {
         seeded::write(run, &seeded::Proved { size, done, foreign_keys, took: begun.elapsed() })
     }
 
-    /// After a cut-off run, by the rules that held when it began.
-    async fn read(&self, from: &Reached, run: &SampleRun) -> Result<Reading, Failure> {
-        let rules = SourceFile::new(FILE_NAME, self.host.text(&run.rules)?);
-        let size = run.size.as_deref().and_then(Size::parse);
+    /// Where nobody could read before: the server is younger than the plan, or the run was cut off.
+    async fn read(&self, from: &Reached, (rules, size): (&str, Option<&str>)) -> Result<Reading, Failure> {
+        let rules = SourceFile::new(FILE_NAME, self.host.text(rules)?);
+        let (size, ways) = (size.and_then(Size::parse), self.asked.wants_ways());
         let tell = |stage: &str| self.tell(stage);
-        Reading::open_sized(&from.address, &rules, size, false, &tell).await.map_err(of_halt)
+        let reading = Reading::open_sized(&from.address, &rules, size, ways, &tell).await.map_err(of_halt)?;
+        look::readable(&reading, &rules).map_err(of_halt)?;
+        Ok(reading)
+    }
+
+    /// Answers what is asked of a sample, and makes none.
+    async fn look(&self, from: &DatabasePlace, rules: (&str, Option<&str>)) -> Result<(), Failure> {
+        let reading = self.read(&self.server(from).await?, rules).await?;
+        self.asked.put_to(&reading).await.map_err(of_halt)
     }
 
     async fn rewrite(&self, place: &DatabasePlace, hash: &str) -> Result<(), Failure> {
@@ -138,13 +154,31 @@ impl Hands {
 
     async fn copy_files(&self, place: &DatabasePlace, run: &VaultRun) -> Result<(), Failure> {
         let keys = pw_data::seed::texts(&self.server(place).await?.address, &run.column).await?;
-        let (run, on_line, copying) = (run.clone(), self.on_line.clone(), Arc::clone(&self.copying));
-        let called_off = CalledOff::default();
+        let (run, on_line) = (run.clone(), self.on_line.clone());
+        self.copying(move |stop| {
+            let tell = |line: &str| on_line.iter().for_each(|on_line| on_line(line));
+            vault::stage(&run, &keys, stop, &tell)
+        })
+        .await
+    }
+
+    async fn take_files(&self, run: &TakeRun) -> Result<(), Failure> {
+        let keys =
+            pw_data::seed::texts(&self.server(&run.database).await?.address, &run.vault.column).await?;
+        let run = run.clone();
+        self.copying(move |stop| backing::load::take(&run, &keys, stop)).await
+    }
+
+    /// Long work with files, which ends soon when nobody waits for it any more.
+    async fn copying(
+        &self,
+        work: impl FnOnce(&AtomicBool) -> Result<(), Failure> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let (copying, called_off) = (Arc::clone(&self.copying), CalledOff::default());
         let stop = called_off.flag();
         let work = move || {
             let _held = copying.lock().unwrap_or_else(PoisonError::into_inner);
-            let tell = |line: &str| on_line.iter().for_each(|on_line| on_line(line));
-            vault::stage(&run, &keys, &stop, &tell)
+            work(&stop)
         };
         let ended = tokio::task::spawn_blocking(work).await;
         ended.map_err(|error| Failure::new("copying files ended early").because(error))?
@@ -194,6 +228,11 @@ impl Hands {
                 }
                 Ok(())
             }
+            Action::LoadDump { stored, server } => {
+                backing::load::load_counted(&self.host, self.on_line.clone(), (stored, server)).await
+            }
+            Action::LookAtSample { from, rules, size } => self.look(from, (rules, size.as_deref())).await,
+            Action::TakeFiles { take } => self.take_files(take).await,
             Action::StageFiles { database, vault } => self.copy_files(database, vault).await,
             Action::Rehearse { rehearsal } => self.rehearse(rehearsal).await,
             Action::Drill { drill } => {
@@ -229,7 +268,7 @@ impl Perform for Hands {
     }
 
     async fn perform(&mut self, action: &Action) -> Result<(), Failure> {
-        if matches!(action, Action::RemoveStaged { .. }) {
+        if matches!(action, Action::RemoveStaged { .. } | Action::RemoveTree { .. }) {
             drop(self.copying.lock().unwrap_or_else(PoisonError::into_inner));
         }
         self.perform_on_data(action).await

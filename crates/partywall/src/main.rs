@@ -12,6 +12,7 @@ mod complete;
 mod drifted;
 mod hands;
 mod load;
+mod look;
 mod masks;
 mod measure;
 mod moving;

@@ -15,7 +15,7 @@ use pw_run::Failure;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Variables of the usual images, the official one first.
 const PASSWORDS: [&str; 3] = ["POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD", "PGPASSWORD"];
-const USERS: [&str; 3] = ["POSTGRES_USER", "POSTGRESQL_USERNAME", "PGUSER"];
+pub(crate) const USERS: [&str; 3] = ["POSTGRES_USER", "POSTGRESQL_USERNAME", "PGUSER"];
 const NAMES: [&str; 3] = ["POSTGRES_DB", "POSTGRESQL_DATABASE", "PGDATABASE"];
 
 /// A server that answers.

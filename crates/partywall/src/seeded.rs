@@ -27,9 +27,11 @@ pub(crate) struct Proved {
 
 /// Writes the record of a sample beside the lists of its files.
 pub(crate) fn write(run: &SampleRun, proved: &Proved) -> Result<(), Failure> {
+    let backup = run.backup.as_ref();
     let record = json!({
         "at": Timestamp::now(),
-        "from": run.from.project,
+        "from": backup.map_or(&run.from.project, |backup| &backup.environment),
+        "backup": backup.map(|backup| json!({"name": backup.name, "at": backup.at})),
         "database": run.from.name,
         "size": proved.size,
         "seconds": (proved.took.as_secs_f64() * 1000.0).round() / 1000.0,
@@ -97,8 +99,13 @@ pub(crate) fn summary(record: &Value) -> String {
         0 => String::new(),
         _ => format!(", {} files ({})", grouped(sum("files")), Bytes(sum("bytes"))),
     };
+    let backup = &record["backup"];
+    let at: Option<Timestamp> = backup["at"].as_str().and_then(|at| at.parse().ok());
+    let of = at.zip(backup["name"].as_str()).map_or_else(String::new, |(at, name)| {
+        format!(" as of {}, from backup {name}", at.strftime("%Y-%m-%d %H:%M:%S UTC"))
+    });
     format!(
-        "{size}{}: {} rows in {tables} tables{files}; {} leaks of {} masked values, {} foreign keys valid",
+        "{size}{}{of}: {} rows in {tables} tables{files}; {} leaks of {} masked values, {} foreign keys valid",
         record["from"].as_str().unwrap_or("?"),
         number(&sample["rows"]),
         number(&sample["leaks"]),

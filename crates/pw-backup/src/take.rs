@@ -1,10 +1,11 @@
 //! Taking out of a backup: dumps as a stream, folders and files as they were, all of it measured again.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, lchown, symlink};
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use pw_run::Failure;
@@ -151,6 +152,33 @@ impl Taking {
         Ok(self.below(&folder_path(folder).join(path), into)?.files())
     }
 
+    /// Brings the files that are named, by their paths below a folder or below `inner` in it, back to `into`, with the
+    /// folders that hold them; what is not in the backup is left out.
+    ///
+    /// # Errors
+    /// There is no such folder or no room, something is damaged or cannot be written, or `stop` was set.
+    pub fn named(
+        &self,
+        (folder, inner): (&str, Option<&str>),
+        paths: &BTreeSet<String>,
+        (into, stop): (&Path, &AtomicBool),
+    ) -> Result<(), Failure> {
+        if !self.manifest.folders.contains_key(folder) {
+            return Err(self.lacks("folder", folder));
+        }
+        let from = inner.map_or_else(|| folder_path(folder), |inner| folder_path(folder).join(inner));
+        let above: BTreeSet<&str> = paths.iter().flat_map(|path| above(path)).collect();
+        let is_named = |path: &Path, node: &Node| {
+            let text = path.to_str().unwrap_or_default();
+            // A link or a file may stand where a folder is named; it comes along, so that it is found out.
+            text.is_empty() || above.contains(text) || !node.is_dir() && paths.contains(text)
+        };
+        let mut entries = self.entries(&from)?;
+        entries.retain(|(path, node)| is_named(path, node));
+        fits(&entries, into)?;
+        Restoring { open: &self.open, into, entries: &entries, stop: Some(stop) }.run().map(drop)
+    }
+
     fn lacks(&self, what: &str, name: &str) -> Failure {
         let backup = &self.manifest.name;
         Failure::new(format!("backup `{backup}` has no {what} `{name}`"))
@@ -164,6 +192,12 @@ impl Taking {
     }
 
     fn below(&self, from: &Path, into: &Path) -> Result<Tally, Failure> {
+        let entries = self.entries(from)?;
+        Restoring { open: &self.open, into, entries: &entries, stop: None }.run()
+    }
+
+    /// Everything below a path of the snapshot, and what is there itself under the empty path.
+    fn entries(&self, from: &Path) -> Result<Vec<(PathBuf, Node)>, Failure> {
         let what = || format!("could not read `{}` from the repository", from.display());
         let top = self.open.node_from_path(self.snapshot.tree, from).map_err(failed(what()))?;
         let all = self.open.ls(&top, &LsOptions::default()).map_err(failed(what()))?;
@@ -176,7 +210,7 @@ impl Taking {
         } else {
             entries.push((PathBuf::new(), top));
         }
-        Restoring { open: &self.open, into, entries: &entries }.run()
+        Ok(entries)
     }
 }
 
@@ -184,6 +218,8 @@ struct Restoring<'a> {
     open: &'a Indexed,
     into: &'a Path,
     entries: &'a [(PathBuf, Node)],
+    /// Set when nobody waits for it any more.
+    stop: Option<&'a AtomicBool>,
 }
 
 impl Restoring<'_> {
@@ -241,6 +277,9 @@ impl Restoring<'_> {
     }
 
     fn entry(&self, below: &Path, node: &Node) -> Result<Option<Measure>, Failure> {
+        if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Err(Failure::new("interrupted"));
+        }
         let path = self.place(below)?;
         match &node.node_type {
             NodeType::File => self.content(&path, node).map(Some),
@@ -259,6 +298,24 @@ impl Restoring<'_> {
         let what = format!("could not bring `{}` back", path.display());
         measured(self.open, node, file).map_err(failed(what))
     }
+}
+
+/// `a/b/c` → `a`, `a/b`.
+fn above(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(at, _)| &path[..at])
+}
+
+/// Said before anything is written.
+fn fits(entries: &[(PathBuf, Node)], into: &Path) -> Result<(), Failure> {
+    let needed: u64 = entries.iter().map(|(_, node)| node.meta.size).sum();
+    let there = into.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
+    let free = rustix::fs::statvfs(there).map_or(u64::MAX, |found| found.f_bavail * found.f_frsize);
+    if free > needed {
+        return Ok(());
+    }
+    let (needed, free) = (pw_model::Bytes(needed), pw_model::Bytes(free));
+    let cause = format!("they need {needed} at `{}`, and {free} are free", there.display());
+    Err(Failure::new("there is no room for the files out of the backup").because(io::Error::other(cause)))
 }
 
 fn measured(open: &Indexed, node: &Node, out: impl Write) -> Result<Measure, Box<rustic_core::RusticError>> {

@@ -13,6 +13,7 @@ pub mod closure;
 pub mod copy;
 pub mod count;
 pub mod definitions;
+pub mod here;
 pub mod load;
 pub mod log;
 pub mod mask;

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 pub use crate::backup::step::{
     BackupRun, BaseRun, DrillRun, FolderPlace, Kept, LogHold, LogRun, RepositoryPlace, ScratchServer, Stored,
 };
-pub use crate::seed::step::{CachePlace, DatabasePlace, SampleRun, VaultPlace, VaultRun};
+pub use crate::seed::step::{
+    BackupOrigin, CachePlace, DatabasePlace, SampleRun, TakeRun, VaultPlace, VaultRun,
+};
 
 /// One call to the outside world. Closed, and idempotent by contract: doing it twice is doing it once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +140,23 @@ pub enum Action {
     /// Makes a masked, proved sample as a database of its own beside the target.
     SampleDatabase {
         sample: Box<SampleRun>,
+    },
+    /// Makes the database of a scratch server from a backup, and compares it with the manifest.
+    LoadDump {
+        stored: Stored,
+        server: Box<ScratchServer>,
+    },
+    /// Brings the files that rows name out of a backup into a folder that is made.
+    TakeFiles {
+        take: Box<TakeRun>,
+    },
+    /// Finds out what a sample of a scratch server's database would hold, and makes none.
+    LookAtSample {
+        from: DatabasePlace,
+        /// Of the stored partywall.yaml whose rules hold.
+        rules: String,
+        /// Size of the cohort, where it is not that of the rules.
+        size: Option<String>,
     },
     /// Gives rows of a database other values.
     RewriteRows {

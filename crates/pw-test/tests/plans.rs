@@ -12,7 +12,7 @@ use pw_model::desired::{
     Desired, DesiredProxy, DesiredRoute, DesiredService, FileText, FirewallChain, GroupLimits,
 };
 use pw_model::name::{EnvironmentName, ProjectName};
-use pw_model::observed::{Origin, RecordedFolder};
+use pw_model::observed::{Origin, RecordedFolder, State};
 use pw_model::role::Role;
 use pw_plan::{Plan, destroy, down, up};
 use pw_run::{Outcome, apply};
@@ -196,6 +196,10 @@ fn every_kind() -> Vec<(&'static str, Plan, FakeHost)> {
     kinds.push(("destroy the last", destroy::plan(&wanted, &host.snapshot(&wanted)).unwrap(), host));
     let (host, wanted) = (seeded(seed::filled(both()), true), desired(&DEVELOPMENT));
     kinds.push(("a second seed", seed::plan_seed(&host, &wanted, false), host));
+    let (mut host, wanted) = (production_away(), desired(&DEVELOPMENT));
+    kinds.push(("a seed from a backup", seed::plan_seed_from_backup(&mut host, &wanted), host));
+    let (mut host, wanted) = (production_away(), desired(&DEVELOPMENT));
+    kinds.push(("a look at a backup", seed::plan_look(&mut host, &wanted), host));
     for (name, to_a_second) in [("a restore", false), ("a restore to a second", true)] {
         let (mut host, wanted) = (seed::filled(both()), desired(&PRODUCTION));
         kinds.push((name, restore::plan_restore(&mut host, &wanted, to_a_second), host));
@@ -208,6 +212,13 @@ fn every_kind() -> Vec<(&'static str, Plan, FakeHost)> {
         }
     }
     kinds
+}
+
+/// Both were brought up, and production's database has stopped.
+fn production_away() -> FakeHost {
+    let mut host = seed::filled(with(with(FakeHost::default(), &PRODUCTION), &DEVELOPMENT));
+    host.world.containers.get_mut("shop-production-db-1").unwrap().state = State::Exited;
+    host
 }
 
 /// Seeds development, as a user would have before.
@@ -440,6 +451,37 @@ fn a_seed_reads_as_a_person_would_say_it() {
              20. forget the former content of db | undo: impossible | it speaks of rows that are gone\n\
              21. remove database {old} | undo: impossible | `--keep` would keep it\n"
         )
+    );
+}
+
+#[test]
+fn a_seed_from_a_backup_leaves_production_alone_and_no_server() {
+    let mut host = production_away();
+    let (before, wanted) = (host.world.clone(), desired(&DEVELOPMENT));
+    let plan = seed::plan_seed_from_backup(&mut host, &wanted);
+    host.guard_desired(&desired(&PRODUCTION));
+    let outcome = run(apply(&plan, &mut host, &mut MemoryJournal::default(), &mut ()));
+    assert!(matches!(outcome, Some(Outcome::Applied)), "{outcome:?}\n{plan}");
+    let now = &host.world;
+    assert_eq!(
+        now.databases["shop-development/db"],
+        BTreeMap::from([("development".to_owned(), "sample of what was backed up, rewritten".to_owned())])
+    );
+    let vault = &now.vaults["/volumes/shop-development_vault/_data"];
+    assert_eq!(vault.files.iter().collect::<Vec<_>>(), ["backed up"]);
+    let ours = |lines: Vec<String>| {
+        lines.into_iter().filter(|line| line.contains("source") || line.contains("taken"))
+    };
+    assert_eq!(ours(now.differences(&before)).collect::<Vec<_>>(), Vec::<String>::new());
+    let text = plan.to_string();
+    let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("`{words}` is not in\n{text}"));
+    assert!(
+        at("load main of backup 20260101-000000")
+            < at("a masked sample of 10% of production in shop-production-source/db")
+    );
+    assert!(
+        at("remove /state/projects/shop/development/source with all in it | undo: - ")
+            < at("close route to web")
     );
 }
 

@@ -14,8 +14,9 @@ use pw_plan::step::{DrillRun, ScratchServer};
 use pw_run::Failure;
 use serde::Serialize;
 
+use super::load::load;
 use super::perform::blocking;
-use super::restore::{Receiver, differences, received, room};
+use super::restore::{differences, room};
 use crate::printer::count;
 use crate::seeded::grouped;
 use crate::stop::of_failure;
@@ -108,42 +109,11 @@ async fn database(
     tell: &impl Fn(&str),
 ) -> Option<Database> {
     tell("waiting for the dump to be loaded");
-    let restored = load(host, run, server).await;
+    let restored = load(host, &run.stored, server).await;
     let known = restored.as_ref().ok().cloned();
     let told = restored.map(|known| format!("{} loaded", Bytes(known.dump.bytes)));
     drilled.note(format!("database {}", run.stored.part), told.map_err(|failure| chain(&failure)));
     known
-}
-
-async fn load(host: &Host, run: &DrillRun, server: &ScratchServer) -> Result<Database, Failure> {
-    let inside = host.engine().look_inside(&server.compose.project, &server.service).await?;
-    let (stored, running) = (run.stored.clone(), host.engine().look_at_version(&inside.id).await?);
-    let known = blocking(move || Repository::new(stored.repository).manifest(&stored.backup)).await?;
-    if let Some(known) = known.databases.get(&run.stored.part) {
-        not_older(&running, &known.server)?;
-    }
-    let receiver = Receiver {
-        container: inside.id,
-        password: None,
-        user: server.user.clone(),
-        database: "postgres".to_owned(),
-        // Roles are the server's, not the database's; in a scratch server there is only one.
-        words: ["-C", "--clean", "--if-exists", "--no-owner", "-x"].map(str::to_owned).to_vec(),
-    };
-    received(&run.stored, receiver).await
-}
-
-/// A server does not read what a newer one has written.
-fn not_older(running: &str, known: &str) -> Result<(), Failure> {
-    let major = |version: &str| version.split(['.', ' ']).next().and_then(|text| text.parse::<u32>().ok());
-    match (major(running), major(known)) {
-        (Some(running), Some(known)) if running < known => Err(Failure::new(format!(
-            "the backup is of PostgreSQL {known}, and the service's image has {running}"
-        ))
-        .because("an older server does not read what a newer one wrote")
-        .hint("the image in the Compose file must not be older than the backup")),
-        _ => Ok(()),
-    }
 }
 
 /// Every byte of the repository, also what only other backups need.
@@ -245,17 +215,4 @@ async fn check(host: &Host, (run, server): (&DrillRun, &ScratchServer), job: &st
 fn chain(failure: &Failure) -> String {
     let told = of_failure(failure);
     [vec![told.message], told.because].concat().join(": ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_older_server_is_told_before_it_stumbles() {
-        assert!(not_older("17.5 (Debian 17.5-1)", "17.2").is_ok());
-        assert!(not_older("18beta1", "17.2").is_ok());
-        let told = not_older("15.13 (Debian 15.13-0+deb12u1)", "17.5").expect_err("older");
-        assert_eq!(told.what, "the backup is of PostgreSQL 17, and the service's image has 15");
-    }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod drill;
 pub(crate) mod gather;
+pub(crate) mod load;
 pub(crate) mod log;
 pub(crate) mod moment;
 pub(crate) mod perform;

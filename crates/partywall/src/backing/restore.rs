@@ -74,18 +74,33 @@ impl Receiver {
         pour(self.command(), &what, |pipe| taking.dump(part, pipe))
     }
 
+    /// What it complains of when it goes on after each error. Nothing more is fed to it when it has ended.
+    pub(super) fn complaints(&self, feed: impl FnOnce(ChildStdin)) -> Result<String, Failure> {
+        let what = || Failure::new("could not look through the definitions of the backup");
+        let mut command = self.command_with(&["-e", "PGOPTIONS=-c lc_messages=C"], &[]);
+        let mut child = command.spawn().map_err(|error| what().because(error))?;
+        // Beside the feeding: a full pipe would stop the program.
+        let pipe = child.stderr.take();
+        let reader = std::thread::spawn(move || {
+            let mut said = String::new();
+            pipe.into_iter().for_each(|mut pipe| drop(pipe.read_to_string(&mut said)));
+            said
+        });
+        if let Some(pipe) = child.stdin.take() {
+            feed(pipe);
+        }
+        child.wait().map_err(|error| what().because(error))?;
+        reader.join().map_err(|_| what())
+    }
+
     pub(super) fn command(&self) -> Command {
+        self.command_with(&[], &["--exit-on-error"])
+    }
+
+    fn command_with(&self, outside: &[&str], inside: &[&str]) -> Command {
         let mut command = Command::new("docker");
-        command.args([
-            "exec",
-            "-i",
-            "-e",
-            "PGPASSWORD",
-            &self.container,
-            "pg_restore",
-            "-w",
-            "--exit-on-error",
-        ]);
+        command.args(["exec", "-i", "-e", "PGPASSWORD"]).args(outside);
+        command.args([&self.container, "pg_restore", "-w"]).args(inside);
         command.args(["-U", &self.user, "-d", &self.database]).args(&self.words);
         command.envs(self.password.iter().map(|word| ("PGPASSWORD", word)));
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -30,7 +30,7 @@ use crate::stop::Stop;
 /// Nobody waits longer for a drill.
 const LIMIT_SECONDS: u64 = 6 * 3600;
 /// A dump holds no indexes, and its rows lie closer than a server's.
-const UNPACKED: u64 = 2;
+pub(super) const UNPACKED: u64 = 2;
 
 pub(crate) async fn run(session: &Session, asked: &cli::Drill, printer: &mut Printer) -> Result<(), Stop> {
     let place = backing::place(session)?;

@@ -15,6 +15,7 @@ use pw_run::Failure;
 use serde_json::{Value, json};
 
 use crate::cli::Sample;
+use crate::look::{self, Answer, Question};
 use crate::moving;
 use crate::printer::{GREEN, Printer, count};
 use crate::reach::pg_dump;
@@ -41,12 +42,9 @@ pub(crate) async fn run(asked: &Sample, printer: &mut Printer) -> Result<(), Sto
     if asked.plan {
         return plan(&reading.plan(), printer);
     }
-    if asked.suggest {
-        let suspects = reading.suspects().await?;
-        return printer.answer(reading.snippet(&suspects));
-    }
-    if let Some(words) = &asked.why {
-        return why(&reading, words, printer).await;
+    let why = asked.why.clone().map(Question::Why);
+    if let Some(question) = asked.suggest.then_some(Question::Suggest).or(why) {
+        return answered(look::answer(&reading, &question).await?, printer);
     }
     let work = fill(asked, &reading, &tell);
     match moving::watched(&reading, work, moving::interval(), &show).await {
@@ -147,13 +145,12 @@ fn secret(rules: &Path) -> Result<Secret, Stop> {
     Ok(Secret::new(&text))
 }
 
-pub(super) async fn why(reading: &Reading, words: &[String], printer: &mut Printer) -> Result<(), Stop> {
-    let (table, key) = (words.first().map_or("", String::as_str), words.get(1).map_or("", String::as_str));
-    let chain = reading.why(table, key).await?;
-    if printer.is_json() {
-        return printer.json(&json!({"ok": true, "chain": chain}));
+pub(super) fn answered(answer: Answer, printer: &mut Printer) -> Result<(), Stop> {
+    match answer {
+        Answer::Snippet(text) => printer.answer(text),
+        Answer::Chain(chain) if printer.is_json() => printer.json(&json!({"ok": true, "chain": chain})),
+        Answer::Chain(chain) => printer.answer(format!("{}\n", chain.join("\n  "))),
     }
-    printer.answer(format!("{}\n", chain.join("\n  ")))
 }
 
 fn plan(planned: &[Planned], printer: &mut Printer) -> Result<(), Stop> {

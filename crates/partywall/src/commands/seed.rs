@@ -1,13 +1,16 @@
 //! `seed`: a development environment gets a masked sample of another environment's data.
 
 mod order;
+mod source;
+mod stand_in;
 
 use std::io::Write;
 
+use pw_backup::Manifest;
 use pw_data::rules::Size;
 use pw_data::sample::Reading;
 use pw_model::config::{Class, Seed};
-use pw_model::diagnostic::{Diagnostic, nearest};
+use pw_model::diagnostic::Diagnostic;
 use pw_model::name::EnvironmentName;
 use pw_model::source::SourceFile;
 use pw_plan::Plan;
@@ -15,10 +18,12 @@ use pw_plan::seed::Order;
 use pw_plan::step::DatabasePlace;
 use serde_json::json;
 
+use self::source::Source;
 use super::sample;
 use crate::apply;
 use crate::cli;
 use crate::hands::Hands;
+use crate::look::{self, Asked, Question};
 use crate::printer::{GREEN, Printer, count};
 use crate::reach::{self, reach};
 use crate::seeded;
@@ -28,23 +33,38 @@ use crate::stop::Stop;
 pub(crate) async fn run(session: &Session, asked: &cli::Seed, printer: &mut Printer) -> Result<(), Stop> {
     let name = target(session, &asked.environment)?;
     let seed = section(session)?;
-    let from = source(session, name, asked.from.as_deref())?;
+    let source = source::find(session, name, asked.from.as_deref())?;
     let size = size(asked)?;
-    if asked.plan || asked.suggest || asked.why.is_some() {
-        return look(session, asked, (from, name), (seed, size), printer).await;
+    if asked.plan || question(asked).is_some() {
+        return look(session, asked, (&source, name), (seed, size), printer).await;
     }
-    let (_lock, mut journal) = session.begin()?;
-    let reading = read(session, from, asked, (seed, size), printer).await?;
-    reading.covered().await?;
-    let (plan, order) = order::plan(session, asked, (from, name), seed).await?;
-    readable(session, &reading, seed)?;
-    let hands = Hands::with_reading(session.host(), reading);
+    let (_lock, mut journal) = session.begin_after_trials(printer).await?;
+    let reading = match &source {
+        Source::Environment(from) => Some(read(session, from, asked, (seed, size), printer).await?),
+        Source::Backup(_) => None,
+    };
+    if let Some(reading) = &reading {
+        reading.covered().await?;
+    }
+    let (plan, order) = order::plan(session, asked, (&source, name), seed).await?;
+    let hands = match reading {
+        Some(reading) => {
+            readable(session, &reading, seed)?;
+            Hands::with_reading(session.host(), reading)
+        }
+        None => Hands::from(session.host()),
+    };
     let ended = apply::run(&plan, hands, &mut journal, printer).await;
     if ended.is_err() && order.keep_failed {
         tell_left(session, name, &order, printer).await?;
     }
     ended?;
     done(session, name, &order, printer)
+}
+
+fn question(asked: &cli::Seed) -> Option<Question> {
+    let why = asked.why.clone().map(Question::Why);
+    asked.suggest.then_some(Question::Suggest).or(why)
 }
 
 /// Names what stays of a failed seed, and how to be rid of it.
@@ -71,33 +91,61 @@ async fn tell_left(
 async fn look(
     session: &Session,
     asked: &cli::Seed,
-    (from, name): (&EnvironmentName, &EnvironmentName),
+    (source, name): (&Source<'_>, &EnvironmentName),
     (seed, size): (&Seed, Option<Size>),
     printer: &mut Printer,
 ) -> Result<(), Stop> {
+    let from = match source {
+        Source::Environment(from) => *from,
+        Source::Backup(manifest) => {
+            return look_at_backup(session, asked, (source, manifest, name), seed, printer).await;
+        }
+    };
     let reading = read(session, from, asked, (seed, size), printer).await?;
-    if asked.suggest {
-        let suspects = reading.suspects().await?;
-        return printer.answer(reading.snippet(&suspects));
+    if let Some(question) = question(asked) {
+        return sample::answered(look::answer(&reading, &question).await?, printer);
     }
-    if let Some(words) = &asked.why {
-        return sample::why(&reading, words, printer).await;
-    }
-    let (plan, _) = order::plan(session, asked, (from, name), seed).await?;
+    let (plan, _) = order::plan(session, asked, (source, name), seed).await?;
     readable(session, &reading, seed)?;
-    show(&reading, &plan, printer)
+    show(Some(&reading), &plan, printer)
 }
 
-fn show(reading: &Reading, plan: &Plan, printer: &mut Printer) -> Result<(), Stop> {
-    let tables = reading.plan();
+/// What a backup's rows are asked is answered by a server that is made for it, and goes again.
+async fn look_at_backup(
+    session: &Session,
+    asked: &cli::Seed,
+    (source, manifest, name): (&Source<'_>, &Manifest, &EnvironmentName),
+    seed: &Seed,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
+    let Some(question) = question(asked) else {
+        let (plan, _) = order::plan(session, asked, (source, name), seed).await?;
+        return show(None, &plan, printer);
+    };
+    let (_lock, mut journal) = session.begin_after_trials(printer).await?;
+    let backup = stand_in::prepared(session, manifest, name, seed).await?;
+    let places = (session.config.project.as_str(), name.as_str());
+    let rules = (session.source.text.as_str(), asked.sample.as_deref());
+    let plan = pw_plan::seed::backup::look(places, &backup, rules);
+    let put = Asked::new(question);
+    apply::run(&plan, Hands::with_question(session.host(), put.clone()), &mut journal, printer).await?;
+    put.answered().map_or(Ok(()), |answer| sample::answered(answer, printer))
+}
+
+fn show(reading: Option<&Reading>, plan: &Plan, printer: &mut Printer) -> Result<(), Stop> {
+    let tables = reading.map(Reading::plan);
     if printer.is_json() {
         return printer.json(&json!({
             "operation": plan.operation, "environment": plan.environment, "tables": tables, "steps": plan.steps,
         }));
     }
-    printer.answer(format!("{}\n{plan}", sample::tables(&tables)))?;
+    let rows = tables.map(|tables| format!("{}\n", sample::tables(&tables))).unwrap_or_default();
+    printer.answer(format!("{rows}{plan}"))?;
     let steps = count(plan.steps.len(), "step");
     printer.note(format!("{steps}; `partywall seed {}` does it", plan.environment));
+    if reading.is_none() {
+        printer.note("which rows come along is known when the backup is loaded; `--why` and `--suggest` load it and remove it again");
+    }
     Ok(())
 }
 
@@ -121,46 +169,6 @@ fn section(session: &Session) -> Result<&Seed, Stop> {
             .hint("start with `seed: { cohort: { table: users, sample: 10% } }`, then `partywall seed DEV --suggest`; see docs/seed.md")
             .into()
     })
-}
-
-/// Where the data comes from: the only production environment, or the one that is named.
-fn source<'s>(
-    session: &'s Session,
-    target: &EnvironmentName,
-    named: Option<&str>,
-) -> Result<&'s EnvironmentName, Stop> {
-    let production = || {
-        let mut all = session.config.environments_in_order().into_iter();
-        all.find(|(name, environment)| environment.class(name) == Class::Production).map(|(name, _)| name)
-    };
-    let found = match named {
-        Some(named) => session.config.environments.keys().find(|known| known.as_str() == named),
-        None => production(),
-    };
-    let Some(found) = found else { return Err(no_source(session, named)) };
-    if found == target {
-        let told = format!("`{found}` cannot be filled from itself");
-        return Err(Stop::because(
-            told,
-            "source and target are one environment",
-            "name another with `--from`",
-        ));
-    }
-    Ok(found)
-}
-
-fn no_source(session: &Session, named: Option<&str>) -> Stop {
-    let known: Vec<&str> = session.config.environments.keys().map(EnvironmentName::as_str).collect();
-    let Some(named) = named else {
-        let told = Diagnostic::error("there is no production environment to take data from");
-        return told.hint("name the environment with `--from`").into();
-    };
-    let told = Diagnostic::error(format!("there is no environment `{named}` to take data from"))
-        .because(format!("environments are {}; from a backup nothing can be taken yet", known.join(", ")));
-    match nearest(named, known) {
-        Some(near) => told.hint(format!("did you mean `{near}`?")).into(),
-        None => told.hint("leave `--from` out for production").into(),
-    }
 }
 
 fn size(asked: &cli::Seed) -> Result<Option<Size>, Stop> {
@@ -206,13 +214,8 @@ async fn place(session: &Session, name: &EnvironmentName, seed: &Seed) -> Result
     Ok(reach::place(host.engine(), &session.config.compose_project(name), database).await?)
 }
 
-/// Columns that name files must say the same on both sides.
 fn readable(session: &Session, reading: &Reading, seed: &Seed) -> Result<(), Stop> {
-    let complaint = |(index, vault): (usize, &pw_model::config::Vault)| {
-        let place = session.source.find_nearest(&["seed", "vault", &index.to_string(), "key"]);
-        Some(reading.bars_reading(&vault.key)?.at(place))
-    };
-    let found: Vec<Diagnostic> = seed.vault.iter().enumerate().filter_map(complaint).collect();
+    let found = look::unreadable(reading, &session.source, seed);
     if found.is_empty() { Ok(()) } else { Err(Stop::Complaints(found)) }
 }
 

@@ -22,6 +22,7 @@ mod people;
 mod rehearse;
 mod sample;
 mod seed;
+mod seed_from;
 mod sockets;
 mod tls;
 mod up;

@@ -121,7 +121,7 @@ fn interrupted(story: &Story, moment: Duration) {
 
 /// Promise: what is asked wrongly is said before anything is touched.
 /// Given: the demonstration.
-/// Then: production is never filled, a backup is no source yet, a column without a rule stops with a snippet,
+/// Then: production is never filled, an unknown source is no source, a column without a rule stops with a snippet,
 /// a masked name of files is refused at its line, and a leak or a failure on the way leaves nothing behind.
 #[test]
 fn a_wrong_seed_touches_nothing() {
@@ -129,7 +129,7 @@ fn a_wrong_seed_touches_nothing() {
     let before = development(&story);
     story.run(&["seed", PRODUCTION]).ended(1).says(&["is a production environment", "hint: "]);
     let from = ["seed", DEVELOPMENT, "--from", "yesterday"];
-    story.run(&from).ended(1).says(&["from a backup nothing can be taken yet"]);
+    story.run(&from).ended(1).says(&["no environment or backup `yesterday`"]);
     story.edit("partywall.yaml", "    oauth_accounts.access_token: token\n", "");
     story
         .run(&["seed", DEVELOPMENT])
@@ -173,7 +173,7 @@ fn failed(story: &Story, before: &BTreeMap<String, String>) {
 }
 
 /// The demonstration with both environments up and production filled.
-fn demonstration() -> Story {
+pub(crate) fn demonstration() -> Story {
     let story = Story::demo();
     let ours = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../demo/partywall.yaml"));
     let ours = ours.expect("the demo's partywall.yaml");
@@ -193,20 +193,20 @@ fn demonstration() -> Story {
     story
 }
 
-fn query(story: &Story, environment: &str, sql: &str) -> String {
+pub(crate) fn query(story: &Story, environment: &str, sql: &str) -> String {
     let name = if environment == PRODUCTION { "atelier" } else { "atelier_dev" };
     let words = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-U", name, "-d", name, "-c", sql];
     let said = story.container(environment, "db").exec(&words);
     said.unwrap_or_else(|| panic!("{environment}: {sql}"))
 }
 
-fn redis(story: &Story, words: &[&str]) -> String {
+pub(crate) fn redis(story: &Story, words: &[&str]) -> String {
     let words: Vec<&str> = ["redis-cli"].into_iter().chain(words.iter().copied()).collect();
     story.container(DEVELOPMENT, "redis").exec(&words).expect("redis-cli")
 }
 
 /// Everything in the tables, as one hash each.
-fn rows(story: &Story, environment: &str) -> BTreeMap<String, String> {
+pub(crate) fn rows(story: &Story, environment: &str) -> BTreeMap<String, String> {
     let hash = |table: &&str| {
         let sql = format!(
             "SELECT count(*) || ' ' || md5(string_agg(t::text, ',' ORDER BY t::text)) FROM {table} t"
@@ -227,7 +227,7 @@ fn production(story: &Story) -> BTreeMap<String, String> {
     all
 }
 
-fn development(story: &Story) -> BTreeMap<String, String> {
+pub(crate) fn development(story: &Story) -> BTreeMap<String, String> {
     let mut all = rows(story, DEVELOPMENT);
     all.insert("files".into(), listing(story, DEVELOPMENT));
     all.insert("session".into(), redis(story, &["GET", "session"]));
@@ -236,7 +236,7 @@ fn development(story: &Story) -> BTreeMap<String, String> {
     all
 }
 
-fn leftovers(story: &Story) -> String {
+pub(crate) fn leftovers(story: &Story) -> String {
     query(story, DEVELOPMENT, "SELECT count(*) FROM pg_database WHERE datname LIKE '%partywall%'")
 }
 
@@ -247,12 +247,12 @@ fn listing(story: &Story, environment: &str) -> String {
     web.exec(&["sh", "-c", words]).expect("a vault")
 }
 
-fn files(story: &Story, environment: &str) -> Vec<String> {
+pub(crate) fn files(story: &Story, environment: &str) -> Vec<String> {
     let all = listing(story, environment);
     all.lines().map(|line| line.rsplit("./").next().unwrap_or(line).to_owned()).collect()
 }
 
-fn keys(story: &Story, environment: &str) -> Vec<String> {
+pub(crate) fn keys(story: &Story, environment: &str) -> Vec<String> {
     let all =
         query(story, environment, "SELECT storage_key FROM post_files ORDER BY storage_key COLLATE \"C\"");
     all.lines().map(str::to_owned).collect()
@@ -321,7 +321,7 @@ fn status(story: &Story) {
     assert_eq!((&seed["sample"]["leaks"], &seed["number"]), (&0.into(), &1.into()), "{seed}");
 }
 
-fn last(lines: &str) -> Value {
+pub(crate) fn last(lines: &str) -> Value {
     let line = lines.lines().next_back().unwrap_or_default();
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {lines}"))
 }

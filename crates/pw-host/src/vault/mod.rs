@@ -46,6 +46,11 @@ fn folder(place: &VaultPlace) -> &Path {
     }
 }
 
+/// The paths of the files of these keys, but for those that lead outside.
+pub fn named(run: &VaultRun, keys: &[String]) -> BTreeSet<String> {
+    path::of_keys(run, keys).0
+}
+
 /// Copies the files of these keys that the target lacks, and writes the manifest. What was staged before is dropped.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 //! files are copied to a staging folder. Then the services stop, names and files change hands, and the
 //! services start. Until the last steps, which forget what was before, all of it can be taken back.
 
+pub mod backup;
 mod order;
 pub(crate) mod step;
 
@@ -12,10 +13,12 @@ use pw_model::diagnostic::Diagnostic;
 use pw_model::observed::Observed;
 
 use crate::parts::{Draft, levels};
-use crate::step::{Action, CachePlace, DatabasePlace, Plan, SampleRun, Undo, VaultRun};
+use crate::step::{
+    Action, CachePlace, DatabasePlace, Plan, SampleRun, Step, Stored, TakeRun, Undo, VaultPlace, VaultRun,
+};
 use crate::up::AWAIT_SECONDS;
 
-pub use order::{Found, Keyspace, Order, VaultOrder};
+pub use order::{Found, Keyspace, Order, VaultOrder, VaultSource};
 
 /// Stands in the name of every database that a seed makes or sets aside.
 const OURS: &str = "__partywall_";
@@ -44,8 +47,10 @@ pub fn plan(
     let mut draft = Seed::new(desired, &observed, order, found)?;
     let numbers = draft.numbers()?;
     draft.prepare();
+    draft.stand_in(|backup| &backup.make);
     draft.sample();
     draft.stage();
+    draft.stand_in(|backup| &backup.remove);
     let restarted = draft.restarted();
     draft.stop(&restarted);
     draft.switch(&numbers);
@@ -158,6 +163,13 @@ impl<'a> Seed<'a> {
         self.draft.folder(&folder(self.order, self.number), "of this seed");
     }
 
+    /// Steps of the server that stands in for the source, where there is one.
+    fn stand_in(&mut self, steps: fn(&backup::FromBackup) -> &Vec<Step>) {
+        let Some(backup) = &self.order.backup else { return };
+        self.draft.steps.extend(steps(backup).iter().cloned());
+        self.draft.texts.extend(backup.texts.clone());
+    }
+
     fn sample(&mut self) {
         let record = format!("{}/record.json", folder(self.order, self.number));
         let made = self.server(&self.scratch);
@@ -170,6 +182,7 @@ impl<'a> Seed<'a> {
         }
         let sample = SampleRun {
             from: self.order.from.clone(),
+            backup: self.order.backup.as_ref().map(|backup| backup.origin.clone()),
             to: self.order.to.clone(),
             scratch: self.scratch.clone(),
             rules: self.text(&self.order.rules),
@@ -197,10 +210,19 @@ impl<'a> Seed<'a> {
         DatabasePlace { name: database.to_owned(), ..self.order.to.clone() }
     }
 
+    /// The folder for files out of a backup.
+    fn taken(&self, index: usize) -> String {
+        format!("{}/taken-{index}", folder(self.order, self.number))
+    }
+
     fn vaults(&self) -> Vec<VaultRun> {
         let manifest = |number, index| format!("{}/{number}/files-{index}.json", self.order.folder);
+        let from = |index, source: &VaultSource| match source {
+            VaultSource::Place(place) => place.clone(),
+            VaultSource::Stored { .. } => VaultPlace::Folder { path: format!("{}/files", self.taken(index)) },
+        };
         let run = |(index, vault): (usize, &VaultOrder)| VaultRun {
-            from: vault.from.clone(),
+            from: from(index, &vault.from),
             to: vault.to.clone(),
             column: vault.column.clone(),
             strip: vault.strip.clone(),
@@ -211,8 +233,26 @@ impl<'a> Seed<'a> {
         self.order.vaults.iter().enumerate().map(run).collect()
     }
 
+    /// Brings the files out of the backup that stands in for the source.
+    fn take(&mut self, vault: &VaultRun, index: usize) {
+        let from = &self.order.vaults[index].from;
+        let (Some(backup), VaultSource::Stored { part, below }) = (&self.order.backup, from) else { return };
+        let take = TakeRun {
+            database: self.server(&self.scratch),
+            stored: Stored { part: part.clone(), ..backup.stored.clone() },
+            below: below.clone(),
+            vault: vault.clone(),
+        };
+        let path = self.taken(index);
+        let back = Undo::by(Action::RemoveTree { path: path.clone() });
+        self.draft.step(Action::MakePrivateFolder { path }, back, "production's files are nobody else's");
+        let does = Action::TakeFiles { take: Box::new(take) };
+        self.step(does, Undo::Nothing, "only what the sampled rows name");
+    }
+
     fn stage(&mut self) {
-        for vault in self.vaults() {
+        for (index, vault) in self.vaults().into_iter().enumerate() {
+            self.take(&vault, index);
             let manifest = vault.manifest.clone();
             let vault = Box::new(vault);
             let back =
@@ -325,6 +365,13 @@ impl<'a> Seed<'a> {
 
     /// What was before goes last, since nothing brings it back.
     fn forget(&mut self, numbers: &Numbers) {
+        let stored = |order: &VaultOrder| matches!(order.from, VaultSource::Stored { .. });
+        let taken: Vec<usize> =
+            (0..self.order.vaults.len()).filter(|index| stored(&self.order.vaults[*index])).collect();
+        for index in taken {
+            let does = Action::RemoveTree { path: self.taken(index) };
+            self.step(does, Undo::Nothing, "each file has its place");
+        }
         let lost = || Undo::Impossible { saved_as: None };
         for vault in self.vaults() {
             self.step(Action::RemoveStaged { vault: Box::new(vault) }, lost(), "no row names it");

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::backup::FromBackup;
 use crate::step::{CachePlace, DatabasePlace, VaultPlace};
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
     pub from: DatabasePlace,
+    /// From which a server is made that stands in for the environment's own.
+    pub backup: Option<FromBackup>,
     pub to: DatabasePlace,
     /// The whole partywall.yaml, whose rules hold.
     pub rules: String,
@@ -35,11 +38,22 @@ pub struct Order {
 /// Files that rows name, from where to where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VaultOrder {
-    pub from: VaultPlace,
+    pub from: VaultSource,
     pub to: VaultPlace,
     pub column: String,
     pub strip: Option<String>,
     pub files: Vec<String>,
+}
+
+/// From where files come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VaultSource {
+    Place(VaultPlace),
+    /// A folder of the backup, or what lies in it at `below`.
+    Stored {
+        part: String,
+        below: Option<String>,
+    },
 }
 
 /// What is there, of which a plan without a seed knows nothing.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::step::Action;
+use crate::step::{Action, Stored};
 
 /// A PostgreSQL database of an environment. Address and password are looked up when they are needed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,10 +25,36 @@ pub struct CachePlace {
     pub service: String,
 }
 
+/// A backup from which data comes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupOrigin {
+    pub name: String,
+    /// The environment that was backed up.
+    pub environment: String,
+    /// When, as RFC 3339.
+    pub at: String,
+}
+
+/// Files that rows name, out of a folder of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakeRun {
+    /// The database whose rows name them.
+    pub database: DatabasePlace,
+    /// Its part is the folder.
+    pub stored: Stored,
+    /// Below the folder, where the vault is not the whole of it.
+    pub below: Option<String>,
+    /// Its source is the folder that is made.
+    pub vault: VaultRun,
+}
+
 /// From which database to which, and by which rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleRun {
     pub from: DatabasePlace,
+    /// What the source was made from, where it is not an environment's own database.
+    #[serde(default)]
+    pub backup: Option<BackupOrigin>,
     pub to: DatabasePlace,
     /// Name of the database that is made.
     pub scratch: String,
@@ -83,6 +109,15 @@ impl Action {
                 write!(f, "rename {}", each.join(" and "))
             }
             Self::RemoveDatabases { names, .. } => write!(f, "remove database {}", names.join(", ")),
+            Self::LoadDump { stored, server } => {
+                let Stored { backup, part, .. } = stored;
+                write!(f, "load {part} of backup {backup} into {}", server.compose.project)
+            }
+            Self::TakeFiles { take } => {
+                let (column, into) = (&take.vault.column, &take.vault.from);
+                write!(f, "take the files that {column} names out of backup {} to {into}", take.stored.backup)
+            }
+            Self::LookAtSample { from, .. } => write!(f, "look at what a sample of {from} would be"),
             Self::StageFiles { vault, .. } => {
                 write!(f, "copy the files that {} names to {}", vault.column, vault.to)
             }

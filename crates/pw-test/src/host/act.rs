@@ -54,7 +54,7 @@ impl FakeHost {
                 Ok(())
             }
             Action::RemoveNetworks { names, .. } => self.remove_networks(names),
-            Action::RemoveVolumes { names, .. } => self.remove_volumes(names),
+            Action::RemoveVolumes { project, names } => self.remove_volumes(project, names),
             Action::JoinNetwork { .. } | Action::LeaveNetwork { .. } => self.do_membership(action),
             Action::LoadProxy { folder, admin } => self.load(folder, admin.as_ref()),
             Action::OpenSwitch { path, service, address } => self.open(path, service, address),
@@ -116,6 +116,7 @@ impl FakeHost {
                 world.files.retain(|file, _| !is_below(file, path));
                 world.switches.retain(|file, _| !is_below(file, path));
                 world.folders.retain(|folder| folder != path && !is_below(folder, path));
+                world.vaults.retain(|folder, _| folder != path && !is_below(folder, path));
             }
             _ => {}
         }
@@ -226,12 +227,15 @@ impl FakeHost {
         Ok(())
     }
 
-    fn remove_volumes(&mut self, names: &[String]) -> Refusal {
+    fn remove_volumes(&mut self, project: &str, names: &[String]) -> Refusal {
         for name in names {
             let user = self.world.containers.iter().find(|(_, container)| container.volumes.contains(name));
             need(user.is_none(), || format!("{name} is in use by {:?}", user.map(|(name, _)| name)))?;
             self.world.volumes.remove(name);
         }
+        // They held what a server keeps.
+        let server = format!("{project}/");
+        self.world.databases.retain(|place, _| !place.starts_with(&server));
         Ok(())
     }
 

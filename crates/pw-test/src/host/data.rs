@@ -26,6 +26,19 @@ impl FakeHost {
                 there.retain(|name, _| !names.contains(name));
                 Ok(())
             }
+            Action::LoadDump { server, .. } => {
+                self.runs(&server.compose.project, &server.service)?;
+                let place = format!("{}/{}", server.compose.project, server.service);
+                let there = self.world.databases.entry(place).or_default();
+                there.insert(server.database.clone(), "what was backed up".to_owned());
+                Ok(())
+            }
+            Action::LookAtSample { from, rules, .. } => {
+                need(self.store.contains(rules), || "the rules are not stored".to_owned())?;
+                let there = self.databases(from)?.contains_key(&from.name);
+                need(there, || format!("there is no {from}"))
+            }
+            Action::TakeFiles { take } => self.take(&take.database, &take.vault),
             Action::StageFiles { database, vault } => self.stage(database, vault),
             Action::SwitchFiles { vault } => self.switch(vault),
             Action::SwitchFilesBack { vault } => {
@@ -146,6 +159,14 @@ impl FakeHost {
     fn vault(&mut self, place: &VaultPlace) -> Result<&mut FakeVault, String> {
         let VaultPlace::Folder { path } = place;
         self.world.vaults.get_mut(path).ok_or_else(|| format!("there is no {path}"))
+    }
+
+    fn take(&mut self, place: &DatabasePlace, vault: &VaultRun) -> Refusal {
+        need(self.databases(place)?.contains_key(&place.name), || format!("there is no {place}"))?;
+        let VaultPlace::Folder { path } = &vault.from;
+        let files = BTreeSet::from(["backed up".to_owned()]);
+        self.world.vaults.insert(path.clone(), FakeVault { files, ..FakeVault::default() });
+        Ok(())
     }
 
     fn stage(&mut self, place: &DatabasePlace, vault: &VaultRun) -> Refusal {

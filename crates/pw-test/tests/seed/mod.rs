@@ -2,11 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pw_model::config::Class;
 use pw_model::desired::Desired;
+use pw_model::unit::Bytes;
 use pw_plan::Plan;
-use pw_plan::seed::{Found, Keyspace, Order, VaultOrder, current_file, plan};
-use pw_plan::step::{CachePlace, DatabasePlace, VaultPlace};
-use pw_test::{FakeHost, FakeVault};
+use pw_plan::scratch::{Ground, Source};
+use pw_plan::seed::backup::{FromBackup, PURPOSE, Wanted, look, stand_in};
+use pw_plan::seed::{Found, Keyspace, Order, VaultOrder, VaultSource, current_file, plan};
+use pw_plan::step::{BackupOrigin, CachePlace, DatabasePlace, RepositoryPlace, Stored, VaultPlace};
+use pw_plan::wall::{Claims, Rendered};
+use pw_test::{FakeHost, FakeVault, Known, ServiceSketch};
+use serde_json::json;
 
 const FOLDER: &str = "/state/projects/shop/development/seeds";
 const KEY: &str = "/state/projects/shop/masks.key";
@@ -44,6 +50,7 @@ fn order(keep: bool) -> Order {
     let folder = |environment| VaultPlace::Folder { path: vault_of(environment) };
     Order {
         from: place("production"),
+        backup: None,
         to: place("development"),
         rules: "seed: {}".into(),
         size: Some("10%".into()),
@@ -51,7 +58,7 @@ fn order(keep: bool) -> Order {
         folder: FOLDER.into(),
         rewrites: Some("[]".into()),
         vaults: vec![VaultOrder {
-            from: folder("production"),
+            from: VaultSource::Place(folder("production")),
             to: folder("development"),
             column: "files.key".into(),
             strip: None,
@@ -81,4 +88,79 @@ fn found(host: &FakeHost) -> Found {
 
 pub(crate) fn plan_seed(host: &FakeHost, desired: &Desired, keep: bool) -> Plan {
     plan(desired, &host.snapshot(desired), &order(keep), &found(host)).unwrap()
+}
+
+/// Orders the same from a backup; the host learns what the scratch server's file describes.
+pub(crate) fn plan_seed_from_backup(host: &mut FakeHost, desired: &Desired) -> Plan {
+    let backup = backup(host, desired);
+    let mut order = order(false);
+    order.from = backup.place.clone();
+    order.vaults[0].from = VaultSource::Stored { part: "vault".into(), below: Some("media".into()) };
+    order.backup = Some(backup);
+    plan(desired, &host.snapshot(desired), &order, &found(host)).unwrap()
+}
+
+/// A look at what such a seed would take along.
+pub(crate) fn plan_look(host: &mut FakeHost, desired: &Desired) -> Plan {
+    look(("shop", "development"), &backup(host, desired), ("seed: {}", Some("10%")))
+}
+
+fn backup(host: &mut FakeHost, desired: &Desired) -> FromBackup {
+    let folder = format!("/state/projects/shop/development/{PURPOSE}");
+    let (of, beside) = (rendered("production", desired), rendered("development", desired));
+    let source = Source {
+        container: String::new(),
+        image: "app:1".into(),
+        database: "production".into(),
+        user: "shop".into(),
+        data: "/data".into(),
+        bytes: Bytes(1),
+        only_logical: Some("it comes from a backup".into()),
+    };
+    let ground = Ground {
+        purpose: PURPOSE,
+        project: "shop",
+        of: &of,
+        beside: &beside,
+        service: "db",
+        source: &source,
+        folder: &folder,
+        state: "state",
+        group: None,
+        disk_free: Bytes(1000),
+    };
+    let [path, key, lock] = ["/repository", "/key", "/lock"].map(str::to_owned);
+    let repository = RepositoryPlace { path, key, lock, id: None };
+    let (name, at) = ("20260101-000000".to_owned(), "2026-01-01T00:00:00Z".to_owned());
+    let stored = Stored { repository, backup: name.clone(), part: "main".into() };
+    let origin = BackupOrigin { name, environment: "production".into(), at };
+    let made = stand_in(ground, &Wanted { origin: &origin, stored: &stored, variables: None }).unwrap();
+    let sketch = ServiceSketch { image: "app:1".into(), config_hash: "c".into(), ..ServiceSketch::default() };
+    let scratch = Known {
+        services: [("db".to_owned(), sketch)].into(),
+        networks: vec!["shop-production-source_default".into()],
+        volumes: vec!["shop-production-source_data".into()],
+        mounts: vec![format!("{folder}/run")],
+        ..Known::default()
+    };
+    made.texts.keys().for_each(|hash| host.knows(hash, scratch.clone()));
+    made
+}
+
+fn rendered(environment: &str, desired: &Desired) -> Rendered {
+    Rendered {
+        name: pw_model::name::EnvironmentName::parse(environment).unwrap(),
+        class: if environment == "production" { Class::Production } else { Class::Development },
+        model: json!({"services": {"db": {"image": "app:1", "volumes": []}}}),
+        roles: BTreeMap::new(),
+        holes: BTreeSet::new(),
+        rules: Vec::new(),
+        diagnostics: Vec::new(),
+        folders: BTreeSet::new(),
+        generated_secrets: BTreeSet::new(),
+        edge: String::new(),
+        group: String::new(),
+        claims: Claims::default(),
+        compose_project: format!("{}-{environment}", desired.project),
+    }
 }

@@ -12,11 +12,13 @@ use pw_model::name::EnvironmentName;
 use pw_model::observed::Observed;
 use pw_model::role::{Role, speaks_of};
 use pw_plan::Plan;
-use pw_plan::seed::{Found, Order, VaultOrder, current_file};
+use pw_plan::seed::{Found, Order, VaultOrder, VaultSource, current_file};
 use pw_plan::step::{CachePlace, DatabasePlace, VaultPlace};
 use pw_run::{Failure, Observe};
 use serde_json::Value;
 
+use super::source::Source;
+use super::stand_in;
 use crate::cli;
 use crate::prepare;
 use crate::reach::reach;
@@ -39,14 +41,14 @@ struct Target<'a> {
 pub(super) async fn plan(
     session: &Session,
     asked: &cli::Seed,
-    (from, name): (&EnvironmentName, &EnvironmentName),
+    (source, name): (&Source<'_>, &EnvironmentName),
     seed: &Seed,
 ) -> Result<(Plan, Order), Stop> {
     let host = session.host();
     let target = target(session, &host, name).await?;
     known_services(session, seed, &target)?;
     known_volumes(session, seed, &target)?;
-    let order = order(session, asked, (from, &target), seed).await?;
+    let order = order(session, asked, (source, &target), seed).await?;
     let found = found(session, &host, &order).await?;
     let plan = pw_plan::seed::plan(&target.desired, &target.observed, &order, &found)?;
     plan.lint()
@@ -102,20 +104,36 @@ fn known_volumes(session: &Session, seed: &Seed, target: &Target<'_>) -> Result<
 async fn order(
     session: &Session,
     asked: &cli::Seed,
-    (from, target): (&EnvironmentName, &Target<'_>),
+    (source, target): (&Source<'_>, &Target<'_>),
     seed: &Seed,
 ) -> Result<Order, Stop> {
     let project = &session.config.project;
-    let (from_place, to) =
-        (super::place(session, from, seed).await?, super::place(session, target.name, seed).await?);
-    let projects = (from_place.project.as_str(), target.project.as_str());
+    let to = super::place(session, target.name, seed).await?;
+    let (from, backup) = match source {
+        Source::Environment(from) => (super::place(session, from, seed).await?, None),
+        Source::Backup(manifest) => {
+            let backup = stand_in::prepared(session, manifest, target.name, seed).await?;
+            (backup.place.clone(), Some(backup))
+        }
+    };
     let mut vaults = Vec::new();
-    for vault in &seed.vault {
-        vaults.push(vault_order(session, vault, projects).await?);
+    for (index, vault) in seed.vault.iter().enumerate() {
+        let from = match source {
+            Source::Environment(_) => VaultSource::Place(vault_place(session, vault, &from.project).await?),
+            Source::Backup(manifest) => stand_in::vault(session, manifest, index, vault)?,
+        };
+        vaults.push(VaultOrder {
+            from,
+            to: vault_place(session, vault, &target.project).await?,
+            column: vault.key.clone(),
+            strip: vault.strip.clone(),
+            files: vault.files.clone(),
+        });
     }
     Ok(Order {
         users: users(target, &to.service),
-        from: from_place,
+        from,
+        backup,
         to,
         rules: session.source.text.clone(),
         size: asked.sample.clone(),
@@ -195,16 +213,6 @@ fn filled(session: &Session, target: &Target<'_>, text: &str) -> Result<String, 
         text = format!("{before}{host}{after}");
     }
     Ok(text)
-}
-
-async fn vault_order(session: &Session, vault: &Vault, (from, to): (&str, &str)) -> Result<VaultOrder, Stop> {
-    Ok(VaultOrder {
-        from: vault_place(session, vault, from).await?,
-        to: vault_place(session, vault, to).await?,
-        column: vault.key.clone(),
-        strip: vault.strip.clone(),
-        files: vault.files.clone(),
-    })
 }
 
 /// Where the engine keeps the volume, or what is mounted where a service has it.

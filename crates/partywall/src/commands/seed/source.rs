@@ -1,0 +1,126 @@
+//! Where a seed's data comes from: an environment that runs, or a backup.
+
+use pw_backup::{Manifest, Repository};
+use pw_model::config::Class;
+use pw_model::diagnostic::{Diagnostic, nearest};
+use pw_model::name::EnvironmentName;
+
+use crate::backing;
+use crate::session::Session;
+use crate::stop::Stop;
+
+/// The newest backup of production.
+const LATEST: &str = "latest";
+
+pub(super) enum Source<'s> {
+    Environment(&'s EnvironmentName),
+    Backup(Box<Manifest>),
+}
+
+/// The only production environment, or what is named.
+pub(super) fn find<'s>(
+    session: &'s Session,
+    target: &EnvironmentName,
+    named: Option<&str>,
+) -> Result<Source<'s>, Stop> {
+    let known = |name: &str| session.config.environments.keys().find(|known| known.as_str() == name);
+    let found = match named {
+        None => production(session).ok_or_else(no_production)?,
+        Some(named) => match known(named) {
+            Some(found) => found,
+            None if named == LATEST || is_backup(named) => return backup(session, target, named),
+            None => return Err(unknown(session, named)),
+        },
+    };
+    if found == target {
+        let told = format!("`{found}` cannot be filled from itself");
+        return Err(Stop::because(
+            told,
+            "source and target are one environment",
+            "name another with `--from`",
+        ));
+    }
+    Ok(Source::Environment(found))
+}
+
+fn production(session: &Session) -> Option<&EnvironmentName> {
+    let mut all = session.config.environments_in_order().into_iter();
+    all.find(|(name, environment)| environment.class(name) == Class::Production).map(|(name, _)| name)
+}
+
+fn no_production() -> Stop {
+    let told = Diagnostic::error("there is no production environment to take data from");
+    told.hint("name the environment with `--from`").into()
+}
+
+/// Backups are named by their time: `20261121-072437`.
+fn is_backup(text: &str) -> bool {
+    let digits = |part: &str, count| part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit());
+    text.split_once('-').is_some_and(|(day, time)| digits(day, 8) && digits(time, 6))
+}
+
+fn backup<'s>(session: &Session, target: &EnvironmentName, named: &str) -> Result<Source<'s>, Stop> {
+    let repository = Repository::new(backing::place(session)?);
+    let name = if named == LATEST { newest(session)? } else { named.to_owned() };
+    if !repository.list()?.iter().any(|one| one.name == name) {
+        return Err(Stop::because(
+            format!("there is no backup `{name}`"),
+            format!("the repository `{}` holds none of that name", repository.path()),
+            "`partywall backups` lists those that are there",
+        ));
+    }
+    let manifest = repository.manifest(&name)?;
+    if manifest.project != session.config.project.as_str() {
+        return Err(Stop::because(
+            format!("backup `{name}` is not of this project"),
+            format!("it is of `{}`", manifest.project),
+            "`partywall backups` lists those that are",
+        ));
+    }
+    if manifest.environment == target.as_str() {
+        return Err(Stop::because(
+            format!("backup `{name}` is of `{target}` itself"),
+            "a seed takes the data of another environment, and masks it",
+            format!("`partywall restore {target} {name}` brings it back as it was"),
+        ));
+    }
+    Ok(Source::Backup(Box::new(manifest)))
+}
+
+fn newest(session: &Session) -> Result<String, Stop> {
+    let name = production(session).ok_or_else(no_production)?;
+    let newest = backing::list(session, Some(name.as_str()))?.into_iter().next();
+    newest.map(|one| one.name).ok_or_else(|| {
+        Stop::because(
+            format!("`{name}` has no backup"),
+            "the repository holds none of it",
+            format!("`partywall backup {name}` makes one"),
+        )
+    })
+}
+
+fn unknown(session: &Session, named: &str) -> Stop {
+    let known: Vec<&str> = session.config.environments.keys().map(EnvironmentName::as_str).collect();
+    let told = Diagnostic::error(format!("there is no environment or backup `{named}` to take data from"))
+        .because(format!(
+            "environments are {}; a backup is `{LATEST}` or a name such as 20261121-072437",
+            known.join(", ")
+        ));
+    match nearest(named, known) {
+        Some(near) => told.hint(format!("did you mean `{near}`?")).into(),
+        None => told.hint("leave `--from` out for production, or see `partywall backups`").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_is_known_by_its_name() {
+        assert!(is_backup("20261121-072437"));
+        for other in ["production", "20261121", "20261121-07243", "20261121-07243x", "2026-11-21"] {
+            assert!(!is_backup(other), "{other}");
+        }
+    }
+}

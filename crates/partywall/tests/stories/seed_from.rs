@@ -1,0 +1,162 @@
+//! `seed --from BACKUP`: the same data as production's own of that moment, and production is not asked.
+
+use std::fs;
+use std::time::Instant;
+
+use crate::harness::{DEVELOPMENT, PRODUCTION, Story, docker_answers, finished, random};
+use crate::seed::{demonstration, development, files, keys, last, leftovers, query, redis, rows};
+
+/// A role that is no part of a dump, though a dump names it.
+const ROLE: &str = "CREATE ROLE reporter";
+const RIGHTS: &str = "GRANT SELECT ON posts TO reporter; ALTER TABLE follows OWNER TO reporter; \
+    CREATE POLICY seen ON comments TO reporter USING (true)";
+const WHO: &str = "SELECT string_agg(concat_ws(' ', relname, nullif(pg_get_userbyid(relowner), current_user), relacl, polname, \
+    polroles::regrole[]), E'\\n' ORDER BY relname) FROM pg_class LEFT JOIN pg_policy ON polrelid = pg_class.oid \
+    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
+
+/// Promise: a backup seeds development with the very rows and files that production would have given then, while production
+/// is away.
+/// Given: a seed from production, a backup of the same moment, then other rows in production and its database stopped.
+/// Then: the seed from the backup gives the same masked rows and the same files, byte by byte, names the backup in `status`,
+/// and leaves no server; questions about the sample are answered, and a plan only printed.
+#[test]
+fn a_backup_gives_what_production_would_have_given() {
+    let story = demonstration();
+    query(&story, PRODUCTION, &format!("{ROLE}; {RIGHTS}"));
+    query(&story, DEVELOPMENT, ROLE);
+    backup(&story);
+    story.run(&["seed", DEVELOPMENT]).ended(0);
+    let got = || (rows(&story, DEVELOPMENT), files(&story, DEVELOPMENT), query(&story, DEVELOPMENT, WHO));
+    let direct = got();
+    assert!(direct.2.contains("reporter=r/") && direct.2.contains("seen {reporter}"), "{}", direct.2);
+    let key = query(&story, DEVELOPMENT, "SELECT min(id) FROM users");
+    let why = ["seed", DEVELOPMENT, "--why", "users", &key];
+    let chain = story.run(&why).ended(0).out;
+    query(&story, PRODUCTION, "UPDATE users SET handle = 'later_' || id; DELETE FROM post_files");
+    story.container(PRODUCTION, "web").exec(&["sh", "-c", "rm -rf /vault/*"]).expect("removed");
+    query(&story, DEVELOPMENT, "DELETE FROM comments; UPDATE users SET handle = 'own_' || id");
+    stop_production(&story);
+
+    story.run(&["seed", DEVELOPMENT]).ended(2).says(&["does not run"]);
+    let plan = story.run(&["seed", DEVELOPMENT, "--from", "latest", "--plan", "--json"]).ended(0).json();
+    assert!(plan["steps"].as_array().is_some_and(|steps| steps.len() > 20), "{plan}");
+    assert_eq!(scratch(&story), "");
+    let from = |words: &[&str]| story.run(&[words, &["--from", "latest"]].concat()).ended(0);
+    assert_eq!(from(&why).out, chain);
+    assert!(!from(&["seed", DEVELOPMENT, "--suggest"]).out.contains("users.email"));
+    assert_eq!(scratch(&story), "");
+
+    let seeded = last(&from(&["seed", DEVELOPMENT, "--json"]).out);
+    assert_eq!(got(), direct, "{seeded}");
+    assert_eq!(files(&story, DEVELOPMENT), keys(&story, DEVELOPMENT));
+    assert_eq!((scratch(&story).as_str(), leftovers(&story).as_str()), ("", "0"));
+    assert_eq!(seeded["seed"]["from"], PRODUCTION, "{seeded}");
+    let backup = seeded["seed"]["backup"]["name"].as_str().expect("a backup").to_owned();
+    let told = story.run(&["status", DEVELOPMENT]).ended(0).out;
+    assert!(
+        told.contains("  data    10% of production as of ")
+            && told.contains(&format!("from backup {backup}")),
+        "{told}"
+    );
+    assert!(story.ask(DEVELOPMENT, "/health").status == 200);
+    let running = docker_answers(&["ps", "-q", "--filter", &format!("id={}", database(&story))]);
+    assert_eq!(running.as_deref().map(str::trim), Some(""), "production's database was left alone");
+}
+
+/// Promise: whenever a seed from a backup is cut off, development has its own data or the new data whole, and no server stays.
+/// Given: a backup, and development with rows and a session of its own.
+/// Then: after each kill at a random moment and `abandon` or `resume` one of the two is there, and nothing beside it.
+#[test]
+fn a_killed_seed_from_a_backup_leaves_no_server() {
+    let story = backed_up();
+    stop_production(&story);
+    let words = ["seed", DEVELOPMENT, "--from", "latest"];
+    let begun = Instant::now();
+    story.run(&words).ended(0);
+    let takes = begun.elapsed();
+    for round in 0..4_u32 {
+        query(&story, DEVELOPMENT, "UPDATE users SET handle = 'own_' || id");
+        redis(&story, &["SET", "session", "somebody"]);
+        let before = development(&story);
+        let moment = takes.mul_f64((f64::from(round) + (random() % 1000) as f64 / 1000.0) / 4.0);
+        let mut seed = story.start(&words);
+        std::thread::sleep(moment);
+        drop(seed.kill());
+        let told = format!("killed after {moment:.2?} of {takes:.2?}: {}", finished(seed).err);
+        let word = if round % 2 == 0 { "abandon" } else { "resume" };
+        if story.run(&[word]).code != Some(0) {
+            assert_eq!(word, "abandon", "{told}");
+            story.run(&["resume"]).ended(0);
+        }
+        let after = development(&story);
+        assert_eq!((scratch(&story).as_str(), leftovers(&story).as_str()), ("", "0"), "{told}");
+        assert!(after == before || files(&story, DEVELOPMENT) == keys(&story, DEVELOPMENT), "{told}");
+        assert!(after == before || after["current"] != before["current"], "{told}");
+        assert!(story.ask(DEVELOPMENT, "/health").status == 200, "{told}");
+    }
+}
+
+/// Promise: a backup that cannot be the source is refused with its reason, and nothing is touched.
+/// Given: a backup of production.
+/// Then: an unknown name, a wrong key, a backup without the database or the vault, and one of development itself each are
+/// named; a damaged dump ends the run, and leaves no server.
+#[test]
+fn a_backup_that_does_not_fit_is_refused() {
+    let story = backed_up();
+    let before = development(&story);
+    let refused = |name: &str, code, texts: &[&str]| {
+        story.run(&["seed", DEVELOPMENT, "--from", name]).ended(code).says(texts);
+        assert_eq!((&development(&story), scratch(&story).as_str()), (&before, ""), "{name}");
+    };
+    refused("20000101-000000", 1, &["no backup `20000101-000000`"]);
+    refused("prodution", 1, &["no environment or backup `prodution`", "did you mean `production`?"]);
+    let key = story.state().join("projects").join(&story.name).join("backup.key");
+    let kept = fs::read(&key).expect("a key");
+    fs::write(&key, "another").expect("written");
+    refused("latest", 2, &["is the key of another repository"]);
+    fs::write(&key, kept).expect("written");
+    story.run(&["backup", DEVELOPMENT]).ended(0);
+    let own = last(&story.run(&["backups", DEVELOPMENT, "--json"]).ended(0).out);
+    let own = own["backups"][0]["name"].as_str().expect("a backup").to_owned();
+    refused(&own, 1, &["is of `development` itself", "partywall restore development"]);
+    story.edit("partywall.yaml", "  main: { service: db }", "  other: { service: db }");
+    refused("latest", 1, &["does not hold the database `other`", "it holds main"]);
+    story.edit("partywall.yaml", "  other: { service: db }", "  main: { service: db }");
+}
+
+fn backed_up() -> Story {
+    let story = demonstration();
+    backup(&story);
+    story
+}
+
+fn backup(story: &Story) {
+    let backup =
+        format!("\nbackup: {{ repository: {}, every: 6h }}\n", story.state().join("repository").display());
+    let text = story.read("partywall.yaml");
+    let without: String =
+        text.lines().filter(|line| !line.starts_with("backup:")).map(|line| format!("{line}\n")).collect();
+    story.write("partywall.yaml", &format!("{without}{backup}"));
+    story.run(&["backup", PRODUCTION]).ended(0);
+}
+
+fn database(story: &Story) -> String {
+    let project = format!("label=com.docker.compose.project={}", story.compose_project(PRODUCTION));
+    let words =
+        ["ps", "-aq", "--no-trunc", "--filter", &project, "--filter", "label=com.docker.compose.service=db"];
+    docker_answers(&words).expect("docker answers").trim().to_owned()
+}
+
+fn stop_production(story: &Story) {
+    docker_answers(&["stop", "-t", "5", &database(story)]).expect("stopped");
+}
+
+/// Containers, volumes and networks of the server that stands in.
+fn scratch(story: &Story) -> String {
+    let filter = format!("label=com.docker.compose.project={}-source", story.compose_project(PRODUCTION));
+    let kinds: [&[&str]; 3] = [&["ps", "-aq"], &["volume", "ls", "-q"], &["network", "ls", "-q"]];
+    let found = kinds
+        .iter()
+        .map(|words| docker_answers(&[*words, &["--filter", &filter]].concat()).expect("docker answers"));
+    found.collect::<Vec<_>>().concat()
+}
