@@ -241,9 +241,13 @@ pub(crate) struct Seed {
     /// The environment that is filled; never production
     #[arg(add = environments())]
     pub(crate) environment: String,
-    /// The environment or the backup (its name, or `latest`) whose data it gets; left out, production
-    #[arg(long, value_name = "ENV|BACKUP", add = environments())]
+    /// The environment, the backup (its name, or `latest`) or the read replica (`env:NAME` takes its DSN from the environment)
+    /// whose data it gets; left out, `seed.from`, else production
+    #[arg(long, value_name = "ENV|BACKUP|DSN", add = environments())]
     pub(crate) from: Option<String>,
+    /// Read at most so much of the source in a second, in place of the configured rate: `50MB`
+    #[arg(long)]
+    pub(crate) rate: Option<String>,
     /// Size of the cohort in place of the configured one: `10%` or `500`
     #[arg(long, value_name = "SIZE")]
     pub(crate) sample: Option<String>,

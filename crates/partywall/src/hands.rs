@@ -10,17 +10,18 @@ use pw_data::rehearse::judge::Limits;
 use pw_data::rehearse::{Report, Watch, Watched};
 use pw_data::rules::Size;
 use pw_data::sample::{Order, Reading, Standing};
+use pw_data::server::Address;
 use pw_host::{Host, OnLine, vault};
 use pw_model::config::FILE_NAME;
 use pw_model::source::SourceFile;
 use pw_plan::Action;
-use pw_plan::step::{DatabasePlace, Rehearsal, SampleRun, TakeRun, VaultRun};
+use pw_plan::step::{DatabasePlace, Rehearsal, SampleRun, SourcePlace, TakeRun, VaultRun};
 use pw_run::{Failure, Perform};
 
 use crate::backing::{self, drill::Drilled};
 use crate::look::{self, Asked};
 use crate::moving;
-use crate::reach::{Reached, reach};
+use crate::reach::{self, Reached, reach};
 use crate::seeded;
 use crate::stop::of_halt;
 
@@ -94,7 +95,8 @@ impl Hands {
 
     async fn sample(&mut self, run: &SampleRun) -> Result<(), Failure> {
         let begun = Instant::now();
-        let (from, to) = (self.server(&run.from).await?, self.server(&run.to).await?);
+        let to = self.server(&run.to).await?;
+        let (from, pg_dump) = self.source(run, &to).await?;
         let reading = match self.reading.take() {
             Some(reading) => reading,
             None => self.read(&from, (&run.rules, run.size.as_deref())).await?,
@@ -106,7 +108,7 @@ impl Hands {
             to: &to.address,
             secret: &secret,
             keep_failed: run.keep_failed,
-            pg_dump: Some(&from.pg_dump),
+            pg_dump: pg_dump.as_deref(),
         };
         let tell = |stage: &str| self.tell(stage);
         let show = |standing: &Standing| self.tell(&moving::line(standing));
@@ -119,19 +121,35 @@ impl Hands {
         seeded::write(run, &seeded::Proved { size, done, foreign_keys, took: begun.elapsed() })
     }
 
+    /// What is sampled, and the words that start a `pg_dump` for it.
+    async fn source(&self, run: &SampleRun, to: &Reached) -> Result<(Address, Option<Vec<String>>), Failure> {
+        let (address, pg_dump) = match &run.from {
+            SourcePlace::Database(place) => {
+                let reached = self.server(place).await?;
+                (reached.address, Some(reached.pg_dump))
+            }
+            SourcePlace::Server { dsn, .. } => {
+                let address = reach::server(dsn)?;
+                let pg_dump = reach::pg_dump_for(&address, &to.image);
+                (address, pg_dump)
+            }
+        };
+        Ok((address.limited(run.rate), pg_dump))
+    }
+
     /// Where nobody could read before: the server is younger than the plan, or the run was cut off.
-    async fn read(&self, from: &Reached, (rules, size): (&str, Option<&str>)) -> Result<Reading, Failure> {
+    async fn read(&self, from: &Address, (rules, size): (&str, Option<&str>)) -> Result<Reading, Failure> {
         let rules = SourceFile::new(FILE_NAME, self.host.text(rules)?);
         let (size, ways) = (size.and_then(Size::parse), self.asked.wants_ways());
         let tell = |stage: &str| self.tell(stage);
-        let reading = Reading::open_sized(&from.address, &rules, size, ways, &tell).await.map_err(of_halt)?;
+        let reading = Reading::open_sized(from, &rules, size, ways, &tell).await.map_err(of_halt)?;
         look::readable(&reading, &rules).map_err(of_halt)?;
         Ok(reading)
     }
 
     /// Answers what is asked of a sample, and makes none.
     async fn look(&self, from: &DatabasePlace, rules: (&str, Option<&str>)) -> Result<(), Failure> {
-        let reading = self.read(&self.server(from).await?, rules).await?;
+        let reading = self.read(&self.server(from).await?.address, rules).await?;
         self.asked.put_to(&reading).await.map_err(of_halt)
     }
 

@@ -13,6 +13,8 @@ use pw_run::Failure;
 
 /// How long an address may take to answer that is only a bridge away.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// From which the password of a DSN without one is taken.
+const PASSWORD: &str = "PGPASSWORD";
 /// Variables of the usual images, the official one first.
 const PASSWORDS: [&str; 3] = ["POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD", "PGPASSWORD"];
 pub(crate) const USERS: [&str; 3] = ["POSTGRES_USER", "POSTGRESQL_USERNAME", "PGUSER"];
@@ -24,6 +26,8 @@ pub(crate) struct Reached {
     pub(crate) id: String,
     pub(crate) password: Option<String>,
     pub(crate) address: Address,
+    /// Of the container, by id.
+    pub(crate) image: String,
     /// The words that start the server's own `pg_dump`.
     pub(crate) pg_dump: Vec<String>,
 }
@@ -69,7 +73,33 @@ pub(crate) async fn reach(engine: &Engine, place: &DatabasePlace) -> Result<Reac
     let host = answering(place, &inside, port)?;
     let address = Address::new(&host, port, &place.name).signed_in(&place.user, password.as_deref());
     let own = ["docker", "exec", "-e", "PGPASSWORD", &inside.id, "pg_dump"].map(str::to_owned).to_vec();
-    Ok(Reached { id: inside.id, password, address, pg_dump: pg_dump().unwrap_or(own) })
+    Ok(Reached { id: inside.id, image: inside.image, password, address, pg_dump: pg_dump().unwrap_or(own) })
+}
+
+/// A server that is named by its DSN, which holds a password only where it is taken from a variable.
+pub(crate) fn server(dsn: &str) -> Result<Address, Failure> {
+    let password = std::env::var(PASSWORD).ok();
+    Ok(Address::parse(dsn)?.or_password(password.as_deref()))
+}
+
+/// The words that start a `pg_dump` of an image, which is at least as new as the server's; `None` for this host's own.
+pub(crate) fn pg_dump_for(server: &Address, image: &str) -> Option<Vec<String>> {
+    let words = [
+        "docker",
+        "run",
+        "--rm",
+        "--network",
+        "host",
+        "-e",
+        PASSWORD,
+        "-e",
+        "PGSSLMODE",
+        "-e",
+        "PGSSLROOTCERT",
+    ];
+    let words = words.into_iter().chain(["--entrypoint", "pg_dump", image]).map(str::to_owned).collect();
+    // A certificate's file is on this host, not in a container.
+    pg_dump().or((!server.compares_with_file()).then_some(words))
 }
 
 /// The words of `PARTYWALL_PG_DUMP`.

@@ -11,7 +11,7 @@ use pw_model::name::EnvironmentName;
 use pw_model::source::SourceFile;
 use pw_model::unit::Bytes;
 use pw_plan::seed::current_file;
-use pw_plan::step::SampleRun;
+use pw_plan::step::{SampleRun, SourcePlace};
 use pw_run::Failure;
 use serde_json::{Value, json};
 
@@ -28,11 +28,16 @@ pub(crate) struct Proved {
 /// Writes the record of a sample beside the lists of its files.
 pub(crate) fn write(run: &SampleRun, proved: &Proved) -> Result<(), Failure> {
     let backup = run.backup.as_ref();
+    let (project, database, server) = match &run.from {
+        SourcePlace::Database(place) => (&place.project, Some(&place.name), None),
+        SourcePlace::Server { dsn, project } => (project, None, Some(dsn)),
+    };
     let record = json!({
         "at": Timestamp::now(),
-        "from": backup.map_or(&run.from.project, |backup| &backup.environment),
+        "from": backup.map_or(project, |backup| &backup.environment),
         "backup": backup.map(|backup| json!({"name": backup.name, "at": backup.at})),
-        "database": run.from.name,
+        "server": server,
+        "database": database,
         "size": proved.size,
         "seconds": (proved.took.as_secs_f64() * 1000.0).round() / 1000.0,
         "foreign_keys": proved.foreign_keys,
@@ -104,8 +109,9 @@ pub(crate) fn summary(record: &Value) -> String {
     let of = at.zip(backup["name"].as_str()).map_or_else(String::new, |(at, name)| {
         format!(" as of {}, from backup {name}", at.strftime("%Y-%m-%d %H:%M:%S UTC"))
     });
+    let server = record["server"].as_str().map_or(String::new(), |dsn| format!(", from {dsn}"));
     format!(
-        "{size}{}{of}: {} rows in {tables} tables{files}; {} leaks of {} masked values, {} foreign keys valid",
+        "{size}{}{of}{server}: {} rows in {tables} tables{files}; {} leaks of {} masked values, {} foreign keys valid",
         record["from"].as_str().unwrap_or("?"),
         number(&sample["rows"]),
         number(&sample["leaks"]),

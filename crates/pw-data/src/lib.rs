@@ -40,6 +40,16 @@ pub enum Halt {
     Failure(Failure),
 }
 
+impl Halt {
+    /// With what to do about the failure, where that is known.
+    pub(crate) fn explained(self, standby: bool) -> Self {
+        match self {
+            Self::Failure(failure) => Self::Failure(server::explained(failure, standby)),
+            other => other,
+        }
+    }
+}
+
 impl From<Failure> for Halt {
     fn from(failure: Failure) -> Self {
         Self::Failure(failure)

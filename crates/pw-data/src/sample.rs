@@ -126,6 +126,16 @@ impl Reading {
         tell: Progress<'_>,
     ) -> Result<Self, Halt> {
         let source = Source::open(from.clone(), CONNECTIONS).await?;
+        let standby = source.standby;
+        Self::read(source, rules, (size, why), tell).await.map_err(|halt| halt.explained(standby))
+    }
+
+    async fn read(
+        source: Source,
+        rules: &SourceFile,
+        (size, why): (Option<Size>, bool),
+        tell: Progress<'_>,
+    ) -> Result<Self, Halt> {
         tell("reading the catalogue");
         let mut catalogue = catalogue::read(source.leader()).await?;
         let mut rules = rules::check(rules, &mut catalogue).map_err(Halt::Complaints)?;
@@ -324,6 +334,16 @@ impl Reading {
         name: Option<&str>,
         tell: Progress<'_>,
     ) -> Result<(Done, Scratch), Halt> {
+        let filled = self.filled(order, name, tell).await;
+        filled.map_err(|halt| halt.explained(self.source.standby))
+    }
+
+    async fn filled(
+        &self,
+        order: &Order<'_>,
+        name: Option<&str>,
+        tell: Progress<'_>,
+    ) -> Result<(Done, Scratch), Halt> {
         let roles = &self.rules.roles;
         load::fits(&self.source, order.to, roles).await?;
         let newer = migrations::ahead(self.source.leader(), order.to).await?;
@@ -414,7 +434,8 @@ impl Reading {
         if self.covered.get() {
             return Ok(());
         }
-        let suspects = self.suspects().await?;
+        let explained = |failure| crate::server::explained(failure, self.source.standby);
+        let suspects = self.suspects().await.map_err(explained)?;
         if !suspects.is_empty() {
             return Err(suspect::complaint(&self.catalogue, &suspects).into());
         }

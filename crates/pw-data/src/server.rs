@@ -7,6 +7,7 @@ use std::rc::Rc;
 use futures_util::TryStreamExt;
 use pw_run::Failure;
 use tokio_postgres::config::Host;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config};
 
 use crate::copy::Rows;
@@ -51,6 +52,25 @@ impl Address {
     #[must_use]
     pub fn limited(self, bytes_in_a_second: Option<u64>) -> Self {
         Self { rate: bytes_in_a_second, ..self }
+    }
+
+    /// True when the text that it was read from, or what was given since, holds a password.
+    pub fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
+    }
+
+    /// Signs in with this password where there is none.
+    #[must_use]
+    pub fn or_password(mut self, password: Option<&str>) -> Self {
+        if let Some(password) = password.filter(|_| !self.has_password()) {
+            self.config.password(password);
+        }
+        self
+    }
+
+    /// True when the certificate of the server is compared with a file of this host.
+    pub fn compares_with_file(&self) -> bool {
+        self.tls.roots.as_deref().is_some_and(|roots| roots != "system")
     }
 
     /// A server at `host`, whatever name, user and password hold.
@@ -145,6 +165,7 @@ impl std::fmt::Debug for Address {
     }
 }
 
+const CONFLICT: &str = "a standby ends who still reads rows that its primary has removed: set `hot_standby_feedback = on` there, or `max_standby_streaming_delay` to more than a sample takes";
 /// What every reading connection is told. Scans keep the order of the heap, so that two scans agree row by
 /// row; a policy that would hide rows is an error instead of a silent loss.
 const READING: &str = "SET row_security = off; SET synchronize_seqscans = off; \
@@ -201,6 +222,8 @@ pub struct Source {
     pub snapshot: String,
     /// 170012 for 17.12.
     pub version: i32,
+    /// It follows another server, and ends who reads what that one has removed.
+    pub standby: bool,
 }
 
 impl Source {
@@ -210,10 +233,10 @@ impl Source {
         let leader = address.connect().await?;
         begin(&leader, None).await?;
         let row = leader
-            .query_one("SELECT pg_export_snapshot(), current_setting('server_version_num')::int", &[])
+            .query_one("SELECT pg_export_snapshot(), current_setting('server_version_num')::int, pg_is_in_recovery()", &[])
             .await
             .map_err(|error| Failure::new("could not export a snapshot of the source").because(error))?;
-        let (snapshot, version): (String, i32) = (row.get(0), row.get(1));
+        let (snapshot, version, standby): (String, i32, bool) = (row.get(0), row.get(1), row.get(2));
         if version < 130_000 {
             return Err(Failure::new(format!("the source is PostgreSQL {}", version / 10_000))
                 .hint("sampling needs PostgreSQL 13 or newer"));
@@ -225,7 +248,7 @@ impl Source {
             begin(&client, Some(&snapshot)).await?;
             clients.push(Reader { client, pace: Rc::clone(&pace) });
         }
-        Ok(Self { address, clients, snapshot, version })
+        Ok(Self { address, clients, snapshot, version, standby })
     }
 
     /// From now on a table is read in the order of its heap, whatever is asked of it.
@@ -290,6 +313,24 @@ pub async fn scan(
         }
     }
     client.release().await
+}
+
+/// The same failure, with what to do where a standby took back the rows that were being read.
+///
+/// Who reads nothing at that moment is told only that the connection is closed.
+pub(crate) fn explained(failure: Failure, standby: bool) -> Failure {
+    let conflicts = |error: &(dyn std::error::Error + 'static)| {
+        let known = error.downcast_ref::<tokio_postgres::Error>();
+        known.is_some_and(|error| {
+            error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE) || standby && error.is_closed()
+        }) || error.to_string().contains("conflict with recovery")
+    };
+    let first: Option<&(dyn std::error::Error + 'static)> =
+        failure.source.as_deref().map(|source| source as _);
+    match std::iter::successors(first, |error| error.source()).any(conflicts) {
+        true => failure.hint(CONFLICT),
+        false => failure,
+    }
 }
 
 fn shortened(query: &str) -> String {

@@ -10,7 +10,7 @@ pub use crate::backup::step::{
     BackupRun, BaseRun, DrillRun, FolderPlace, Kept, LogHold, LogRun, RepositoryPlace, ScratchServer, Stored,
 };
 pub use crate::seed::step::{
-    BackupOrigin, CachePlace, DatabasePlace, SampleRun, TakeRun, VaultPlace, VaultRun,
+    BackupOrigin, CachePlace, DatabasePlace, SampleRun, SourcePlace, TakeRun, VaultPlace, VaultRun,
 };
 
 /// One call to the outside world. Closed, and idempotent by contract: doing it twice is doing it once.

@@ -21,7 +21,7 @@ use crate::reach::{Reached, reach};
 
 /// Whoever may be nice is; not every image has the program.
 const NICE: &str = "command -v nice >/dev/null && exec nice -n 19 \"$@\"; exec \"$@\"";
-/// The lowest priority: a backup takes what nobody else wants.
+/// The lowest priority: it takes what nobody else wants.
 const LOWEST: i32 = 19;
 
 /// Carries out the actions of backups.
@@ -56,6 +56,12 @@ pub(crate) async fn perform(host: &Host, on_line: Option<OnLine>, action: &Actio
     }
 }
 
+/// From now on this process runs at the lowest priority.
+pub(crate) fn step_back() {
+    // A right that is missing costs others some time, and nobody any data.
+    let _ignored = rustix::process::nice(LOWEST);
+}
+
 /// Work of the library, which knows no waiting.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
@@ -65,8 +71,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 async fn back_up(host: &Host, on_line: Option<OnLine>, run: &BackupRun) -> Result<(), Failure> {
-    // A right that is missing costs others some time, and nobody any data.
-    let _ignored = rustix::process::nice(LOWEST);
+    step_back();
     let (mut databases, mut dumps, mut held) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     let at = Timestamp::now();
     for (name, place) in &run.databases {

@@ -23,7 +23,7 @@ use crate::stop::Stop;
 
 pub(crate) async fn run(asked: &Sample, printer: &mut Printer) -> Result<(), Stop> {
     let file = rules(asked)?;
-    let from = Address::parse(&asked.from)?.limited(rate(asked)?);
+    let from = Address::parse(&asked.from)?.limited(rate(asked.rate.as_deref())?);
     let notes = printer.notes();
     let (json, quiet) = (printer.is_json(), printer.is_quiet());
     let tell = |stage: &str| {
@@ -89,8 +89,9 @@ async fn fill(asked: &Sample, reading: &Reading, tell: &dyn Fn(&str)) -> Result<
     Err(Failure::new("interrupted; the target is as before").into())
 }
 
-fn rate(asked: &Sample) -> Result<Option<u64>, Stop> {
-    let Some(text) = &asked.rate else { return Ok(None) };
+/// Of `--rate`.
+pub(super) fn rate(text: Option<&str>) -> Result<Option<u64>, Stop> {
+    let Some(text) = text else { return Ok(None) };
     match Bytes::parse(text) {
         Ok(Bytes(0)) => {
             Err(Stop::because("`--rate 0` reads nothing", "no time is long enough", "leave it out"))

@@ -9,6 +9,7 @@ use std::io::Write;
 use pw_backup::Manifest;
 use pw_data::rules::Size;
 use pw_data::sample::Reading;
+use pw_data::server::Address;
 use pw_model::config::{Class, Seed};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::name::EnvironmentName;
@@ -21,6 +22,7 @@ use serde_json::json;
 use self::source::Source;
 use super::sample;
 use crate::apply;
+use crate::backing::perform::step_back;
 use crate::cli;
 use crate::hands::Hands;
 use crate::look::{self, Asked, Question};
@@ -39,10 +41,9 @@ pub(crate) async fn run(session: &Session, asked: &cli::Seed, printer: &mut Prin
         return look(session, asked, (&source, name), (seed, size), printer).await;
     }
     let (_lock, mut journal) = session.begin_after_trials(printer).await?;
-    let reading = match &source {
-        Source::Environment(from) => Some(read(session, from, asked, (seed, size), printer).await?),
-        Source::Backup(_) => None,
-    };
+    // Masking and searching are beside production on one machine.
+    step_back();
+    let reading = read(session, &source, asked, (seed, size), printer).await?;
     if let Some(reading) = &reading {
         reading.covered().await?;
     }
@@ -95,13 +96,10 @@ async fn look(
     (seed, size): (&Seed, Option<Size>),
     printer: &mut Printer,
 ) -> Result<(), Stop> {
-    let from = match source {
-        Source::Environment(from) => *from,
-        Source::Backup(manifest) => {
-            return look_at_backup(session, asked, (source, manifest, name), seed, printer).await;
-        }
-    };
-    let reading = read(session, from, asked, (seed, size), printer).await?;
+    if let Source::Backup(manifest) = source {
+        return look_at_backup(session, asked, (source, manifest, name), seed, printer).await;
+    }
+    let Some(reading) = read(session, source, asked, (seed, size), printer).await? else { return Ok(()) };
     if let Some(question) = question(asked) {
         return sample::answered(look::answer(&reading, &question).await?, printer);
     }
@@ -182,19 +180,25 @@ fn size(asked: &cli::Seed) -> Result<Option<Size>, Stop> {
     })
 }
 
-/// Reads catalogue, rules and keys of the source.
+/// `--rate`, else that of the section.
+fn rate(asked: &cli::Seed, seed: &Seed) -> Result<Option<u64>, Stop> {
+    Ok(sample::rate(asked.rate.as_deref())?.or(seed.rate.map(|rate| rate.0)))
+}
+
+/// Reads catalogue, rules and keys of the source; `None` for one that does not stand yet.
 async fn read(
     session: &Session,
-    from: &EnvironmentName,
+    source: &Source<'_>,
     asked: &cli::Seed,
     (seed, size): (&Seed, Option<Size>),
     printer: &Printer,
-) -> Result<Reading, Stop> {
-    let host = session.host();
-    let containers = host.engine().containers(&session.config.compose_project(from)).await?;
-    session.runs_from_here(from, &containers)?;
-    let place = place(session, from, seed).await?;
-    let reached = reach(host.engine(), &place).await?;
+) -> Result<Option<Reading>, Stop> {
+    let address = match source {
+        Source::Backup(_) => return Ok(None),
+        Source::Server { dsn, .. } => reach::server(dsn)?,
+        Source::Environment(from) => address(session, from, seed).await?,
+    };
+    let address = address.limited(rate(asked, seed)?);
     let talks = printer.draws();
     let tell = |stage: &str| {
         if talks {
@@ -202,7 +206,14 @@ async fn read(
         }
     };
     let rules = SourceFile::clone(&session.source);
-    Ok(Reading::open_sized(&reached.address, &rules, size, asked.why.is_some(), &tell).await?)
+    Ok(Some(Reading::open_sized(&address, &rules, size, asked.why.is_some(), &tell).await?))
+}
+
+async fn address(session: &Session, from: &EnvironmentName, seed: &Seed) -> Result<Address, Stop> {
+    let host = session.host();
+    let containers = host.engine().containers(&session.config.compose_project(from)).await?;
+    session.runs_from_here(from, &containers)?;
+    Ok(reach(host.engine(), &place(session, from, seed).await?).await?.address)
 }
 
 /// The seed's database in an environment.

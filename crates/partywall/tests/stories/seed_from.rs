@@ -1,5 +1,6 @@
 //! `seed --from BACKUP`: the same data as production's own of that moment, and production is not asked.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Instant;
 
@@ -26,12 +27,13 @@ fn a_backup_gives_what_production_would_have_given() {
     query(&story, DEVELOPMENT, ROLE);
     backup(&story);
     story.run(&["seed", DEVELOPMENT]).ended(0);
-    let got = || (rows(&story, DEVELOPMENT), files(&story, DEVELOPMENT), query(&story, DEVELOPMENT, WHO));
+    let got = || got(&story);
     let direct = got();
     assert!(direct.2.contains("reporter=r/") && direct.2.contains("seen {reporter}"), "{}", direct.2);
     let key = query(&story, DEVELOPMENT, "SELECT min(id) FROM users");
     let why = ["seed", DEVELOPMENT, "--why", "users", &key];
     let chain = story.run(&why).ended(0).out;
+    assert_eq!(from_server(&story), direct);
     query(&story, PRODUCTION, "UPDATE users SET handle = 'later_' || id; DELETE FROM post_files");
     story.container(PRODUCTION, "web").exec(&["sh", "-c", "rm -rf /vault/*"]).expect("removed");
     query(&story, DEVELOPMENT, "DELETE FROM comments; UPDATE users SET handle = 'own_' || id");
@@ -61,6 +63,33 @@ fn a_backup_gives_what_production_would_have_given() {
     assert!(story.ask(DEVELOPMENT, "/health").status == 200);
     let running = docker_answers(&["ps", "-q", "--filter", &format!("id={}", database(&story))]);
     assert_eq!(running.as_deref().map(str::trim), Some(""), "production's database was left alone");
+}
+
+type Got = (BTreeMap<String, String>, Vec<String>, String);
+
+fn got(story: &Story) -> Got {
+    (rows(story, DEVELOPMENT), files(story, DEVELOPMENT), query(story, DEVELOPMENT, WHO))
+}
+
+/// The same rows by a DSN, whose password no list of processes shows, and no faster than is allowed.
+fn from_server(story: &Story) -> Got {
+    let address = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
+    let address = docker_answers(&["inspect", "-f", address, &database(story)]).expect("inspected");
+    let host = address.split_whitespace().next().expect("an address");
+    let words = ["sh", "-c", "printf %s \"$POSTGRES_PASSWORD\""];
+    let password = story.container(PRODUCTION, "db").exec(&words).expect("a password");
+    let dsn = format!("postgres://atelier:{password}@{host}/atelier");
+    story.run(&["seed", DEVELOPMENT, "--from", &dsn]).ended(1).says(&["holds a password", "env:NAME"]);
+    story.edit("partywall.yaml", "  cohort:", "  from: env:REPLICA\n  rate: 100MB\n  cohort:");
+    let mut command = story.command(&["seed", DEVELOPMENT, "--json"]);
+    let told = command.env("REPLICA", &dsn).output().expect("it runs");
+    let text = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
+    assert!(told.status.success() && !text.contains(&password), "{text}");
+    story.run(&["seed", DEVELOPMENT]).ended(2).says(&["could not read the DSN from `REPLICA`"]);
+    story.edit("partywall.yaml", "  from: env:REPLICA\n", "");
+    let status = story.run(&["status", DEVELOPMENT]).ended(0).out;
+    assert!(status.contains("  data    10% of production, from env:REPLICA: "), "{status}");
+    got(story)
 }
 
 /// Promise: whenever a seed from a backup is cut off, development has its own data or the new data whole, and no server stays.

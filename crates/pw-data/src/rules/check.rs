@@ -15,7 +15,7 @@ use crate::server::quoted;
 const KEYS: [&str; 9] =
     ["cohort", "exclude", "masks", "tables", "children", "references", "hold", "large_objects", "roles"];
 /// Keys of a `seed` section that say what else is done with an environment.
-const OTHERS: [&str; 5] = ["database", "vault", "rewrite", "caches", "restart"];
+const OTHERS: [&str; 7] = ["database", "from", "rate", "vault", "rewrite", "caches", "restart"];
 
 /// Reads the rules against a catalogue, and adds the references they declare to it.
 ///

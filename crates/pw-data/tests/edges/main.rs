@@ -10,6 +10,7 @@ mod roles;
 mod schemas;
 #[path = "../server/mod.rs"]
 mod server;
+mod standby;
 mod types;
 
 use pw_data::Halt;

@@ -12,14 +12,14 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 pub(crate) struct Server {
     pub(crate) name: String,
-    host: String,
+    pub(crate) host: String,
 }
 
 pub(crate) fn image() -> String {
     std::env::var("POSTGRES_IMAGE").unwrap_or_else(|_| "partywall-demo/postgres".into())
 }
 
-fn docker(words: &[&str]) -> String {
+pub(crate) fn docker(words: &[&str]) -> String {
     let output = Command::new("docker").args(words).output().expect("docker runs");
     assert!(output.status.success(), "docker {words:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()

@@ -20,6 +20,8 @@ const VOLUME: &str = "com.docker.compose.volume";
 /// One running container of a service. Its variables hold secrets: nothing prints it.
 pub struct Inside {
     pub id: String,
+    /// By id.
+    pub image: String,
     pub variables: BTreeMap<String, String>,
     /// One for each network, or this host's own.
     pub addresses: Vec<String>,
@@ -119,6 +121,7 @@ fn inside(id: String, found: ContainerInspectResponse) -> Inside {
     }
     Inside {
         id,
+        image: found.image.unwrap_or_default(),
         variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         addresses,
         command: [config.entrypoint, config.cmd].into_iter().flatten().flatten().collect(),
@@ -168,6 +171,7 @@ mod tests {
         };
         Inside {
             id: String::new(),
+            image: String::new(),
             variables: map(variables),
             addresses: Vec::new(),
             command: Vec::new(),

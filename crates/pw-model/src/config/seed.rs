@@ -10,6 +10,7 @@ use super::file::Config;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::name::ServiceName;
 use crate::source::SourceFile;
+use crate::unit::Bytes;
 
 /// How development gets its data. What speaks of tables and columns is checked against the database when it is read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +19,13 @@ pub struct Seed {
     /// Which of `databases`. Left out, there is only one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
+    /// Where the rows come from, as `--from` says it: an environment, `latest` or the name of a backup, or `env:NAME` for the
+    /// DSN of a read replica. Left out: production.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// How fast the source is read at most, in a second: `50MB`. Left out: as fast as it can be masked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Bytes>,
     /// The rows that everything starts from: `{ table: users, sample: 10%, where: "…" }`, or a list of such.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cohort: Option<Value>,
@@ -117,6 +125,10 @@ impl Seed {
 pub(super) fn check(config: &Config, source: &SourceFile) -> Vec<Diagnostic> {
     let Some(seed) = &config.seed else { return Vec::new() };
     let mut found: Vec<Diagnostic> = which_database(seed, config, source).into_iter().collect();
+    if seed.rate == Some(Bytes(0)) {
+        let told = Diagnostic::error("`rate: 0` reads nothing").at(source.find_nearest(&["seed", "rate"]));
+        found.push(told.hint("write for example `rate: 50MB`, or leave it out"));
+    }
     for (index, vault) in seed.vault.iter().enumerate() {
         let index = index.to_string();
         let at = |key: &str| source.find_nearest(&["seed", "vault", &index, key]);

@@ -187,6 +187,7 @@ impl<'a> Seed<'a> {
             scratch: self.scratch.clone(),
             rules: self.text(&self.order.rules),
             size: self.order.size.clone(),
+            rate: self.order.rate,
             key: self.order.key.clone(),
             record,
             keep_failed: self.order.keep_failed,

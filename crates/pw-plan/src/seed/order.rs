@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::backup::FromBackup;
-use crate::step::{CachePlace, DatabasePlace, VaultPlace};
+use crate::step::{CachePlace, DatabasePlace, SourcePlace, VaultPlace};
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
-    pub from: DatabasePlace,
+    pub from: SourcePlace,
     /// From which a server is made that stands in for the environment's own.
     pub backup: Option<FromBackup>,
     pub to: DatabasePlace,
@@ -16,6 +16,8 @@ pub struct Order {
     pub rules: String,
     /// Size of the cohort, where it is not that of the rules.
     pub size: Option<String>,
+    /// Bytes of the source that are read in a second at most.
+    pub rate: Option<u64>,
     /// File with the key of the masks.
     pub key: String,
     /// Folder of all seeds of the environment.

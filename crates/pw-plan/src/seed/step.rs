@@ -25,6 +25,21 @@ pub struct CachePlace {
     pub service: String,
 }
 
+/// The database that is sampled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SourcePlace {
+    /// Of an environment, or of a server that stands in for one.
+    Database(DatabasePlace),
+    /// On a server that this host can reach.
+    Server {
+        /// Without a password, or `env:NAME`, the variable that holds it.
+        dsn: String,
+        /// The environment's Compose project whose rows it has.
+        project: String,
+    },
+}
+
 /// A backup from which data comes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupOrigin {
@@ -51,7 +66,7 @@ pub struct TakeRun {
 /// From which database to which, and by which rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleRun {
-    pub from: DatabasePlace,
+    pub from: SourcePlace,
     /// What the source was made from, where it is not an environment's own database.
     #[serde(default)]
     pub backup: Option<BackupOrigin>,
@@ -62,6 +77,9 @@ pub struct SampleRun {
     pub rules: String,
     /// Size of the cohort, where it is not that of the rules.
     pub size: Option<String>,
+    /// Bytes of the source that are read in a second at most.
+    #[serde(default)]
+    pub rate: Option<u64>,
     /// File with the key of the masks.
     pub key: String,
     /// File for figures and proof.
@@ -139,6 +157,21 @@ impl Action {
 impl fmt::Display for DatabasePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} in {}/{}", self.name, self.project, self.service)
+    }
+}
+
+impl From<DatabasePlace> for SourcePlace {
+    fn from(place: DatabasePlace) -> Self {
+        Self::Database(place)
+    }
+}
+
+impl fmt::Display for SourcePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Database(place) => place.fmt(f),
+            Self::Server { dsn, .. } => f.write_str(dsn),
+        }
     }
 }
 

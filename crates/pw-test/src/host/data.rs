@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pw_model::observed::State;
 use pw_plan::Action;
-use pw_plan::step::{CachePlace, DatabasePlace, SampleRun, VaultPlace, VaultRun};
+use pw_plan::step::{CachePlace, DatabasePlace, SampleRun, SourcePlace, VaultPlace, VaultRun};
 
 use super::FakeHost;
 use super::act::{Refusal, need};
@@ -110,7 +110,10 @@ impl FakeHost {
     fn sample(&mut self, sample: &SampleRun) -> Refusal {
         need(self.store.contains(&sample.rules), || "the rules are not stored".to_owned())?;
         need(self.world.files.contains_key(&sample.key), || "there is no key".to_owned())?;
-        let from = self.databases(&sample.from)?.get(&sample.from.name).cloned();
+        let from = match &sample.from {
+            SourcePlace::Database(place) => self.databases(place)?.get(&place.name).cloned(),
+            SourcePlace::Server { .. } => Some("rows of production".to_owned()),
+        };
         let from = from.ok_or_else(|| format!("there is no {}", sample.from))?;
         let ours = self.databases(&sample.to)?;
         ours.insert(sample.scratch.clone(), format!("sample of {from}"));

@@ -49,11 +49,12 @@ fn place(environment: &str) -> DatabasePlace {
 fn order(keep: bool) -> Order {
     let folder = |environment| VaultPlace::Folder { path: vault_of(environment) };
     Order {
-        from: place("production"),
+        from: place("production").into(),
         backup: None,
         to: place("development"),
         rules: "seed: {}".into(),
         size: Some("10%".into()),
+        rate: None,
         key: KEY.into(),
         folder: FOLDER.into(),
         rewrites: Some("[]".into()),
@@ -94,7 +95,7 @@ pub(crate) fn plan_seed(host: &FakeHost, desired: &Desired, keep: bool) -> Plan 
 pub(crate) fn plan_seed_from_backup(host: &mut FakeHost, desired: &Desired) -> Plan {
     let backup = backup(host, desired);
     let mut order = order(false);
-    order.from = backup.place.clone();
+    order.from = backup.place.clone().into();
     order.vaults[0].from = VaultSource::Stored { part: "vault".into(), below: Some("media".into()) };
     order.backup = Some(backup);
     plan(desired, &host.snapshot(desired), &order, &found(host)).unwrap()

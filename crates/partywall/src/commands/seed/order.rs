@@ -13,7 +13,7 @@ use pw_model::observed::Observed;
 use pw_model::role::{Role, speaks_of};
 use pw_plan::Plan;
 use pw_plan::seed::{Found, Order, VaultOrder, VaultSource, current_file};
-use pw_plan::step::{CachePlace, DatabasePlace, VaultPlace};
+use pw_plan::step::{CachePlace, DatabasePlace, SourcePlace, VaultPlace};
 use pw_run::{Failure, Observe};
 use serde_json::Value;
 
@@ -110,16 +110,23 @@ async fn order(
     let project = &session.config.project;
     let to = super::place(session, target.name, seed).await?;
     let (from, backup) = match source {
-        Source::Environment(from) => (super::place(session, from, seed).await?, None),
+        Source::Environment(from) => (super::place(session, from, seed).await?.into(), None),
+        Source::Server { dsn, of } => {
+            let project = session.config.compose_project(of);
+            (SourcePlace::Server { dsn: dsn.clone(), project }, None)
+        }
         Source::Backup(manifest) => {
             let backup = stand_in::prepared(session, manifest, target.name, seed).await?;
-            (backup.place.clone(), Some(backup))
+            (backup.place.clone().into(), Some(backup))
         }
     };
     let mut vaults = Vec::new();
     for (index, vault) in seed.vault.iter().enumerate() {
         let from = match source {
-            Source::Environment(_) => VaultSource::Place(vault_place(session, vault, &from.project).await?),
+            Source::Environment(of) | Source::Server { of, .. } => {
+                let project = session.config.compose_project(of);
+                VaultSource::Place(vault_place(session, vault, &project).await?)
+            }
             Source::Backup(manifest) => stand_in::vault(session, manifest, index, vault)?,
         };
         vaults.push(VaultOrder {
@@ -137,6 +144,7 @@ async fn order(
         to,
         rules: session.source.text.clone(),
         size: asked.sample.clone(),
+        rate: super::rate(asked, seed)?,
         key: session.layout.masks_key(project),
         folder: session.layout.seeds(project, target.name),
         rewrites: rewrites(session, seed, target)?,

@@ -1,6 +1,7 @@
 //! Where a seed's data comes from: an environment that runs, or a backup.
 
 use pw_backup::{Manifest, Repository};
+use pw_data::server::Address;
 use pw_model::config::Class;
 use pw_model::diagnostic::{Diagnostic, nearest};
 use pw_model::name::EnvironmentName;
@@ -15,6 +16,11 @@ const LATEST: &str = "latest";
 pub(super) enum Source<'s> {
     Environment(&'s EnvironmentName),
     Backup(Box<Manifest>),
+    /// A server that this host can reach, with the rows of an environment whose files are here.
+    Server {
+        dsn: String,
+        of: &'s EnvironmentName,
+    },
 }
 
 /// The only production environment, or what is named.
@@ -23,11 +29,14 @@ pub(super) fn find<'s>(
     target: &EnvironmentName,
     named: Option<&str>,
 ) -> Result<Source<'s>, Stop> {
+    let written = session.config.seed.as_ref().and_then(|seed| seed.from.as_deref());
+    let named = named.or(written);
     let known = |name: &str| session.config.environments.keys().find(|known| known.as_str() == name);
     let found = match named {
         None => production(session).ok_or_else(no_production)?,
         Some(named) => match known(named) {
             Some(found) => found,
+            None if is_dsn(named) => return server(session, target, named),
             None if named == LATEST || is_backup(named) => return backup(session, target, named),
             None => return Err(unknown(session, named)),
         },
@@ -57,6 +66,25 @@ fn no_production() -> Stop {
 fn is_backup(text: &str) -> bool {
     let digits = |part: &str, count| part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit());
     text.split_once('-').is_some_and(|(day, time)| digits(day, 8) && digits(time, 6))
+}
+
+fn is_dsn(text: &str) -> bool {
+    ["postgres://", "postgresql://", "env:"].iter().any(|begin| text.starts_with(begin))
+        || text.split(' ').any(|word| word.starts_with("dbname="))
+}
+
+/// Its files come from production's own folders, for a server of rows has none.
+fn server<'s>(session: &'s Session, target: &EnvironmentName, dsn: &str) -> Result<Source<'s>, Stop> {
+    let address = Address::parse(dsn)?;
+    if address.has_password() && !dsn.starts_with("env:") {
+        return Err(Stop::because(
+            "the DSN of `--from` holds a password",
+            "a list of processes, `partywall.yaml` and the journal would show it",
+            "write `--from env:NAME` with the DSN in that variable, or leave the password out and set PGPASSWORD",
+        ));
+    }
+    let of = production(session).filter(|of| *of != target).ok_or_else(no_production)?;
+    Ok(Source::Server { dsn: dsn.to_owned(), of })
 }
 
 fn backup<'s>(session: &Session, target: &EnvironmentName, named: &str) -> Result<Source<'s>, Stop> {
@@ -101,7 +129,10 @@ fn newest(session: &Session) -> Result<String, Stop> {
 
 fn unknown(session: &Session, named: &str) -> Stop {
     let known: Vec<&str> = session.config.environments.keys().map(EnvironmentName::as_str).collect();
+    let written = session.config.seed.as_ref().and_then(|seed| seed.from.as_deref());
+    let place = session.source.find(&["seed", "from"]).filter(|_| written == Some(named));
     let told = Diagnostic::error(format!("there is no environment or backup `{named}` to take data from"))
+        .at(place)
         .because(format!(
             "environments are {}; a backup is `{LATEST}` or a name such as 20261121-072437",
             known.join(", ")
@@ -115,6 +146,14 @@ fn unknown(session: &Session, named: &str) -> Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_is_known_by_its_dsn() {
+        for dsn in ["postgres://u@h/d", "postgresql://h/d", "env:REPLICA", "host=h dbname=d"] {
+            assert!(is_dsn(dsn), "{dsn}");
+        }
+        assert!(!is_dsn("production") && !is_dsn("20261121-072437"));
+    }
 
     #[test]
     fn a_backup_is_known_by_its_name() {
