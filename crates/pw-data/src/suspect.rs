@@ -5,6 +5,7 @@ use std::fmt::Write;
 use pw_model::diagnostic::Diagnostic;
 
 use crate::catalogue::{Catalogue, Column};
+use crate::mask::array;
 use crate::rules::Rules;
 
 /// A column that wants a rule.
@@ -66,7 +67,7 @@ const NAMES: &[(&str, &str)] = &[
 
 /// Suspicion by name and type alone.
 pub fn by_name(column: &Column) -> Option<(String, &'static str)> {
-    if matches!(column.base.as_str(), "inet" | "cidr") {
+    if matches!(column.masked_type(), "inet" | "cidr") {
         return Some((format!("its type is {}", column.kind), "ip"));
     }
     let name = snake(&column.name);
@@ -79,10 +80,10 @@ pub fn by_name(column: &Column) -> Option<(String, &'static str)> {
     };
     let (part, mask) = NAMES.iter().find(|(part, _)| holds(part))?;
     let holds_text = column.is_text()
-        || matches!(column.base.as_str(), "bytea" | "json" | "jsonb" | "uuid")
+        || matches!(column.masked_type(), "bytea" | "json" | "jsonb" | "uuid")
         || column.array
         || column.as_text;
-    let dated = column.base == "date" && mask.starts_with("{ shift");
+    let dated = column.masked_type() == "date" && mask.starts_with("{ shift");
     (dated || (holds_text && !mask.starts_with("{ shift")))
         .then(|| (format!("it is called `{part}`"), suggested(column, mask)))
 }
@@ -92,8 +93,10 @@ fn same_word(word: &str, part: &str) -> bool {
 }
 
 fn suggested(column: &Column, mask: &'static str) -> &'static str {
-    match column.base.as_str() {
+    match column.masked_type() {
         "bytea" | "uuid" => "token",
+        "json" | "jsonb" | "inet" | "cidr" | "date" => mask,
+        _ if column.is_text() => mask,
         _ if column.array && column.not_null => "{ constant: '{}' }",
         _ if column.as_text && column.not_null => "{ sql: 'ROW()' }",
         _ if column.array || column.as_text => "null",
@@ -117,7 +120,14 @@ fn snake(name: &str) -> String {
 
 /// Suspicion by what a field holds.
 pub fn by_content(column: &Column, value: &[u8]) -> Option<(String, &'static str)> {
-    let json = matches!(column.base.as_str(), "json" | "jsonb");
+    match array::items(value).filter(|_| column.array && !column.as_text) {
+        Some(items) => items.into_iter().find_map(|item| by_value(column, item)),
+        None => by_value(column, value),
+    }
+}
+
+fn by_value(column: &Column, value: &[u8]) -> Option<(String, &'static str)> {
+    let json = matches!(column.masked_type(), "json" | "jsonb");
     if !(column.is_text() || json || column.array || column.as_text) {
         return None;
     }

@@ -53,6 +53,8 @@ pub struct Column {
     pub not_null: bool,
     pub generated: bool,
     pub array: bool,
+    /// The name of the type of an array's elements, under all domains.
+    pub item: String,
     /// Its binary form holds numbers of this database's types or objects, or there is none: it travels as text.
     pub as_text: bool,
     /// Its number may name a large object.
@@ -117,8 +119,14 @@ impl Table {
 }
 
 impl Column {
+    /// The type of what a mask replaces: of each element, where an array travels in its binary form.
+    pub fn masked_type(&self) -> &str {
+        if self.array && !self.as_text { &self.item } else { &self.base }
+    }
+
+    /// A text, or a list of such.
     pub fn is_text(&self) -> bool {
-        matches!(self.base.as_str(), "text" | "varchar" | "bpchar" | "citext" | "name")
+        matches!(self.masked_type(), "text" | "varchar" | "bpchar" | "citext" | "name")
     }
 
     /// The column such that equal keys are equal bytes.

@@ -116,19 +116,32 @@ fn column(row: &Row, types: &HashMap<u32, Type>) -> Column {
         modifier = if modifier < 0 { domain.modifier } else { modifier };
     }
     let base = types.get(&oid).map_or("", |known| known.name.as_str());
-    let limited = matches!(base, "varchar" | "bpchar") && modifier > 4;
+    let array = types.get(&oid).filter(|known| known.array);
+    let (item, limited_by) = array.map_or(("", modifier), |known| item(known.element, modifier, types));
+    let limited = matches!(base, "varchar" | "bpchar") || matches!(item, "varchar" | "bpchar");
+    let limited = limited && limited_by > 4;
     Column {
         name: row.get(2),
         kind: row.get(3),
         base: base.to_owned(),
         type_oid: row.get(4),
-        max_length: limited.then(|| usize::try_from(modifier - 4).unwrap_or(usize::MAX)),
+        max_length: limited.then(|| usize::try_from(limited_by - 4).unwrap_or(usize::MAX)),
         not_null: row.get(6),
         generated: row.get(7),
-        array: types.get(&oid).is_some_and(|known| known.array),
+        array: array.is_some(),
+        item: item.to_owned(),
         as_text: as_text(oid, types),
         names_object: base == "oid",
     }
+}
+
+/// The name of an element's type under all domains, and the limit that holds for it.
+fn item(mut oid: u32, mut modifier: i32, types: &HashMap<u32, Type>) -> (&str, i32) {
+    while let Some(domain) = types.get(&oid).filter(|known| known.class == "d") {
+        oid = domain.base;
+        modifier = if modifier < 0 { domain.modifier } else { modifier };
+    }
+    (types.get(&oid).map_or("", |known| known.name.as_str()), modifier)
 }
 
 /// Numbers below this are the same in every database.

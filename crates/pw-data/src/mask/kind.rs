@@ -197,15 +197,16 @@ impl Kind {
 
 /// Why a mask cannot be put on a column.
 pub fn unfit(kind: &Kind, column: &Column) -> Option<String> {
-    let json = matches!(column.base.as_str(), "json" | "jsonb");
+    let base = column.masked_type();
+    let json = matches!(base, "json" | "jsonb");
     let fits = match kind {
         Kind::Keep | Kind::Sql(_) | Kind::Constant(_) | Kind::Permute => true,
         Kind::Null => !column.not_null,
-        Kind::Shift(_) => matches!(column.base.as_str(), "date" | "timestamp" | "timestamptz"),
-        Kind::Noise(_) => noise::TYPES.contains(&column.base.as_str()),
+        Kind::Shift(_) => matches!(base, "date" | "timestamp" | "timestamptz"),
+        Kind::Noise(_) => noise::TYPES.contains(&base),
         Kind::Json(_) => json,
-        Kind::Ip => column.is_text() || json || matches!(column.base.as_str(), "inet" | "cidr"),
-        Kind::Token => column.is_text() || json || matches!(column.base.as_str(), "bytea" | "uuid"),
+        Kind::Ip => column.is_text() || json || matches!(base, "inet" | "cidr"),
+        Kind::Token => column.is_text() || json || matches!(base, "bytea" | "uuid"),
         _ => column.is_text() || json,
     };
     let reason =

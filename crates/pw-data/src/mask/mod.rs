@@ -1,6 +1,7 @@
 //! Replaces values. The same value under the same secret always gives the same answer, in every table, so
 //! that what was equal stays equal and what was unique stays unique; another secret gives another answer.
 
+pub(crate) mod array;
 mod kind;
 mod noise;
 mod password;
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 pub use kind::{Kind, unfit};
 
-use crate::catalogue::{Column, Table};
+use crate::catalogue::Table;
 
 /// What makes the masks of one project unlike those of another. Never leaves production's side.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ pub struct Mask {
     pub kind: Kind,
     secret: Secret,
     base: String,
+    /// Every element of the column's arrays is masked by itself.
+    array: bool,
     limit: usize,
     /// The column is unique and tells upper from lower case: so must the mask.
     exact: bool,
@@ -40,13 +43,15 @@ pub struct Mask {
 
 impl Mask {
     pub fn new(kind: Kind, secret: &Secret, table: &Table, column: usize) -> Self {
-        let Column { base, max_length, .. } = &table.columns[column];
+        let known = &table.columns[column];
+        let (base, array) = (known.masked_type(), known.masked_type() != known.base);
         let unique = table.uniques.iter().any(|key| key.contains(&column));
         Self {
             kind,
             secret: secret.clone(),
-            base: base.clone(),
-            limit: max_length.unwrap_or(usize::MAX),
+            base: base.to_owned(),
+            array,
+            limit: known.max_length.unwrap_or(usize::MAX),
             exact: unique && base != "citext",
             unique,
         }
@@ -55,6 +60,14 @@ impl Mask {
     /// Writes what goes out instead of `value`; false for null. A value that cannot be read becomes null rather than go out.
     pub fn apply(&self, value: &[u8], out: &mut Vec<u8>) -> bool {
         out.clear();
+        match self.array {
+            true => array::rewritten(value, out, |item, out| self.one(item, out)).is_some(),
+            false => self.one(value, out),
+        }
+    }
+
+    /// Into an empty `out`.
+    fn one(&self, value: &[u8], out: &mut Vec<u8>) -> bool {
         let done = match (&self.kind, self.base.as_str()) {
             (Kind::Keep | Kind::Sql(_) | Kind::Constant(_) | Kind::Permute, _) => {
                 out.extend_from_slice(value);
@@ -88,6 +101,13 @@ impl Mask {
 
     /// The values that must not go out, as far as this mask knows which are secret.
     pub(crate) fn secrets(&self, value: &[u8], found: &mut impl FnMut(&[u8])) {
+        match array::items(value).filter(|_| self.array) {
+            Some(items) => items.into_iter().for_each(|item| self.secrets_of(item, found)),
+            None => self.secrets_of(value, found),
+        }
+    }
+
+    fn secrets_of(&self, value: &[u8], found: &mut impl FnMut(&[u8])) {
         let text = if self.base == "jsonb" { value.get(1..).unwrap_or_default() } else { value };
         match (&self.kind, self.base.as_str()) {
             (Kind::Json(paths), _) => {
@@ -291,7 +311,15 @@ mod tests {
     use super::*;
 
     fn mask(kind: Kind, base: &str, limit: usize, secret: &str) -> Mask {
-        Mask { kind, secret: Secret::new(secret), base: base.into(), limit, exact: false, unique: true }
+        Mask {
+            kind,
+            secret: Secret::new(secret),
+            base: base.into(),
+            array: false,
+            limit,
+            exact: false,
+            unique: true,
+        }
     }
 
     fn apply(mask: &Mask, value: &str) -> String {

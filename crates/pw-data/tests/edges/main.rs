@@ -1,6 +1,7 @@
 //! What other samplers break on, each by itself, on small databases.
 #![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 
+mod arrays;
 mod encrypted;
 mod kept;
 mod lender;
