@@ -15,6 +15,7 @@ pub mod count;
 pub mod definitions;
 pub mod here;
 pub mod load;
+mod locale;
 pub mod log;
 pub mod mask;
 mod migrations;

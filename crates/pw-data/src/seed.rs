@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio_postgres::Client;
 
 use crate::load::{LOCK, OURS};
+use crate::locale;
 use crate::server::{Address, literal, quoted};
 
 /// Rows that are development's own, such as its address among the settings.
@@ -94,18 +95,11 @@ pub async fn remove(server: &Address, name: &str) -> Result<(), Failure> {
 pub async fn make_like(server: &Address, name: &str) -> Result<(), Failure> {
     let what = || format!("could not make the database `{name}`");
     let client = keeper(server).await?;
-    let query =
-        "SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database WHERE datname = $1";
-    let row = client.query_one(query, &[&server.database()]).await;
-    let row = row.map_err(|error| Failure::new(what()).because(error))?;
-    let [encoding, collate, ctype]: [String; 3] = [row.get(0), row.get(1), row.get(2)];
-    let make = format!(
-        "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
-        quoted(name),
-        literal(&encoding),
-        literal(&collate),
-        literal(&ctype)
-    );
+    let version = "SELECT current_setting('server_version_num')::int";
+    let version =
+        client.query_one(version, &[]).await.map_err(|error| Failure::new(what()).because(error))?;
+    let like = locale::like(&client, server.database(), version.get(0)).await?;
+    let make = format!("CREATE DATABASE {} {like}", quoted(name));
     let made = client.batch_execute(&make).await;
     made.map_err(|error| Failure::new(what()).because(error))
 }

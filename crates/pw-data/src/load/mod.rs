@@ -17,6 +17,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use crate::catalogue::Catalogue;
+use crate::locale;
 use crate::server::{Address, Source, literal, quoted};
 
 pub use fits::fits;
@@ -90,7 +91,7 @@ impl Scratch {
         }
         let scratch = Self { keeper, target: target.clone(), address: target.with_database(&name) };
         scratch.remove_leftover().await?;
-        scratch.make(source).await?;
+        scratch.make(source, version).await?;
         Ok(scratch)
     }
 
@@ -131,17 +132,10 @@ impl Scratch {
         }
     }
 
-    async fn make(&self, source: &Source) -> Result<(), Failure> {
-        let query = "SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database WHERE datname = current_database()";
-        let row = source.leader().query_one(query, &[]).await.map_err(not("ask the source's encoding"))?;
-        let [encoding, collate, ctype]: [String; 3] = [row.get(0), row.get(1), row.get(2)];
+    async fn make(&self, source: &Source, version: i32) -> Result<(), Failure> {
         let name = quoted(self.address.database());
-        let create = format!(
-            "CREATE DATABASE {name} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
-            literal(&encoding),
-            literal(&collate),
-            literal(&ctype)
-        );
+        let like = locale::like(source.leader(), source.address.database(), version).await?;
+        let create = format!("CREATE DATABASE {name} {like}");
         self.run(&create, "create the scratch database").await?;
         self.run(&format!("COMMENT ON DATABASE {name} IS {}", literal(MARK)), "mark the scratch database")
             .await

@@ -5,6 +5,7 @@ mod arrays;
 mod encrypted;
 mod kept;
 mod lender;
+mod locale;
 mod older;
 mod permuted;
 mod roles;
