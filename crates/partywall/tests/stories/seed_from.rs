@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Instant;
 
-use crate::harness::{DEVELOPMENT, PRODUCTION, Story, docker_answers, finished, random};
+use crate::harness::{DEVELOPMENT, PRODUCTION, Story, docker_answers, finished, image, random};
 use crate::seed::{demonstration, development, files, keys, last, leftovers, query, redis, rows};
 
 /// A role that is no part of a dump, though a dump names it.
@@ -151,6 +151,91 @@ fn a_backup_that_does_not_fit_is_refused() {
     story.edit("partywall.yaml", "  main: { service: db }", "  other: { service: db }");
     refused("latest", 1, &["does not hold the database `other`", "it holds main"]);
     story.edit("partywall.yaml", "  other: { service: db }", "  main: { service: db }");
+}
+
+/// A shop whose server has its password in a file, and whose pictures lie in a folder of the host.
+fn shop() -> Story {
+    let story = Story::light();
+    let images = [image("caddy"), image("postgres")];
+    let compose = format!(
+        r#"services:
+  web:
+    image: {}
+    command: [caddy, respond, --listen, ":8000", "hello"]
+    expose: ["8000"]
+    depends_on: {{ db: {{ condition: service_healthy }} }}
+    volumes: ["./media:/srv/media"]
+    stop_grace_period: 1s
+  db:
+    image: {}
+    environment:
+      POSTGRES_DB: shop
+      POSTGRES_USER: keeper
+      POSTGRES_PASSWORD_FILE: /run/secrets/password
+    secrets: [password]
+    volumes: ["data:/var/lib/postgresql/data"]
+    healthcheck: {{ test: [CMD, pg_isready, -h, 127.0.0.1], interval: 1s, start_period: 60s, start_interval: 1s }}
+secrets:
+  password: {{ file: ./password.txt }}
+volumes:
+  data:
+"#,
+        images[0], images[1]
+    );
+    story.write("docker-compose.yml", &compose);
+    story.write("compose.override.yml", "services: {}\n");
+    story.write("password.txt", "from-a-file-7Qx2\n");
+    fs::create_dir_all(story.project().join("media/2026/small")).expect("folders");
+    for (path, text) in
+        [("2026/a.png", "a"), ("2026/small/a.png", "small a"), ("2026/b.png", "b"), ("other", "o")]
+    {
+        story.write(&format!("media/{path}"), text);
+    }
+    let sections = "databases:\n  main: { service: db }\nseed:\n  cohort: { table: people, where: \"id < 10\" }\n  masks: { people.emails: email }\n\
+        \x20 vault: [{ mount: \"web:/srv/media/2026\", key: people.picture, strip: /media/, files: [\"{key}\", \"small/{key}\"] }]\n";
+    let text = story.read("partywall.yaml");
+    story.write("partywall.yaml", &format!("{text}{sections}"));
+    story.up(PRODUCTION);
+    story.up(DEVELOPMENT);
+    keeper(
+        &story,
+        PRODUCTION,
+        "CREATE TABLE people (id int PRIMARY KEY, emails text[], picture text); \
+        INSERT INTO people VALUES (1, '{one@mail.example,uno@mail.example}', '/media/a.png'), (2, NULL, NULL), (20, '{}', '/media/b.png')",
+    );
+    story
+}
+
+fn keeper(story: &Story, environment: &str, sql: &str) -> String {
+    let words = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-U", "keeper", "-d", "shop", "-c", sql];
+    story.container(environment, "db").exec(&words).unwrap_or_else(|| panic!("{environment}: {sql}"))
+}
+
+/// Promise: a server whose password stands in a file is seeded as any other, and so is a folder of the host.
+/// Given: a shop with `POSTGRES_PASSWORD_FILE`, in each environment another, and pictures in a bind mount, of which the vault is a part.
+/// Then: a seed from production, and one from a backup after the pictures have gone, bring the same rows and the pictures
+/// of the sampled ones, under every path that belongs to a key.
+#[test]
+fn passwords_in_files_and_files_in_folders_of_the_host() {
+    let story = shop();
+    let pictures = || {
+        let words = "cd /srv/media && find . -type f -exec md5sum {} + | sort -k 2";
+        story.container(DEVELOPMENT, "web").exec(&["sh", "-c", words]).expect("a folder")
+    };
+    let rows = || keeper(&story, DEVELOPMENT, "SELECT string_agg(p::text, ' ' ORDER BY id) FROM people p");
+    story.run(&["seed", DEVELOPMENT]).ended(0);
+    let direct = (rows(), pictures());
+    assert!(direct.0.starts_with("(1,\"{user") && direct.0.ends_with(",/media/a.png) (2,,)"), "{}", direct.0);
+    let names: Vec<&str> =
+        direct.1.lines().filter_map(|line| line.split_once("  ")).map(|(_, name)| name).collect();
+    assert_eq!(names, ["./2026/a.png", "./2026/small/a.png"]);
+    backup(&story);
+    fs::remove_dir_all(story.project().join("media/2026")).expect("removed");
+    keeper(&story, DEVELOPMENT, "DELETE FROM people");
+    stop_production(&story);
+    story.run(&["seed", DEVELOPMENT, "--from", "latest"]).ended(0);
+    assert_eq!((rows(), pictures()), direct);
+    assert_eq!(scratch(&story), "");
 }
 
 fn backed_up() -> Story {

@@ -65,13 +65,22 @@ pub fn stage(run: &VaultRun, keys: &[String], stop: &AtomicBool, tell: Tell<'_>)
     }
     let (paths, refused) = path::of_keys(run, keys);
     let job = Job { from: &from, to: &to, paths: &paths, stop, tell };
-    let copied =
-        copy_all(&job).map_err(|(path, error)| io_failed("copy", &folder(&run.from).join(path), error))?;
+    let copied = copy_all(&job).map_err(|(path, error)| not_copied(run, &path, error))?;
     to.sync().map_err(failed)?;
     let mut manifest = copied;
     manifest.refused.splice(0..0, refused);
     manifest.entries.extend(gone(run, &paths)?);
     manifest.write(Path::new(&run.manifest))
+}
+
+/// Where there is no room is where it is written, not where it is read.
+fn not_copied(run: &VaultRun, path: &str, error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            io_failed("write", &folder(&run.to).join(path), error)
+        }
+        _ => io_failed("copy", &folder(&run.from).join(path), error),
+    }
 }
 
 /// Files of the seed before that no row names any more.

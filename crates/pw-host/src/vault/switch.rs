@@ -80,11 +80,15 @@ fn staged(run: &VaultRun) -> Result<Option<(Manifest, Root)>, Failure> {
     }
 }
 
-/// Forgets what is staged and what was set aside; at once, though removing it takes a while.
+/// Forgets what is staged and what was set aside; at once, though removing it takes a while. In a folder that is not there
+/// nothing is.
 ///
 /// # Errors
 /// The folder cannot be changed.
 pub fn remove_staged(run: &VaultRun) -> Result<(), Failure> {
+    if !folder(&run.to).exists() {
+        return Ok(());
+    }
     let to = open(folder(&run.to))?;
     let failed = |error| io_failed("change", folder(&run.to), error);
     clear(&to).map_err(failed)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
 use pw_host::vault::{self, Manifest};
@@ -196,6 +197,43 @@ fn nothing_leads_outside() {
     let refused = staged.and_then(|()| vault::switch(&scene.run(1)));
     assert!(refused.is_err());
     assert!(!scene.path("er").exists(), "nothing was written outside");
+}
+
+/// A disk of its own over the target, as long as it is held.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn over(place: PathBuf) -> Self {
+        let told = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(&place).status();
+        assert!(told.is_ok_and(|status| status.success()), "root may mount");
+        Self(place)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+#[test]
+fn a_disk_that_fills_while_staging_is_told_and_holds_what_it_held() {
+    let scene = Scene::new();
+    let disk = SmallDisk::over(scene.path("to"));
+    scene.write("to/own", "mine");
+    for number in 0..8 {
+        scene.write(&format!("from/large/{number}"), &"x".repeat(300_000));
+    }
+    let keys: Vec<String> = (0..8).map(|number| format!("large/{number}")).collect();
+    let failure =
+        vault::stage(&scene.run(1), &keys, &AtomicBool::new(false), &|_| {}).expect_err("it is full");
+    let (told, hint) = (failure.to_string(), failure.hint.unwrap_or_default());
+    assert!(told.contains(&disk.0.join("large").display().to_string()), "{told}");
+    assert!(hint.contains(&format!("the filesystem at `{}` is full", disk.0.display())), "{hint}");
+    assert!(Manifest::read(Path::new(&scene.run(1).manifest)).expect("legible").is_none());
+    vault::remove_staged(&scene.run(1)).expect("removed");
+    assert_eq!(scene.target(), BTreeMap::from([("own".to_owned(), "mine".to_owned())]));
+    assert_eq!(scene.seed(1, &["large/0"]).files(), 1, "there is room again");
 }
 
 #[test]

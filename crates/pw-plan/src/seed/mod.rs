@@ -254,6 +254,11 @@ impl<'a> Seed<'a> {
     fn stage(&mut self) {
         for (index, vault) in self.vaults().into_iter().enumerate() {
             self.take(&vault, index);
+            let VaultPlace::Folder { path } = vault.to.clone();
+            if self.order.vaults[index].is_new {
+                let back = Undo::by(Action::RemoveFolder { path: path.clone() });
+                self.step(Action::MakeFolder { path }, back, "the mount is empty so far");
+            }
             let manifest = vault.manifest.clone();
             let vault = Box::new(vault);
             let back =

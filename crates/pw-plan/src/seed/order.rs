@@ -42,6 +42,8 @@ pub struct Order {
 pub struct VaultOrder {
     pub from: VaultSource,
     pub to: VaultPlace,
+    /// The target is below a mount, and is not there yet.
+    pub is_new: bool,
     pub column: String,
     pub strip: Option<String>,
     pub files: Vec<String>,

@@ -61,6 +61,7 @@ fn order(keep: bool) -> Order {
         vaults: vec![VaultOrder {
             from: VaultSource::Place(folder("production")),
             to: folder("development"),
+            is_new: false,
             column: "files.key".into(),
             strip: None,
             files: Vec::new(),

@@ -129,9 +129,12 @@ async fn order(
             }
             Source::Backup(manifest) => stand_in::vault(session, manifest, index, vault)?,
         };
+        let to = vault_place(session, vault, &target.project).await?;
+        let VaultPlace::Folder { path } = &to;
         vaults.push(VaultOrder {
             from,
-            to: vault_place(session, vault, &target.project).await?,
+            is_new: !Path::new(path).exists(),
+            to,
             column: vault.key.clone(),
             strip: vault.strip.clone(),
             files: vault.files.clone(),
