@@ -58,20 +58,28 @@ impl Values {
         if self.is_empty() {
             return None;
         }
+        let last = text.len().checked_sub(SHORTEST)?;
         let mut inside = false;
-        for (at, window) in text.windows(SHORTEST).enumerate() {
-            let begins = !inside;
-            inside = window[0].is_ascii_alphanumeric();
-            if begins
-                && let Some(window) = beginning(window).map(lowered)
-                && let bit = mixed(window)
-                && self.filter[(bit / 64) as usize] >> (bit % 64) & 1 == 1
-                && let Some(found) = self.look(text, at, window)
-            {
-                return Some(found);
+        for (block, from) in text[..=last].chunks(64).zip((0..).step_by(64)) {
+            let words = letters(block);
+            let mut begins = !(words << 1 | u64::from(inside));
+            inside = words >> 63 == 1;
+            while begins.trailing_zeros() < u32::try_from(block.len()).unwrap_or(64) {
+                let at = from + begins.trailing_zeros() as usize;
+                begins &= begins - 1;
+                if let Some(found) = self.at(text, at) {
+                    return Some(found);
+                }
             }
         }
         None
+    }
+
+    fn at(&self, text: &[u8], from: usize) -> Option<std::ops::Range<usize>> {
+        let window = lowered(beginning(&text[from..])?);
+        let bit = mixed(window);
+        let perhaps = self.filter[(bit / 64) as usize] >> (bit % 64) & 1 == 1;
+        if perhaps { self.look(text, from, window) } else { None }
     }
 
     fn look(&self, text: &[u8], from: usize, window: u64) -> Option<std::ops::Range<usize>> {
@@ -88,6 +96,15 @@ impl Values {
 
 fn beginning(value: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(value.get(..SHORTEST)?.try_into().ok()?))
+}
+
+/// One bit for each of at most 64 bytes, the first lowest: is it an ASCII letter or digit? Without a branch, so that
+/// the compiler takes many bytes at once.
+fn letters(block: &[u8]) -> u64 {
+    let bit = |byte: &u8| {
+        u64::from((byte | 0x20).wrapping_sub(b'a') < 26) | u64::from(byte.wrapping_sub(b'0') < 10)
+    };
+    block.iter().rev().fold(0, |bits, byte| bits << 1 | bit(byte))
 }
 
 /// Eight bytes with their ASCII letters in lower case, all at once.
@@ -114,6 +131,29 @@ mod tests {
             let word = [byte, b'A', b'@', b'[', b'Z', 0xc1, b'z', byte];
             let told = u64::from_be_bytes(word.to_ascii_lowercase().try_into().unwrap());
             assert_eq!(lowered(u64::from_be_bytes(word)), told, "{word:?}");
+        }
+    }
+
+    #[test]
+    fn a_letter_is_known_by_its_bit() {
+        for first in 0..=u8::MAX {
+            let block: Vec<u8> = (0..64).map(|at: u8| first.wrapping_add(at)).collect();
+            for (at, byte) in block.iter().enumerate() {
+                assert_eq!(letters(&block) >> at & 1 == 1, byte.is_ascii_alphanumeric(), "{byte}");
+            }
+        }
+        assert_eq!(letters(b"a-"), 1);
+    }
+
+    #[test]
+    fn a_value_is_found_at_any_distance_from_the_beginning() {
+        let mut values = Values::default();
+        values.add(b"ann.lee@example.org");
+        for before in 0..200 {
+            let apart = [vec![b'-'; before], b"ann.lee@example.org".to_vec()].concat();
+            assert_eq!(values.find(&apart), Some(before..before + 19));
+            let inside = [vec![b'x'; before], b"ann.lee@example.org".to_vec()].concat();
+            assert_eq!(values.find(&inside), (before == 0).then_some(0..19));
         }
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod array;
 mod kind;
 mod noise;
 mod password;
+mod under;
 mod words;
 
 use serde_json::Value;
@@ -111,16 +112,10 @@ impl Mask {
         let text = if self.base == "jsonb" { value.get(1..).unwrap_or_default() } else { value };
         match (&self.kind, self.base.as_str()) {
             (Kind::Json(paths), _) => {
-                let Ok(value) = serde_json::from_slice::<Value>(text) else { return };
-                for (path, _) in paths.iter().filter(|(_, kind)| kind.is_proved()) {
-                    under(&value, path, found);
-                }
+                let proved = paths.iter().filter(|(_, kind)| kind.is_proved());
+                under::texts(text, proved.map(|(path, _)| path.as_slice()).collect(), found);
             }
-            (_, "json" | "jsonb") => {
-                if let Ok(value) = serde_json::from_slice::<Value>(text) {
-                    under(&value, &[], found);
-                }
-            }
+            (_, "json" | "jsonb") => under::texts(text, vec![&[]], found),
             _ => found(value),
         }
     }
@@ -225,22 +220,6 @@ impl Mask {
     }
 }
 
-/// Every text that stands at a path, or below it.
-fn under(value: &Value, path: &[String], found: &mut impl FnMut(&[u8])) {
-    let (head, rest) = path.split_first().map_or((None, path), |(head, rest)| (Some(head.as_str()), rest));
-    match (value, head) {
-        (Value::String(text), None) => found(text.as_bytes()),
-        (Value::Array(items), _) => {
-            items.iter().for_each(|item| under(item, if head == Some("*") { rest } else { path }, found));
-        }
-        (Value::Object(map), None | Some("*")) => map.values().for_each(|inner| under(inner, rest, found)),
-        (Value::Object(map), Some(head)) => {
-            map.get(head).into_iter().for_each(|inner| under(inner, rest, found))
-        }
-        _ => {}
-    }
-}
-
 /// A `cidr` with bits beyond its mask is refused by the server.
 fn clear_host_bits(out: &mut [u8]) {
     if out.get(2) != Some(&1) {
@@ -262,15 +241,21 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    /// Most masks need no more than the first bytes, which are the plain hash: cheaper than a stream.
     fn new(hasher: &blake3::Hasher) -> Self {
-        Self { reader: hasher.finalize_xof(), block: [0; 64], used: 64 }
+        let mut reader = hasher.finalize_xof();
+        let first = hasher.finalize();
+        reader.set_position(32);
+        let mut block = [0; 64];
+        block[32..].copy_from_slice(first.as_bytes());
+        Self { reader, block, used: 32 }
     }
 
     fn fill(&mut self, mut out: &mut [u8]) {
         while !out.is_empty() {
             if self.used == self.block.len() {
-                self.reader.fill(&mut self.block);
-                self.used = 0;
+                self.used = usize::try_from(self.reader.position() % 64).unwrap_or_default();
+                self.reader.fill(&mut self.block[self.used..]);
             }
             let count = out.len().min(self.block.len() - self.used);
             let (now, later) = out.split_at_mut(count);
@@ -335,6 +320,19 @@ mod tests {
         assert_eq!(apply(&one, "Ann@example.org"), apply(&two, "ann@example.org"));
         assert_ne!(apply(&one, "ann@example.org"), apply(&other, "ann@example.org"));
         assert!(apply(&one, "ann@example.org").ends_with("@dev.local"));
+    }
+
+    #[test]
+    fn a_stream_is_that_of_the_hash() {
+        let mut hasher = blake3::Hasher::new_keyed(&[7; 32]);
+        hasher.update(b"value");
+        let mut told = [0; 300];
+        hasher.finalize_xof().fill(&mut told);
+        let (mut stream, mut given) = (Stream::new(&hasher), Vec::new());
+        for length in [1, 31, 5, 40, 100, 123] {
+            stream.fill_to(length, &mut given);
+        }
+        assert_eq!(given, told);
     }
 
     #[test]
