@@ -15,7 +15,7 @@ use std::collections::HashMap;
 
 use pw_run::Failure;
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Reference};
 use crate::rules::{Children, Rules};
 use crate::server::Source;
 
@@ -130,7 +130,21 @@ impl Graph {
         }
         rules.whole.iter().for_each(|table| graph.whole[*table] = true);
         rules.empty.iter().for_each(|table| graph.empty[*table] = true);
+        graph.leave_what_needs_the_empty(catalogue);
         graph
+    }
+
+    /// Each row of a table that cannot be without one of an empty table stays behind: nobody has to read it.
+    fn leave_what_needs_the_empty(&mut self, catalogue: &Catalogue) {
+        let needs = |reference: &&Reference| reference.required && !reference.declared;
+        while let Some(reference) = catalogue
+            .references
+            .iter()
+            .filter(needs)
+            .find(|reference| self.empty[reference.to] && !self.empty[reference.from])
+        {
+            self.empty[reference.from] = true;
+        }
     }
 }
 
