@@ -9,7 +9,7 @@ type Read = (Vec<Vec<Option<Vec<u8>>>>, Option<Malformed>);
 fn read<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Read {
     let (mut rows, mut all) = (Rows::default(), Vec::new());
     for chunk in chunks {
-        rows.push(chunk);
+        rows.push(chunk.to_vec().into());
         loop {
             match rows.advance() {
                 Ok(true) => all.push((0..rows.width()).map(|at| rows.field(at).map(<[u8]>::to_vec)).collect()),

@@ -23,7 +23,7 @@ impl std::error::Error for Malformed {}
 /// Rows out of a stream that may be cut anywhere.
 #[derive(Default)]
 pub struct Rows {
-    buffer: Vec<u8>,
+    buffer: Bytes,
     at: usize,
     begun: bool,
     ended: bool,
@@ -31,11 +31,14 @@ pub struct Rows {
 }
 
 impl Rows {
-    pub fn push(&mut self, chunk: &[u8]) {
-        self.buffer.drain(..self.at);
+    /// A server sends each row by itself: then nothing is left of the chunk before, and this one is not copied.
+    pub fn push(&mut self, chunk: Bytes) {
+        self.buffer = match self.buffer.get(self.at..) {
+            Some(left) if !left.is_empty() => [left, &chunk].concat().into(),
+            _ => chunk,
+        };
         self.at = 0;
         self.fields.clear();
-        self.buffer.extend_from_slice(chunk);
     }
 
     /// Goes to the next row; false when it has not wholly arrived yet.
@@ -184,7 +187,7 @@ mod tests {
             let mut rows = Rows::default();
             let mut seen = Vec::new();
             for chunk in stream.chunks(size) {
-                rows.push(chunk);
+                rows.push(Bytes::copy_from_slice(chunk));
                 while rows.advance().unwrap() {
                     assert_eq!(rows.width(), 2);
                     seen.push(rows.field(0).map(<[u8]>::to_vec));
@@ -200,7 +203,7 @@ mod tests {
         for size in 1..=stream.len() {
             let mut rows = Rows::default();
             let read = stream.chunks(size).try_for_each(|chunk| {
-                rows.push(chunk);
+                rows.push(Bytes::copy_from_slice(chunk));
                 while rows.advance()? {}
                 Ok(())
             });
@@ -211,12 +214,12 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         let mut rows = Rows::default();
-        rows.push(b"PGDUMP");
+        rows.push(Bytes::from_static(b"PGDUMP"));
         assert_eq!(rows.advance(), Err(Malformed("no signature")));
         let mut stream = written();
         stream[HEADER + 2] = 0x80;
         let mut rows = Rows::default();
-        rows.push(&stream);
+        rows.push(stream.into());
         assert_eq!(rows.advance(), Err(Malformed("a negative length")));
     }
 }
