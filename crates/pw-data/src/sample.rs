@@ -2,11 +2,12 @@
 
 use std::cell::Cell;
 
-use futures_util::future::try_join;
+use futures_util::future::join;
 use pw_model::diagnostic::{Diagnostic, nearest};
 use pw_model::source::SourceFile;
 use pw_run::Failure;
 use serde::Serialize;
+use tokio::sync::oneshot;
 
 use crate::Halt;
 use crate::catalogue::{self, Catalogue};
@@ -354,21 +355,51 @@ impl Reading {
             (&self.rules, order.secret, &self.moved),
         );
         tell("learning what must not go out");
-        let learnt = async {
-            self.covered().await?;
-            Ok::<(), Halt>(transfer.learn().await?)
-        };
-        let schema = async { Ok(Schema::dump(&self.source, order.pg_dump, roles).await?) };
-        let (schema, ()) = try_join(schema, learnt).await?;
-        let scratch = Scratch::create(&self.source, order.to, name).await?;
+        let (schema, scratch) = self.prepared(order, name, &mut transfer).await?;
         let filled = self.fill_scratch(&scratch, &schema, &mut transfer, tell).await;
-        if let (Err(_), false) = (&filled, order.keep_failed) {
-            // Why it failed matters more than that its remains stay; the next run removes them.
-            drop(scratch.discard().await);
+        if filled.is_err() {
+            scratch.failed(order.keep_failed).await;
         }
         let mut told = filled?;
         told.extend(newer);
         Ok((self.done(&transfer, told), scratch))
+    }
+
+    /// The scratch database with its tables is made while the source tells what must not go out.
+    async fn prepared(
+        &self,
+        order: &Order<'_>,
+        name: Option<&str>,
+        transfer: &mut Transfer<'_>,
+    ) -> Result<(Schema, Scratch), Halt> {
+        let (goes_on, covered) = oneshot::channel();
+        let learnt = async {
+            self.covered().await?;
+            // Nobody waits for it when the schema could not be read.
+            goes_on.send(()).ok();
+            Ok::<(), Halt>(transfer.learn().await?)
+        };
+        let made = async {
+            let schema = Schema::dump(&self.source, order.pg_dump, &self.rules.roles).await?;
+            if covered.await.is_err() {
+                return Ok(None);
+            }
+            let scratch = Scratch::create(&self.source, order.to, name).await?;
+            let before = schema.before(&scratch.address).await;
+            Ok::<_, Failure>(Some((schema, scratch, before)))
+        };
+        let (made, learnt) = join(made, learnt).await;
+        let (schema, scratch, before) = match made? {
+            Some(made) => made,
+            None => return Err(learnt.err().unwrap_or_else(|| Failure::new("nothing was learnt").into())),
+        };
+        match learnt.and(before.map_err(Halt::from)) {
+            Ok(()) => Ok((schema, scratch)),
+            Err(halt) => {
+                scratch.failed(order.keep_failed).await;
+                Err(halt)
+            }
+        }
     }
 
     fn done(&self, transfer: &Transfer<'_>, told: Vec<String>) -> Done {
@@ -393,15 +424,17 @@ impl Reading {
         transfer: &mut Transfer<'_>,
         tell: Progress<'_>,
     ) -> Result<Vec<String>, Halt> {
-        schema.before(&scratch.address).await?;
         tell("copying and building indexes");
-        let clients = transfer.run(&scratch.address, schema).await?;
-        let leaks = transfer.leaks();
-        if !leaks.is_empty() {
-            return Err(Halt::Complaints(leaks.iter().map(|leak| self.leaked(leak)).collect()));
-        }
-        tell("checking keys");
-        schema.join(&clients, &self.catalogue).await?;
+        let written = async {
+            let clients = transfer.run(&scratch.address, schema).await?;
+            let leaks = transfer.leaks();
+            if !leaks.is_empty() {
+                return Err(Halt::Complaints(leaks.iter().map(|leak| self.leaked(leak)).collect()));
+            }
+            tell("checking keys");
+            Ok(schema.join(&clients, &self.catalogue).await?)
+        };
+        load::written_meanwhile(&scratch.address, written).await?;
         tell("filling views and writing to the disk");
         load::settle(&scratch.address, &self.catalogue).await?;
         let mut refused = schema.last(&scratch.address, &self.rules.roles).await?;

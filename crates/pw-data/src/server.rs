@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use pw_run::Failure;
 use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config};
+use tokio_postgres::{Client, Config, Statement};
 
 use crate::copy::Rows;
 use crate::pace::Pace;
@@ -175,6 +175,7 @@ const READING: &str = "SET row_security = off; SET synchronize_seqscans = off; \
 /// A connection that reads no faster than it may.
 pub struct Reader {
     client: Client,
+    moved: Statement,
     pub(crate) pace: Rc<Pace>,
 }
 
@@ -192,6 +193,13 @@ const MOVED: &str = "SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_lock
     WHERE l.pid = pg_backend_pid() AND c.relkind = 'r' AND c.oid >= 16384 AND c.relfilenode <> pg_relation_filenode(c.oid)";
 
 impl Reader {
+    async fn new(client: Client, pace: Rc<Pace>) -> Result<Self, Failure> {
+        let moved = client.prepare(MOVED).await;
+        let moved =
+            moved.map_err(|error| Failure::new("could not prepare to read the source").because(error))?;
+        Ok(Self { client, moved, pace })
+    }
+
     /// From here to [`release`](Self::release) tables are locked, and nobody can alter them: a query, never the whole
     /// run, for whoever waits to alter a table makes all others wait that want to read it.
     pub(crate) async fn hold(&self) -> Result<(), Failure> {
@@ -205,7 +213,7 @@ impl Reader {
     /// A table was made anew since the snapshot, so that its rows lie elsewhere or cannot be seen.
     pub(crate) async fn release(&self) -> Result<(), Failure> {
         let failed = |error| Failure::new("could not read from the source").because(error);
-        let moved: Option<String> = self.client.query_one(MOVED, &[]).await.map_err(failed)?.get(0);
+        let moved: Option<String> = self.client.query_one(&self.moved, &[]).await.map_err(failed)?.get(0);
         if let Some(moved) = moved {
             return Err(Failure::new(format!("`{moved}` was made anew in the source while it was read"))
                 .hint("run it again when nobody alters or rewrites tables there"));
@@ -242,11 +250,11 @@ impl Source {
                 .hint("sampling needs PostgreSQL 13 or newer"));
         }
         let pace = Rc::new(Pace::new(address.rate));
-        let mut clients = vec![Reader { client: leader, pace: Rc::clone(&pace) }];
+        let mut clients = vec![Reader::new(leader, Rc::clone(&pace)).await?];
         while clients.len() < connections.max(1) {
             let client = address.connect().await?;
             begin(&client, Some(&snapshot)).await?;
-            clients.push(Reader { client, pace: Rc::clone(&pace) });
+            clients.push(Reader::new(client, Rc::clone(&pace)).await?);
         }
         Ok(Self { address, clients, snapshot, version, standby })
     }
@@ -307,7 +315,7 @@ pub async fn scan(
     let mut rows = Rows::default();
     while let Some(chunk) = stream.try_next().await.map_err(|error| what().because(error))? {
         client.pace.spend(chunk.len()).await;
-        rows.push(&chunk);
+        rows.push(chunk);
         while rows.advance().map_err(|error| what().because(error))? {
             each(&rows)?;
         }

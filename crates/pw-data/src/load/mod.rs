@@ -11,7 +11,12 @@ mod transfer;
 mod work;
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::future::pending;
+use std::pin::pin;
+use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use pw_run::Failure;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -29,6 +34,8 @@ pub use transfer::{Leak, Moved, Transfer};
 const MARK: &str = "partywall: unfinished sample";
 /// Marks a finished sample as ours, so that the next one may replace it, and nothing else is replaced.
 const SAMPLE: &str = "partywall: sample";
+/// Each write of all that is there costs the server work of its own.
+const BETWEEN_WRITES: Duration = Duration::from_secs(1);
 
 /// A database that is being filled.
 pub struct Scratch {
@@ -152,6 +159,14 @@ impl Scratch {
     pub async fn discard(&self) -> Result<(), Failure> {
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(self.address.database()));
         self.run(&drop, "drop the scratch database").await
+    }
+
+    /// Removes what a failed run made, unless it is to be looked at.
+    pub async fn failed(&self, keep: bool) {
+        if !keep {
+            // Why it failed matters more than that its remains stay; the next run removes them.
+            drop(self.discard().await);
+        }
     }
 
     /// Gives it what the target's present database has of its own; answers what could not be given.
@@ -301,6 +316,25 @@ pub async fn settle(scratch: &Address, catalogue: &Catalogue) -> Result<(), Fail
         client.batch_execute(&refresh).await.map_err(not("refresh a materialized view"))?;
     }
     written(&client).await
+}
+
+/// Does the work, and has the server put on its disk meanwhile what has come so far: at the end only the last of it is
+/// waited for.
+pub async fn written_meanwhile<T>(scratch: &Address, work: impl Future<Output = T>) -> T {
+    match select(pin!(work), pin!(write_on(scratch))).await {
+        Either::Left((done, _)) => done,
+        Either::Right((never, _)) => match never {},
+    }
+}
+
+async fn write_on(scratch: &Address) -> Infallible {
+    if let Ok(client) = scratch.connect().await {
+        // What it cannot write is told at the end.
+        while client.batch_execute("CHECKPOINT").await.is_ok() {
+            tokio::time::sleep(BETWEEN_WRITES).await;
+        }
+    }
+    pending().await
 }
 
 /// What the server cannot put on its disk must not take the target's name. Who may not ask for it does without.

@@ -433,7 +433,7 @@ impl<'a> Transfer<'a> {
             let mut rows = Rows::default();
             while let Some(bytes) = stream.try_next().await? {
                 from.pace.spend(bytes.len()).await;
-                rows.push(&bytes);
+                rows.push(bytes);
                 while rows.advance()? {
                     self.row(piece, (&rows, &swapped), writer, &mut scratch);
                 }
