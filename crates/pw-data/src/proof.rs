@@ -21,6 +21,9 @@ pub struct Values {
     wholes: HashSet<u64>,
     /// One bit for each hash of a beginning: most places are passed by with one look.
     filter: Vec<u64>,
+    /// One bit for each number of bytes before the first space of a beginning: most places in prose are passed by with
+    /// no look at all.
+    spaces: u16,
 }
 
 const FILTER_BITS: u64 = 1 << 22;
@@ -43,6 +46,7 @@ impl Values {
         }
         let bit = mixed(begin);
         self.filter[(bit / 64) as usize] |= 1 << (bit % 64);
+        self.spaces |= 1 << before_space(begin);
     }
 
     pub fn len(&self) -> usize {
@@ -76,7 +80,11 @@ impl Values {
     }
 
     fn at(&self, text: &[u8], from: usize) -> Option<std::ops::Range<usize>> {
-        let window = lowered(beginning(&text[from..])?);
+        let window = beginning(&text[from..])?;
+        if self.spaces >> before_space(window) & 1 == 0 {
+            return None;
+        }
+        let window = lowered(window);
         let bit = mixed(window);
         let perhaps = self.filter[(bit / 64) as usize] >> (bit % 64) & 1 == 1;
         if perhaps { self.look(text, from, window) } else { None }
@@ -117,6 +125,15 @@ fn lowered(bytes: u64) -> u64 {
     bytes | upper >> 2
 }
 
+/// How many of eight bytes stand before the first space; 8 without one.
+fn before_space(bytes: u64) -> u32 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let other = bytes ^ (EACH * 0x20);
+    // The highest bit of each byte that is zero: exact for every byte, whatever its neighbours hold.
+    let zero = !(((other & (EACH * 0x7f)) + EACH * 0x7f) | other) & (EACH * 0x80);
+    zero.leading_zeros() / 8
+}
+
 fn mixed(window: u64) -> u64 {
     window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - FILTER_BITS.trailing_zeros())
 }
@@ -132,6 +149,13 @@ mod tests {
             let told = u64::from_be_bytes(word.to_ascii_lowercase().try_into().unwrap());
             assert_eq!(lowered(u64::from_be_bytes(word)), told, "{word:?}");
         }
+    }
+
+    #[test]
+    fn a_space_is_found_where_it_is() {
+        let before = |text: &[u8; 8]| before_space(u64::from_be_bytes(*text));
+        assert_eq!([b" a b c d", b"abc def ", b"abcdefg ", b"abcdefgh"].map(before), [0, 3, 7, 8]);
+        assert_eq!([*b"\x21\x1f\xa0\0\x01!! ", [0xff; 8]].map(|text| before(&text)), [7, 8]);
     }
 
     #[test]

@@ -2,13 +2,12 @@
 //! that what was equal stays equal and what was unique stays unique; another secret gives another answer.
 
 pub(crate) mod array;
+mod json;
 mod kind;
 mod noise;
 mod password;
 mod under;
 mod words;
-
-use serde_json::Value;
 
 pub use kind::{Kind, unfit};
 
@@ -138,46 +137,12 @@ impl Mask {
     }
 
     fn json(&self, text: &[u8], out: &mut Vec<u8>) -> Option<()> {
-        let mut value: Value = serde_json::from_slice(text).ok()?;
-        match &self.kind {
-            Kind::Json(paths) => {
-                for (path, kind) in paths {
-                    self.descend(&mut value, path, kind);
-                }
-            }
-            kind => self.everything(&mut value, kind),
-        }
-        serde_json::to_writer(out, &value).ok()
-    }
-
-    fn descend(&self, value: &mut Value, path: &[String], kind: &Kind) {
-        let Some((head, rest)) = path.split_first() else { return self.everything(value, kind) };
-        match value {
-            Value::Array(items) => items.iter_mut().for_each(|item| {
-                self.descend(item, if head == "*" { rest } else { path }, kind);
-            }),
-            Value::Object(map) if head == "*" => {
-                map.values_mut().for_each(|inner| self.descend(inner, rest, kind));
-            }
-            Value::Object(map) => {
-                if let Some(inner) = map.get_mut(head) {
-                    self.descend(inner, rest, kind);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Every text and number under `value`.
-    fn everything(&self, value: &mut Value, kind: &Kind) {
-        match (kind, &mut *value) {
-            (Kind::Null, _) => *value = Value::Null,
-            (_, Value::Array(items)) => items.iter_mut().for_each(|item| self.everything(item, kind)),
-            (_, Value::Object(map)) => map.values_mut().for_each(|inner| self.everything(inner, kind)),
-            (_, Value::String(text)) => *text = self.text(kind, text, usize::MAX),
-            (_, Value::Number(_)) => *value = Value::from(0),
-            _ => {}
-        }
+        let paths = match &self.kind {
+            Kind::Json(paths) => paths.iter().map(|(path, kind)| (path.as_slice(), kind)).collect(),
+            kind => vec![([].as_slice(), kind)],
+        };
+        let text_of = |kind: &Kind, text: &str| self.text(kind, text, usize::MAX);
+        json::mask(std::str::from_utf8(text).ok()?, paths, &text_of, out).ok()
     }
 
     /// Family, prefix length, is-cidr, size, address. IPv4 goes to 100.64.0.0/10, IPv6 to 2001:db8::/32: nobody's.

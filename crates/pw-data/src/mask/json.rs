@@ -1,0 +1,184 @@
+//! Masks along paths of a JSON document. What no path leads to is copied as it stands: not a digit of it changes.
+
+use std::borrow::Cow;
+use std::fmt::{Formatter, Result as Written};
+
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::Error;
+use serde_json::value::RawValue;
+
+use super::kind::Kind;
+
+/// What is left of a path that leads into the present value, and what happens at its end.
+type Path<'a> = (&'a [String], &'a Kind);
+
+/// Gives a text its mask.
+pub(super) type Texts<'a> = &'a dyn Fn(&Kind, &str) -> String;
+
+/// Writes the document with every text and number at the end of a path masked, or below it; paths go through lists.
+///
+/// # Errors
+/// It is no JSON; what was written then is no document.
+pub(super) fn mask(
+    json: &str,
+    paths: Vec<Path<'_>>,
+    texts: Texts<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let document: &RawValue = serde_json::from_str(json)?;
+    value(document, &paths, texts, out)
+}
+
+fn value(raw: &RawValue, paths: &[Path<'_>], texts: Texts<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+    let ends = || paths.iter().filter(|(rest, _)| rest.is_empty()).map(|(_, kind)| *kind);
+    let text = raw.get();
+    if paths.is_empty() {
+        out.extend_from_slice(text.as_bytes());
+        return Ok(());
+    }
+    if ends().any(|kind| *kind == Kind::Null) {
+        out.extend_from_slice(b"null");
+        return Ok(());
+    }
+    match text.as_bytes().first() {
+        Some(b'{') => object(text, paths, texts, out),
+        Some(b'[') => list(text, paths, texts, out),
+        Some(b'"') if ends().next().is_some() => {
+            let text = read(text)?.into_owned();
+            serde_json::to_writer(out, &ends().fold(text, |text, kind| texts(kind, &text)))
+        }
+        Some(b'-' | b'0'..=b'9') if ends().next().is_some() => {
+            out.push(b'0');
+            Ok(())
+        }
+        _ => {
+            out.extend_from_slice(text.as_bytes());
+            Ok(())
+        }
+    }
+}
+
+fn object(json: &str, paths: &[Path<'_>], texts: Texts<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+    out.push(b'{');
+    let mut first = true;
+    each(json, |name, member| {
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+        let written = name.map_or("\"\"", RawValue::get);
+        out.extend_from_slice(written.as_bytes());
+        out.push(b':');
+        let name = read(written)?;
+        value(member, &onward(paths, |head| (head == "*" || head == name).then_some(true)), texts, out)
+    })?;
+    out.push(b'}');
+    Ok(())
+}
+
+fn list(json: &str, paths: &[Path<'_>], texts: Texts<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+    let inner = onward(paths, |head| Some(head == "*"));
+    out.push(b'[');
+    let mut first = true;
+    each(json, |_, item| {
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+        value(item, &inner, texts, out)
+    })?;
+    out.push(b']');
+    Ok(())
+}
+
+/// What a text in quotes says.
+fn read(written: &str) -> Result<Cow<'_, str>, Error> {
+    match written.get(1..written.len().saturating_sub(1)) {
+        Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
+        _ => serde_json::from_str::<String>(written).map(Cow::Owned),
+    }
+}
+
+/// The paths that go on, and whether their first part is behind them then; one at its end takes all with it.
+fn onward<'a>(paths: &[Path<'a>], goes: impl Fn(&str) -> Option<bool>) -> Vec<Path<'a>> {
+    let go = |(path, kind): &Path<'a>| match path.split_first() {
+        None => Some((*path, *kind)),
+        Some((head, rest)) => goes(head).map(|behind| (if behind { rest } else { *path }, *kind)),
+    };
+    paths.iter().filter_map(go).collect()
+}
+
+/// Tells each member of an object, or each item of a list, as it is written.
+fn each<'j>(
+    json: &'j str,
+    tell: impl FnMut(Option<&'j RawValue>, &'j RawValue) -> Result<(), Error>,
+) -> Result<(), Error> {
+    serde_json::Deserializer::from_str(json).deserialize_any(Each(tell))
+}
+
+struct Each<F>(F);
+
+impl<'j, F: FnMut(Option<&'j RawValue>, &'j RawValue) -> Result<(), Error>> Visitor<'j> for Each<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> Written {
+        f.write_str("an object or a list")
+    }
+
+    fn visit_map<A: MapAccess<'j>>(mut self, mut members: A) -> Result<(), A::Error> {
+        while let Some((name, member)) = members.next_entry::<&RawValue, &RawValue>()? {
+            (self.0)(Some(name), member).map_err(A::Error::custom)?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'j>>(mut self, mut items: A) -> Result<(), A::Error> {
+        while let Some(item) = items.next_element::<&RawValue>()? {
+            (self.0)(None, item).map_err(A::Error::custom)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked(json: &str, paths: &[(&[&str], Kind)]) -> String {
+        let own = |path: &[&str]| path.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
+        let paths: Vec<(Vec<String>, Kind)> =
+            paths.iter().map(|(path, kind)| (own(path), kind.clone())).collect();
+        let paths = paths.iter().map(|(path, kind)| (path.as_slice(), kind)).collect();
+        let mut out = Vec::new();
+        mask(json, paths, &|kind, text| format!("{kind:?} of {text}"), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_no_path_leads_to_stays_to_the_digit() {
+        let json = r#"{"n": 12345678901234567890.1230, "l": [1.0 , {"x":"\u00e9"}], "mail":"ann", "e": {}, "o": []}"#;
+        let told = r#"{"n":12345678901234567890.1230,"l":[1.0 , {"x":"\u00e9"}],"mail":"Email of ann","e":{},"o":[]}"#;
+        assert_eq!(masked(json, &[(&["mail"], Kind::Email)]), told);
+        assert_eq!(masked(json, &[]), json);
+        assert_eq!(masked("{}", &[(&["mail"], Kind::Email)]), "{}");
+    }
+
+    #[test]
+    fn paths_go_through_lists_and_stars_and_take_all_below_their_end() {
+        let json = r#"{"a":[{"m":"one"},[{"m":["two",{"x":3,"y":true}]}]],"b":{"c":{"m":"four"},"d":null}}"#;
+        assert_eq!(
+            masked(json, &[(&["a", "m"], Kind::Token), (&["b", "*", "m"], Kind::Name)]),
+            r#"{"a":[{"m":"Token of one"},[{"m":["Token of two",{"x":0,"y":true}]}]],"b":{"c":{"m":"Name of four"},"d":null}}"#
+        );
+        assert_eq!(masked(r#"["one",-2]"#, &[(&["*"], Kind::Name)]), r#"["Name of one",0]"#);
+        assert_eq!(
+            masked(r#"{"m\u0061":"x","b":[1]}"#, &[(&["ma"], Kind::Null)]),
+            r#"{"m\u0061":null,"b":[1]}"#
+        );
+        assert_eq!(masked(r#""all""#, &[(&[], Kind::Text)]), r#""Text of all""#);
+    }
+
+    #[test]
+    fn the_later_of_two_paths_to_one_text_sees_what_the_earlier_made() {
+        let paths: [(&[&str], Kind); 2] = [(&["a"], Kind::Token), (&["a", "b"], Kind::Email)];
+        assert_eq!(masked(r#"{"a":{"b":"x"}}"#, &paths), r#"{"a":{"b":"Email of Token of x"}}"#);
+    }
+}
