@@ -101,7 +101,7 @@ impl Mask {
 
     /// The values that must not go out, as far as this mask knows which are secret.
     pub(crate) fn secrets(&self, value: &[u8], found: &mut impl FnMut(&[u8])) {
-        match array::items(value).filter(|_| self.array) {
+        match self.array.then(|| array::items(value)).flatten() {
             Some(items) => items.into_iter().for_each(|item| self.secrets_of(item, found)),
             None => self.secrets_of(value, found),
         }
