@@ -10,6 +10,7 @@
 
 pub mod failure;
 mod former;
+mod key;
 pub mod log;
 pub mod make;
 pub mod manifest;

@@ -1,8 +1,9 @@
 //! The repository: opened with its key, listed, locked.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -17,6 +18,7 @@ use rustic_core::{
 use serde::de::DeserializeOwned;
 
 use crate::failure::failed;
+use crate::key;
 use crate::manifest::{FILE, Manifest};
 
 /// Marks a snapshot that is not whole yet.
@@ -32,11 +34,12 @@ const POLL: Duration = Duration::from_millis(200);
 type Open = rustic_core::Repository<OpenStatus>;
 pub(crate) type Indexed = rustic_core::Repository<IndexedFullStatus>;
 
+/// What keys have opened in this process: stretching a key takes long on purpose.
+static OPENED: Mutex<BTreeMap<String, MasterKey>> = Mutex::new(BTreeMap::new());
+
 /// A repository that its key has opened.
 pub struct Repository {
     pub(crate) place: RepositoryPlace,
-    /// What the key has opened it with once: stretching a key takes long on purpose.
-    opened: OnceLock<MasterKey>,
 }
 
 /// One backup, as a list shows it.
@@ -58,7 +61,11 @@ pub(crate) struct Writing(#[expect(dead_code, reason = "held, never read")] File
 impl Repository {
     /// Opens nothing yet.
     pub fn new(place: RepositoryPlace) -> Self {
-        Self { place, opened: OnceLock::new() }
+        Self { place }
+    }
+
+    pub fn place(&self) -> &RepositoryPlace {
+        &self.place
     }
 
     /// Of its folder.
@@ -78,9 +85,12 @@ impl Repository {
         if !self.exists() {
             return Err(self.absent(what));
         }
-        let credentials = match self.opened.get() {
-            Some(key) => Credentials::Masterkey(key.clone()),
-            None => Credentials::password(self.key()?),
+        let key = self.key()?;
+        let known = key::of(Path::new(&self.place.path), &key);
+        let opened = || OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+        let credentials = match opened().get(&known) {
+            Some(master) => Credentials::Masterkey(master.clone()),
+            None => Credentials::password(key),
         };
         let open = self.closed()?.open(&credentials).map_err(|error| {
             let wrong = error.is_incorrect_password();
@@ -94,7 +104,7 @@ impl Repository {
         match &self.place.id {
             Some(known) if *known != open.config().id.to_string() => Err(self.absent(what)),
             _ => {
-                self.opened.get_or_init(|| open.key());
+                opened().insert(known, open.key());
                 Ok(open)
             }
         }
@@ -136,8 +146,9 @@ impl Repository {
             return Ok(());
         }
         let what = format!("could not make the repository `{}`", self.place.path);
-        private(Path::new(&self.place.path)).map_err(|error| Failure::new(what.clone()).because(error))?;
-        let credentials = Credentials::password(self.key()?);
+        let folder = Path::new(&self.place.path);
+        private(folder).map_err(|error| Failure::new(what.clone()).because(error))?;
+        let credentials = Credentials::Masterkey(key::make(folder, &self.key()?)?);
         let mut config = ConfigOptions::default();
         // Several packs are in memory at once.
         config.set_datapack_size = "16MiB".parse().ok();

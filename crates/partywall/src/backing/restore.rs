@@ -18,6 +18,9 @@ use pw_run::Failure;
 use super::perform::blocking;
 use crate::reach::reach;
 
+/// Nobody relies on what is loaded until a rename is on the disk, and with it everything that was written before.
+const UNHURRIED: &str = "PGOPTIONS=-c synchronous_commit=off";
+
 /// A `pg_restore` inside the server's container that reads the dump from its standard input.
 pub(crate) struct Receiver {
     pub(crate) container: String,
@@ -94,7 +97,7 @@ impl Receiver {
     }
 
     pub(super) fn command(&self) -> Command {
-        self.command_with(&[], &["--exit-on-error"])
+        self.command_with(&["-e", UNHURRIED], &["--exit-on-error"])
     }
 
     fn command_with(&self, outside: &[&str], inside: &[&str]) -> Command {
