@@ -15,6 +15,7 @@ pub(super) struct Shop {
     folder: PathBuf,
     binary: PathBuf,
     container: String,
+    files_container: String,
     files: PathBuf,
 }
 
@@ -37,13 +38,16 @@ impl Shop {
             folder.display()
         );
         std::fs::write(folder.join("project/partywall.yaml"), config)?;
+        let (container, files_container) = (String::new(), String::new());
         let mut shop =
-            Self { folder, binary: binary.into(), container: String::new(), files: PathBuf::new() };
+            Self { folder, binary: binary.into(), container, files_container, files: PathBuf::new() };
         output(&mut shop.partywall(&["up", "production"]))?;
         let of = |service: &str| format!("label=com.docker.compose.service={service}");
         let project = format!("label=com.docker.compose.project={PROJECT}-production");
-        let words = ["ps", "-q", "--filter", &project, "--filter", &of("db")];
-        output(Command::new("docker").args(words))?.trim().clone_into(&mut shop.container);
+        for (service, id) in [("db", &mut shop.container), ("files", &mut shop.files_container)] {
+            let words = ["ps", "-q", "--filter", &project, "--filter", &of(service)];
+            output(Command::new("docker").args(words))?.trim().clone_into(id);
+        }
         let volume = format!("{PROJECT}-production_files");
         let words = ["volume", "inspect", "-f", "{{.Mountpoint}}", &volume];
         shop.files = output(Command::new("docker").args(words))?.trim().into();
@@ -144,26 +148,33 @@ impl Shop {
         output(Command::new("sh").args(["-c", &text])).map(drop)
     }
 
-    /// Fails unless what was restored has the rows and files that are there.
-    pub(super) fn same(&self, ours: bool) -> Result<()> {
+    /// The words with which somebody lets what was restored and what is in use change places, as ours does.
+    pub(super) fn exchange(&self, nested: bool) -> String {
+        let (files, into) = (self.files.display(), self.restored());
+        let from = if nested { into.join(self.files.strip_prefix("/").unwrap_or(&self.files)) } else { into };
+        let rename = |from: &str, to: &str| format!("-c 'ALTER DATABASE {from} RENAME TO {to}'");
+        let psql = self.inside("psql -qX -v ON_ERROR_STOP=1 -U shop -d postgres");
+        format!(
+            "docker stop {files_container} && {psql} {} {} && mv '{files}' '{files}.replaced-bench' && mv '{}' '{files}' && \
+             docker start {files_container}",
+            rename(DATABASE, "shop__partywall_replaced_bench"),
+            rename("restored", DATABASE),
+            from.display(),
+            files_container = self.files_container,
+        )
+    }
+
+    /// Fails unless what was restored has the rows and files that were there.
+    pub(super) fn same(&self) -> Result<()> {
         let count = "SELECT count(*) || ' ' || sum(hashtext(t::text)) FROM item t";
-        let other = if ours {
-            "SELECT datname FROM pg_database WHERE datname ~ '__partywall_replaced'"
-        } else {
-            "SELECT 'restored'"
-        };
-        let other = self.sql(other)?;
-        let there = format!("{} -d {other} -c \"{count}\"", self.inside("psql -qAtX -U shop"));
+        let former = self.sql("SELECT datname FROM pg_database WHERE datname ~ '__partywall_replaced'")?;
+        let there = format!("{} -d {former} -c \"{count}\"", self.inside("psql -qAtX -U shop"));
         let (here, there) = (self.sql(count)?, output(Command::new("sh").args(["-c", &there]))?);
-        let (one, two) = match ours {
-            true => (self.files.clone(), self.replaced()?),
-            false => (self.files.clone(), self.restored()),
-        };
         let sums = |folder: &Path| -> Result<String> {
             let text = "find . -type f -exec md5sum {} + | sed 's# .*/# #' | sort";
             output(Command::new("sh").args(["-c", text]).current_dir(folder))
         };
-        if here == there.trim() && sums(&one)? == sums(&two)? {
+        if here == there.trim() && sums(&self.files)? == sums(&self.replaced()?)? {
             Ok(())
         } else {
             Err("what was restored differs".into())

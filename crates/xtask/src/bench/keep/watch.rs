@@ -17,8 +17,13 @@ pub(super) struct Taken {
 }
 
 pub(super) fn watched(command: &mut Command) -> Result<Taken> {
+    Ok(heard(command)?.0)
+}
+
+/// With what it said.
+pub(super) fn heard(command: &mut Command) -> Result<(Taken, String)> {
     let begun = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut peak_kb = 0;
     while child.try_wait()?.is_none() {
         peak_kb = peak_kb.max(most_memory(child.id()));
@@ -29,7 +34,7 @@ pub(super) fn watched(command: &mut Command) -> Result<Taken> {
     if !ended.status.success() {
         return Err(format!("{command:?} failed: {}", String::from_utf8_lossy(&ended.stderr)).into());
     }
-    Ok(Taken { time, peak_kb })
+    Ok((Taken { time, peak_kb }, String::from_utf8_lossy(&ended.stdout).into_owned()))
 }
 
 fn most_memory(root: u32) -> u64 {
