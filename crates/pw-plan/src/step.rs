@@ -7,7 +7,8 @@ use pw_model::desired::{FirewallChain, GroupLimits};
 use serde::{Deserialize, Serialize};
 
 pub use crate::backup::step::{
-    BackupRun, BaseRun, DrillRun, FolderPlace, Kept, LogHold, LogRun, RepositoryPlace, ScratchServer, Stored,
+    BackupRun, BaseRun, DrillRun, FolderPlace, Kept, LogHold, LogRun, PlayedLog, RepositoryPlace,
+    ScratchServer, Stored,
 };
 pub use crate::seed::step::{
     BackupOrigin, CachePlace, DatabasePlace, SampleRun, SourcePlace, TakeRun, VaultPlace, VaultRun,

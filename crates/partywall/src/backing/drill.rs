@@ -3,14 +3,16 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use pw_backup::Repository;
 use pw_backup::log::chain as chain_of;
 use pw_backup::manifest::{Base, Database, Manifest};
 use pw_backup::take::Taking;
 use pw_data::count::{Counts, counted_here};
+use pw_host::docker::Awaited;
 use pw_host::{Host, OnLine};
 use pw_model::unit::Bytes;
-use pw_plan::step::{DrillRun, ScratchServer};
+use pw_plan::step::{DrillRun, PlayedLog, ScratchServer};
 use pw_run::Failure;
 use serde::Serialize;
 
@@ -36,6 +38,9 @@ pub(crate) struct Drilled {
     pub(crate) tried: Vec<Tried>,
     /// How long bringing back took, without trying.
     pub(crate) restore_seconds: f64,
+    /// Up to here the log of a server was played.
+    #[serde(skip)]
+    pub(crate) until: Option<Timestamp>,
 }
 
 impl Drilled {
@@ -65,6 +70,13 @@ pub(crate) async fn drill(host: &Host, on_line: Option<OnLine>, run: &DrillRun) 
 async fn all(host: &Host, on_line: Option<OnLine>, run: &DrillRun, drilled: &mut Drilled) {
     let tell = |text: &str| on_line.iter().for_each(|tell| tell(text));
     let begun = Instant::now();
+    if let (Some(server), Some(log)) = (&run.server, &run.played) {
+        let told = played(host, (run, server), log, &tell).await;
+        drilled.until = log.until.parse().ok().filter(|_| told.is_ok());
+        let what = format!("log of {}, played", run.stored.part);
+        drilled.note(what, told.map_err(|failure| chain(&failure)));
+        return;
+    }
     let known = match &run.server {
         Some(server) => database(host, (run, server), drilled, &tell).await,
         None => None,
@@ -114,6 +126,32 @@ async fn database(
     let told = restored.map(|known| format!("{} loaded", Bytes(known.dump.bytes)));
     drilled.note(format!("database {}", run.stored.part), told.map_err(|failure| chain(&failure)));
     known
+}
+
+/// A server that answers has played everything up to the moment, or it would have ended; then every row is read.
+async fn played(
+    host: &Host,
+    (run, server): (&DrillRun, &ScratchServer),
+    log: &PlayedLog,
+    tell: &impl Fn(&str),
+) -> Result<String, Failure> {
+    tell("waiting for the log to be played");
+    let services = [server.service.clone()];
+    let awaited = Awaited {
+        project: &server.compose.project,
+        services: &services,
+        timeout_seconds: run.timeout_seconds,
+    };
+    host.engine().await_services(awaited, None).await?;
+    let found = counted_here(Path::new(&server.socket), &server.user, &server.database).await?;
+    let rows: u64 = found.tables.values().map(|table| table.rows).sum();
+    Ok(format!(
+        "{} up to {}: {} rows in {}, every one read",
+        count(log.segments, "segment"),
+        log.until,
+        grouped(rows),
+        count(found.tables.len(), "table")
+    ))
 }
 
 /// Every byte of the repository, also what only other backups need.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pw_backup::log::chain;
 use pw_backup::{Manifest, Repository};
 use pw_host::Host;
 use pw_journal::{Proof, SqliteJournal};
@@ -12,11 +13,12 @@ use pw_model::unit::Bytes;
 use pw_plan::Plan;
 use pw_plan::backup::drill::{PURPOSE, Place, Wanted, folders_only};
 use pw_plan::scratch::{Ground, Source};
-use pw_plan::step::Stored;
+use pw_plan::step::{PlayedLog, RepositoryPlace, Stored};
 use pw_plan::wall::{Rendered, group_limits};
 use pw_run::Failure;
 use serde_json::json;
 
+use super::moment::{Scratched, scratched};
 use crate::apply;
 use crate::backing::{self, drill::Drilled, seconds_since};
 use crate::cli;
@@ -47,6 +49,9 @@ pub(crate) async fn run(session: &Session, asked: &cli::Drill, printer: &mut Pri
         let plan = plan(session, environment, &manifest, (&stored, index == 0)).await?;
         carry_out(session, &plan, &mut all, (&mut journal, printer)).await?;
     }
+    for plan in logs(session, environment, &manifest, &place).await? {
+        carry_out(session, &plan, &mut all, (&mut journal, printer)).await?;
+    }
     if manifest.databases.is_empty() {
         let stored = Stored { repository: place, backup: name, part: "folders".to_owned() };
         let plan = without_database(session, environment, &stored);
@@ -67,7 +72,45 @@ async fn carry_out(
     let one = std::mem::take(&mut *drilled.lock().unwrap_or_else(PoisonError::into_inner));
     all.tried.extend(one.tried);
     all.restore_seconds += one.restore_seconds;
+    all.until = [all.until, one.until].into_iter().flatten().min();
     Ok(())
+}
+
+/// One for each server whose log goes on without a gap; where it does not, that is told already.
+async fn logs(
+    session: &Session,
+    name: &EnvironmentName,
+    manifest: &Manifest,
+    repository: &RepositoryPlace,
+) -> Result<Vec<Plan>, Stop> {
+    let (mut plans, folder) = (Vec::new(), session.layout.scratch(&session.config.project, name, PURPOSE));
+    let place =
+        Place { project: session.config.project.as_str(), environment: name.as_str(), folder: &folder };
+    for (service, base) in &manifest.bases {
+        let repository = Repository::new(repository.clone());
+        let Ok(chain) = chain(&repository, name.as_str(), (service, base), None) else { continue };
+        let database = manifest.databases.values().find(|one| one.service == *service);
+        let stored = Stored {
+            repository: repository.place().clone(),
+            backup: manifest.name.clone(),
+            part: service.clone(),
+        };
+        let wanted = Scratched {
+            purpose: PURPOSE,
+            stored: &stored,
+            base,
+            chain: &chain,
+            database: database.map_or("postgres", |one| &one.name),
+            bytes: Bytes(0),
+            at: chain.until,
+        };
+        let moment = scratched(session, name, &wanted).await?;
+        let played = PlayedLog { segments: chain.segments(), until: format!("{:.0}", chain.until) };
+        let plan = pw_plan::backup::drill::log(moment, &stored, &place, (played, LIMIT_SECONDS));
+        plan.lint().map_err(|error| Failure::new("the plan is not safe to carry out").because(error))?;
+        plans.push(plan);
+    }
+    Ok(plans)
 }
 
 fn without_database(session: &Session, name: &EnvironmentName, stored: &Stored) -> Plan {
@@ -171,7 +214,7 @@ fn answer(
     all: &Drilled,
     (journal, printer): (&mut SqliteJournal, &mut Printer),
 ) -> Result<(), Stop> {
-    let (passed, lost) = (all.passed(), seconds_since(manifest.at));
+    let (passed, lost) = (all.passed(), seconds_since(all.until.unwrap_or(manifest.at)));
     let summary = json!({
         "backup": manifest.name, "restore_seconds": all.restore_seconds, "lost_seconds": lost, "tried": all.tried,
     });
@@ -203,8 +246,14 @@ fn page(manifest: &Manifest, all: &Drilled, lost: i64) -> String {
         let (word, style) = if one.ok { ("ok    ", GREEN) } else { ("FAILED", RED) };
         text += &format!("  {style}{word}{style:#} {}: {}\n", one.what, one.told);
     }
+    let files = match (all.until, manifest.folders.is_empty()) {
+        (Some(_), false) => {
+            format!(" of the databases, in the last {} of the files,", age(seconds_since(manifest.at)))
+        }
+        _ => String::new(),
+    };
     text + &format!(
-        "  restored in {} (RTO so far); all that came in the last {} would be lost (RPO now)\n",
+        "  restored in {} (RTO so far); all that came in the last {}{files} would be lost (RPO now)\n",
         age(all.restore_seconds.ceil() as i64),
         age(lost)
     )

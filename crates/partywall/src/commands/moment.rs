@@ -122,47 +122,80 @@ pub(super) async fn prepared(
     found: &Found,
 ) -> Result<(Moment, BTreeMap<String, DatabasePlace>), Stop> {
     let host = session.host();
-    let config = &session.config;
-    let project = config.compose_project(name);
-    let target = reach::place(host.engine(), &project, &config.databases[&found.database]).await?;
+    let project = session.config.compose_project(name);
+    let target = reach::place(host.engine(), &project, &session.config.databases[&found.database]).await?;
+    let stored = Stored {
+        repository: repository.clone(),
+        backup: found.manifest.name.clone(),
+        part: found.service.clone(),
+    };
+    let wanted = Scratched {
+        purpose: PURPOSE,
+        stored: &stored,
+        base: &found.base,
+        chain: &found.chain,
+        database: &target.name,
+        // The new database is made beside all of this.
+        bytes: Bytes(found.base.size),
+        at: found.at,
+    };
+    let moment = scratched(session, name, &wanted).await?;
+    Ok((moment, BTreeMap::from([(found.database.clone(), target)])))
+}
+
+/// A server that plays a log, and what for.
+pub(super) struct Scratched<'a> {
+    pub(super) purpose: &'static str,
+    /// Its part is the service.
+    pub(super) stored: &'a Stored,
+    pub(super) base: &'a Base,
+    pub(super) chain: &'a Chain,
+    pub(super) database: &'a str,
+    /// Room that is needed beside it.
+    pub(super) bytes: Bytes,
+    pub(super) at: Timestamp,
+}
+
+/// Steps that make it, and those that remove it.
+pub(super) async fn scratched(
+    session: &Session,
+    name: &EnvironmentName,
+    wanted: &Scratched<'_>,
+) -> Result<Moment, Stop> {
+    let (host, config, base) = (session.host(), &session.config, wanted.base);
+    let service = &wanted.stored.part;
     let walls = walls(session, &host, name).await?;
     let of = rendered(&walls, name)?;
     let beside = budget(session).and_then(|budget| rendered(&walls, budget).ok()).unwrap_or(of);
-    let log = found.chain.segments() as u64 * found.base.segment_bytes;
+    let log = wanted.chain.segments() as u64 * base.segment_bytes;
     let source = Source {
         container: String::new(),
-        image: image(session, of.model["services"][&found.service]["image"].as_str(), &found.base).await?,
-        database: target.name.clone(),
-        user: found.base.user.clone(),
-        data: found.base.data.clone(),
-        // The new database is made beside all of this.
-        bytes: Bytes(found.base.size * 2 + log),
+        image: image(session, of.model["services"][service]["image"].as_str(), base).await?,
+        database: wanted.database.to_owned(),
+        user: base.user.clone(),
+        data: base.data.clone(),
+        bytes: Bytes(base.size + wanted.bytes.0 + log),
         only_logical: None,
     };
-    let folder = session.layout.scratch(&config.project, name, PURPOSE);
+    let folder = session.layout.scratch(&config.project, name, wanted.purpose);
     let limits = group_limits(config, &beside.name, beside.group.clone(), walls.facts.memory);
     let desired = prepare::desired(session, &walls, name).await?;
     let ground = Ground {
-        purpose: PURPOSE,
+        purpose: wanted.purpose,
         project: config.project.as_str(),
         of,
         beside,
-        service: &found.service,
+        service,
         source: &source,
         folder: &folder,
         state: session.layout.identity(),
         group: walls.facts.writes_cgroups.then_some(&limits),
         disk_free: walls.facts.disk_free,
     };
-    let stored = Stored {
-        repository: repository.clone(),
-        backup: found.manifest.name.clone(),
-        part: found.service.clone(),
-    };
-    let until = found.at.strftime("%Y-%m-%d %H:%M:%S%.6f+00").to_string();
+    let until = wanted.at.strftime("%Y-%m-%d %H:%M:%S%.6f+00").to_string();
     let variables = desired.variable_file.as_ref().map(|file| file.text.as_str());
-    let played = Played { stored: &stored, log: &found.chain.parts, until: &until, variables };
-    Ok((moment(ground, &played)?, BTreeMap::from([(found.database.clone(), target)])))
+    let played = Played { stored: wanted.stored, log: &wanted.chain.parts, until: &until, variables };
+    Ok(moment(ground, &played)?)
 }
 
 /// The very image that ran then, where it is still here: its files need its version.

@@ -6,8 +6,9 @@ use pw_model::config::BackupCheck;
 use pw_model::diagnostic::Diagnostic;
 use serde_json::{Map, Value, json};
 
+use crate::backup::restore::Moment;
 use crate::scratch::{Ground, Scratch, picked};
-use crate::step::{Action, DrillRun, Plan, ScratchServer, Step, Stored, Undo};
+use crate::step::{Action, DrillRun, Plan, PlayedLog, ScratchServer, Step, Stored, Undo};
 
 pub const OPERATION: &str = "drill";
 pub const PURPOSE: &str = "drill";
@@ -72,6 +73,7 @@ pub fn plan(ground: Ground<'_>, wanted: &Wanted<'_>) -> Result<Plan, Box<Diagnos
         server: Some(server),
         folders: wanted.folders.then(|| format!("{}/files", ground.folder)),
         timeout_seconds: wanted.timeout_seconds,
+        played: None,
     };
     let does = Action::Drill { drill: Box::new(drill) };
     steps.push(Step::new(does, Undo::Nothing, "what comes back here comes back when it must"));
@@ -90,6 +92,7 @@ pub fn folders_only(stored: &Stored, place: &Place<'_>, timeout_seconds: u64) ->
         server: None,
         folders: Some(format!("{folder}/files")),
         timeout_seconds,
+        played: None,
     };
     let remove = || Action::RemoveTree { path: folder.clone() };
     let make = Action::MakePrivateFolder { path: folder.clone() };
@@ -105,6 +108,27 @@ pub fn folders_only(stored: &Stored, place: &Place<'_>, timeout_seconds: u64) ->
     let basis = crate::hash(&steps.iter().map(ToString::to_string).collect::<String>());
     let (project, environment) = (place.project.to_owned(), place.environment.to_owned());
     Plan { operation: OPERATION.to_owned(), project, environment, basis, steps, texts: BTreeMap::new() }
+}
+
+/// The same for the log of a server: its files come back, and it plays what was written since.
+pub fn log(moment: Moment, stored: &Stored, place: &Place<'_>, played: (PlayedLog, u64)) -> Plan {
+    let (played, timeout_seconds) = played;
+    let drill = DrillRun {
+        stored: stored.clone(),
+        server: Some(moment.server),
+        folders: None,
+        timeout_seconds,
+        played: Some(played),
+    };
+    let mut steps = moment.make;
+    // What it cannot play is a finding of the drill.
+    steps.retain(|step| !matches!(step.does, Action::AwaitServices { .. }));
+    let does = Action::Drill { drill: Box::new(drill) };
+    steps.push(Step::new(does, Undo::Nothing, "what is played here is played when it must"));
+    steps.extend(moment.remove);
+    let basis = crate::hash(&steps.iter().map(ToString::to_string).collect::<String>());
+    let (project, environment) = (place.project.to_owned(), place.environment.to_owned());
+    Plan { operation: OPERATION.to_owned(), project, environment, basis, steps, texts: moment.texts }
 }
 
 fn job(

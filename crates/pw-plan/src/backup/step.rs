@@ -106,6 +106,16 @@ pub struct DrillRun {
     /// On the host: where the folders of the backup are brought back.
     pub folders: Option<String>,
     pub timeout_seconds: u64,
+    /// Where the server plays its log instead: how many segments, and up to when.
+    #[serde(default)]
+    pub played: Option<PlayedLog>,
+}
+
+/// A log that a server of a scratch place plays while it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlayedLog {
+    pub segments: usize,
+    pub until: String,
 }
 
 /// A server of a scratch place.
@@ -184,6 +194,9 @@ impl Action {
                 write!(f, "write {} from backup {}", paths.join(", "), stored.backup)
             }
             Self::CopyKey { from, to } => write!(f, "copy the key {from} to {to}"),
+            Self::Drill { drill } if drill.played.is_some() => {
+                write!(f, "play the log of backup {} and try it", drill.stored.backup)
+            }
             Self::Drill { drill } => write!(f, "bring backup {} back and try it", drill.stored.backup),
             Self::RemoveRestored { path } => write!(f, "remove {path} with all in it"),
             Self::SwapFolders { path, new, aside } => {
