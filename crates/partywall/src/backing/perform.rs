@@ -1,6 +1,7 @@
 //! Making a backup: the databases are held at one moment while everything is read.
 
 use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -19,8 +20,9 @@ use super::{log, moment, restore};
 use crate::hands::CalledOff;
 use crate::reach::{Reached, reach};
 
-/// Whoever may be nice is; not every image has the program.
-const NICE: &str = "command -v nice >/dev/null && exec nice -n 19 \"$@\"; exec \"$@\"";
+/// Whoever may be nice is; not every image has the programs.
+const NICE: &str = "idle=; ionice -c 3 true 2>/dev/null && idle='ionice -c 3'; \
+    command -v nice >/dev/null && exec $idle nice -n 19 \"$@\"; exec $idle \"$@\"";
 /// The lowest priority: it takes what nobody else wants.
 const LOWEST: i32 = 19;
 
@@ -58,8 +60,12 @@ pub(crate) async fn perform(host: &Host, on_line: Option<OnLine>, action: &Actio
 
 /// From now on this process runs at the lowest priority.
 pub(crate) fn step_back() {
-    // A right that is missing costs others some time, and nobody any data.
+    // A right or a program that is missing costs others some time, and nobody any data.
     let _ignored = rustix::process::nice(LOWEST);
+    let own = std::process::id().to_string();
+    let mut idle = Command::new("ionice");
+    idle.args(["-c", "3", "-p", &own]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    drop(idle.status());
 }
 
 /// Work of the library, which knows no waiting.

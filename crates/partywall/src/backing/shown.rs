@@ -16,6 +16,9 @@ use crate::session::Session;
 /// Kind of the record that a backup leaves.
 pub(crate) const BACKUP: &str = "backup";
 
+/// Kind of the record that taking the log leaves.
+const LOG: &str = "log";
+
 /// Kind of the record that says into which repository backups go.
 const REPOSITORY: &str = "repository";
 
@@ -38,6 +41,16 @@ pub(crate) fn remember(journal: &mut SqliteJournal, id: &str, path: &str) -> Res
     })
 }
 
+/// Remembers that the log was taken.
+pub(crate) fn note_log(journal: &mut SqliteJournal, name: &EnvironmentName) -> Result<(), JournalFailure> {
+    journal.prove(&Proof {
+        kind: LOG.to_owned(),
+        environment: name.to_string(),
+        passed: true,
+        summary: json!({}).to_string(),
+    })
+}
+
 /// The newest backup, an attempt since that failed, and the newest drill; `None` where nothing is to be backed up.
 pub(crate) fn read(session: &Session, name: &EnvironmentName) -> Option<Value> {
     session.config.backup.as_ref()?;
@@ -51,8 +64,9 @@ pub(crate) fn read(session: &Session, name: &EnvironmentName) -> Option<Value> {
         let (at, proof) = journal.as_ref()?.newest_passed(BACKUP, name.as_str()).ok().flatten()?;
         Some(told(at, &proof))
     };
+    let log = || session.config.backup.as_ref()?.log.and_then(|_| newest(LOG));
     let failed = newest(BACKUP).filter(|told| told["passed"] == false);
-    Some(json!({"backup": made(), "failed": failed, "drill": newest(DRILL)}))
+    Some(json!({"backup": made(), "failed": failed, "log": log(), "drill": newest(DRILL)}))
 }
 
 fn told(at: i64, proof: &Proof) -> Value {
@@ -80,6 +94,9 @@ pub(crate) fn lines(session: &Session, record: &Value) -> String {
         _ => format!("  backup  {}, {} old\n", name(backup, "name"), when(backup)),
     };
     text += &failed_line(&record["failed"]);
+    if !record["log"].is_null() {
+        text += &format!("  log     taken {} ago\n", when(&record["log"]));
+    }
     let restored = age(drill["restore_seconds"].as_f64().unwrap_or_default().ceil() as i64);
     text += &match drill {
         Value::Null if backup.is_null() => String::new(),

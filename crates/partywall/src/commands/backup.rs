@@ -54,6 +54,9 @@ async fn back_up(
     }
     ended?;
     let manifest = repository.manifest(&backup)?;
+    if order.log.is_some() {
+        shown::note_log(&mut journal, name)?;
+    }
     journal.prove(&Proof {
         kind: BACKUP.to_owned(),
         environment: name.to_string(),
@@ -104,6 +107,7 @@ pub(super) async fn take_log(
     let plan = log_plan(&order, log)?;
     let (_lock, mut journal) = session.begin()?;
     apply::run(&plan, host, &mut journal, printer).await?;
+    shown::note_log(&mut journal, name)?;
     if printer.is_json() {
         return printer.json(&json!({
             "ok": true, "operation": "backup", "environment": name, "changed": true, "log": log.name, "at": at,
