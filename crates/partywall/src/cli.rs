@@ -140,8 +140,14 @@ pub(crate) enum Command {
         #[arg(add = environments())]
         environment: Option<String>,
         /// Say what is in this one
-        #[arg(long, value_name = "BACKUP")]
+        #[arg(long, value_name = "BACKUP", conflicts_with = "prune")]
         show: Option<String>,
+        /// Remove what `backup.keep` does not keep, and give back the room that nobody needs
+        #[arg(long)]
+        prune: bool,
+        /// Print what would be removed; change nothing
+        #[arg(long, requires = "prune")]
+        plan: bool,
     },
     /// Bring a backup back in a scratch place, try it, and remove it again
     Drill(Drill),
@@ -219,6 +225,12 @@ pub(crate) struct Restore {
     /// Only this volume or folder, by its name in the backup
     #[arg(long, value_name = "NAME", conflicts_with = "database")]
     pub(crate) volume: Option<String>,
+    /// With `--volume`, only this file or folder below it; nothing is stopped
+    #[arg(long, value_name = "PATH", requires = "volume", conflicts_with = "from")]
+    pub(crate) path: Option<String>,
+    /// Only this table, such as `items` or `public.items`, into a schema of its own beside the present one
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["volume", "at", "from"])]
+    pub(crate) table: Option<String>,
     /// The database as it was at this time, such as `2026-11-21 10:15:30` or with `Z` for UTC; needs `backup.log`
     #[arg(long, value_name = "TIME", conflicts_with_all = ["volume", "from"])]
     pub(crate) at: Option<String>,

@@ -271,6 +271,10 @@ impl Hands {
             | Action::RestoreBase { .. }
             | Action::CopyRestored { .. }
             | Action::CopyKey { .. }
+            | Action::RestorePath { .. }
+            | Action::RestoreTable { .. }
+            | Action::PlaceTable { .. }
+            | Action::RemovePlaced { .. }
             | Action::RemoveRestored { .. }
             | Action::SwapFolders { .. } => {
                 backing::perform::perform(&self.host, self.on_line.clone(), action).await

@@ -3,40 +3,68 @@
 use jiff::Zoned;
 use pw_plan::step::Kept;
 use pw_run::Failure;
+use rustic_core::repofile::SnapshotFile;
 use rustic_core::{KeepOptions, PruneOptions};
 
 use crate::failure::failed;
 use crate::log::of_environment;
 use crate::repository::Repository;
 
+/// Names of the backups of one environment that are not kept, the oldest first; nothing is removed.
+///
+/// # Errors
+/// The repository cannot be read.
+pub fn surplus(repository: &Repository, environment: &str, kept: Kept) -> Result<Vec<String>, Failure> {
+    let mut names: Vec<String> =
+        judged(repository, environment, kept)?.1.into_iter().map(|one| one.label).collect();
+    names.sort();
+    Ok(names)
+}
+
 /// Removes what is not kept of one environment; answers the names. Room is given back when nobody can be reading any
-/// more what was in it, a day later.
+/// more what was in it, a day later; where nothing is removed, only if `prune` asks for it.
 ///
 /// # Errors
 /// The repository cannot be written.
-pub fn forget(repository: &Repository, environment: &str, kept: Kept) -> Result<Vec<String>, Failure> {
+pub fn forget(
+    repository: &Repository,
+    environment: &str,
+    (kept, prune): (Kept, bool),
+) -> Result<Vec<String>, Failure> {
     let _writing = repository.writing()?;
     let what = || format!("could not forget old backups in `{}`", repository.place.path);
     let open = repository.open()?;
-    let tag = format!("environment:{environment}");
-    let ours = repository.whole(&open)?.into_iter().filter(|one| one.tags.contains(&tag)).collect();
-    let judged = options(kept).apply(ours, &Zoned::now()).map_err(failed(what()))?;
-    let oldest = judged.iter().filter(|one| one.keep).map(|one| one.snapshot.label.clone()).min();
-    let gone: Vec<_> = judged.into_iter().filter(|one| !one.keep).map(|one| one.snapshot).collect();
+    let (oldest, gone) = judged(repository, environment, kept)?;
     let mut ids: Vec<_> = gone.iter().map(|one| one.id).collect();
     // A log is played onto what was backed up before it.
     if let Some(oldest) = oldest {
         let logs = of_environment(repository.snapshots(&open)?, environment);
         ids.extend(logs.into_iter().filter(|one| one.label < oldest).map(|one| one.id));
     }
-    if ids.is_empty() {
+    if ids.is_empty() && !prune {
         return Ok(Vec::new());
     }
     open.delete_snapshots(&ids).map_err(failed(what()))?;
-    let prune = PruneOptions::default();
-    let plan = open.prune_plan(&prune).map_err(failed(what()))?;
-    open.prune(&prune, plan).map_err(failed(what()))?;
+    let options = PruneOptions::default();
+    let plan = open.prune_plan(&options).map_err(failed(what()))?;
+    open.prune(&options, plan).map_err(failed(what()))?;
     Ok(gone.into_iter().map(|one| one.label).collect())
+}
+
+/// The name of the oldest that stays, and those that do not.
+fn judged(
+    repository: &Repository,
+    environment: &str,
+    kept: Kept,
+) -> Result<(Option<String>, Vec<SnapshotFile>), Failure> {
+    let what = format!("could not tell old backups in `{}`", repository.place.path);
+    let tag = format!("environment:{environment}");
+    let all = repository.whole(&repository.open()?)?;
+    let ours = all.into_iter().filter(|one| one.tags.contains(&tag)).collect();
+    let judged = options(kept).apply(ours, &Zoned::now()).map_err(failed(what))?;
+    let (stay, gone): (Vec<_>, Vec<_>) = judged.into_iter().partition(|one| one.keep);
+    let oldest = stay.into_iter().map(|one| one.snapshot.label).min();
+    Ok((oldest, gone.into_iter().map(|one| one.snapshot).collect()))
 }
 
 /// The newest always stays.

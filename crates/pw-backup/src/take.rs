@@ -1,6 +1,6 @@
 //! Taking out of a backup: dumps as a stream, folders and files as they were, all of it measured again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, lchown, symlink};
@@ -13,9 +13,10 @@ use rustic_core::LsOptions;
 use rustic_core::repofile::{Node, NodeType, SnapshotFile};
 
 use crate::failure::failed;
+use crate::former::CHECKSUMS;
 use crate::make::{base_path, dump_path, file_path, folder_path};
 use crate::manifest::{Manifest, Measure, Tally};
-use crate::repository::{Indexed, Repository, manifest_of};
+use crate::repository::{Indexed, Repository, json_of, manifest_of};
 
 /// Files are brought back by so many at once.
 const WORKERS: usize = 3;
@@ -140,7 +141,7 @@ impl Taking {
         ))
     }
 
-    /// Brings one file or folder below a folder back to `into`.
+    /// Brings one file or folder below a folder back to `into`, and compares it with its checksums.
     ///
     /// # Errors
     /// It is not in the backup, damaged, or cannot be written.
@@ -149,7 +150,26 @@ impl Taking {
         if !plain || !self.manifest.folders.contains_key(folder) {
             return Err(self.lacks("path", &format!("{folder}/{path}")));
         }
-        Ok(self.below(&folder_path(folder).join(path), into)?.files())
+        let from = folder_path(folder).join(path);
+        let tally = self.below(&from, into)?;
+        match self.known_below(&from) {
+            Some(known) if known.blake3() != tally.blake3() => {
+                Err(Failure::new(format!("`{path}` came back other than it was backed up")))
+            }
+            _ => Ok(tally.files()),
+        }
+    }
+
+    /// What the files at and below a path measured; backups from before checksums were kept cannot tell.
+    fn known_below(&self, from: &Path) -> Option<Tally> {
+        let all: BTreeMap<String, Measure> = json_of(&self.open, &self.snapshot, CHECKSUMS).ok()?;
+        let mut known = Tally::default();
+        for (path, measure) in all {
+            if let Ok(below) = Path::new(&path).strip_prefix(from) {
+                known.add(below.to_string_lossy().into_owned(), measure);
+            }
+        }
+        Some(known)
     }
 
     /// Brings the files that are named, by their paths below a folder or below `inner` in it, back to `into`, with the

@@ -250,9 +250,9 @@ fn old_backups_are_forgotten_and_the_newest_stays() {
         place.make(&format!("20260101-00000{second}"), &format!("printf 'dump {second}'")).expect("made");
     }
     let kept = Kept { last: 2, ..Kept::default() };
-    let gone = retain::forget(&place.repository(), "production", kept).expect("forgotten");
+    let gone = retain::forget(&place.repository(), "production", (kept, false)).expect("forgotten");
     assert_eq!((gone.len(), place.names()), (2, vec!["20260101-000003".into(), "20260101-000002".into()]));
-    retain::forget(&place.repository(), "production", Kept::default()).expect("forgotten");
+    retain::forget(&place.repository(), "production", (Kept::default(), false)).expect("forgotten");
     assert_eq!(place.names(), ["20260101-000003"]);
     place.repository().check(true).expect("nothing that is needed is gone");
 }

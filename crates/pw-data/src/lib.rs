@@ -20,6 +20,7 @@ pub mod log;
 pub mod mask;
 mod migrations;
 mod pace;
+pub mod placed;
 pub mod proof;
 pub mod rehearse;
 pub mod rules;

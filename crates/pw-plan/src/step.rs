@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::backup::step::{
     BackupRun, BaseRun, DrillRun, FolderPlace, Kept, LogHold, LogRun, PlayedLog, RepositoryPlace,
-    ScratchServer, Stored,
+    ScratchServer, Stored, TableName,
 };
 pub use crate::seed::step::{
     BackupOrigin, CachePlace, DatabasePlace, SampleRun, SourcePlace, TakeRun, VaultPlace, VaultRun,
@@ -238,6 +238,9 @@ pub enum Action {
         repository: RepositoryPlace,
         environment: String,
         kept: Kept,
+        /// True where room is given back even if no backup goes.
+        #[serde(default)]
+        prune: bool,
     },
     /// Makes a database from a backup, and compares it with the manifest.
     RestoreDatabase {
@@ -285,7 +288,34 @@ pub enum Action {
         like: String,
         to: DatabasePlace,
     },
-    /// Removes what `RestoreFolder` made.
+    /// Makes one file or folder from a folder of a backup, and compares it with its checksums.
+    RestorePath {
+        stored: Stored,
+        /// Below the folder.
+        path: String,
+        into: String,
+    },
+    /// Makes a database that has every definition of a backup and the rows of one table, and counts them.
+    RestoreTable {
+        stored: Stored,
+        table: TableName,
+        /// The database of the same server whose encoding and sorting it gets.
+        like: String,
+        to: DatabasePlace,
+    },
+    /// Puts a table of one database into a schema of its own in another, and counts its rows.
+    PlaceTable {
+        from: DatabasePlace,
+        table: TableName,
+        to: DatabasePlace,
+        schema: String,
+    },
+    /// Removes what `PlaceTable` made.
+    RemovePlaced {
+        from: DatabasePlace,
+        schema: String,
+    },
+    /// Removes what `RestoreFolder` or `RestorePath` made.
     RemoveRestored {
         path: String,
     },
@@ -499,6 +529,10 @@ impl fmt::Display for Action {
             | Self::RestoreBase { .. }
             | Self::CopyRestored { .. }
             | Self::CopyKey { .. }
+            | Self::RestorePath { .. }
+            | Self::RestoreTable { .. }
+            | Self::PlaceTable { .. }
+            | Self::RemovePlaced { .. }
             | Self::RemoveRestored { .. }
             | Self::SwapFolders { .. }
             | Self::Drill { .. } => self.fmt_backup(f),

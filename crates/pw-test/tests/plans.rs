@@ -204,6 +204,11 @@ fn every_kind() -> Vec<(&'static str, Plan, FakeHost)> {
         let (mut host, wanted) = (seed::filled(both()), desired(&PRODUCTION));
         kinds.push((name, restore::plan_restore(&mut host, &wanted, to_a_second), host));
     }
+    for there in [true, false] {
+        for plan in restore::plan_parts(&desired(&PRODUCTION), there) {
+            kinds.push(("a part of a backup", plan, seed::filled(both())));
+        }
+    }
     for (name, plan, host) in &mut kinds {
         assert!(plan.steps.len() >= 2, "{name}:\n{plan}");
         plan.lint().unwrap();

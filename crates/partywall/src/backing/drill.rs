@@ -231,7 +231,7 @@ fn compare(known: &Database, found: &Counts, drilled: &mut Drilled) {
     let newest = known.tables.iter().filter_map(|(name, table)| Some((&table.newest.as_ref()?.at, name)));
     if let Some((at, name)) = newest.max() {
         let rows = found.tables.get(name).and_then(|rows| rows.newest.as_ref());
-        let same = rows.and_then(|(_, text)| text.parse::<jiff::Timestamp>().ok()) == Some(*at);
+        let same = rows.and_then(|(_, text)| text.parse::<Timestamp>().ok()) == Some(*at);
         let told = format!("{at} in {name}");
         drilled.note("newest row", if same { Ok(told) } else { Err(format!("{told} did not come back")) });
     }

@@ -1,11 +1,12 @@
 //! Backups of this project: [`gather`] finds what belongs into one, [`perform`] makes it, [`restore`] brings it back, [`drill`] tries it;
-//! [`log`] takes what servers wrote since, [`moment`] plays it.
+//! [`part`] brings back one file or table; [`log`] takes what servers wrote since, [`moment`] plays it.
 
 pub(crate) mod drill;
 pub(crate) mod gather;
 pub(crate) mod load;
 pub(crate) mod log;
 pub(crate) mod moment;
+mod part;
 pub(crate) mod perform;
 pub(crate) mod restore;
 pub(crate) mod shown;

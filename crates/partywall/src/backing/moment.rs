@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use pw_backup::Repository;
 use pw_backup::log::Reading;
+use pw_backup::make::Program;
 use pw_backup::take::Taking;
 use pw_data::count::{counted, counted_here};
 use pw_host::scratch::RECEIVE_FILES;
@@ -84,9 +85,10 @@ pub(super) async fn copy(
         database: to.name.clone(),
         words: Vec::new(),
     };
-    let dump = ["exec", &scratch.id, "pg_dump", "-w", "-Fc", "-Z0", "-U", &from.user, "-d", &from.database];
-    let dump = dump.map(str::to_owned);
-    blocking(move || piped(&dump, &receiver)).await?;
+    let dump = ["docker", "exec", &scratch.id, "pg_dump", "-w", "-Fc", "-Z0", "-U", &from.user, "-d"];
+    let words = dump.into_iter().chain([from.database.as_str()]).map(str::to_owned).collect();
+    let dump = Program { words, variables: Vec::new() };
+    blocking(move || piped(&dump, &receiver, "could not copy the database of that moment")).await?;
     let known = counted_as(counted_here(Path::new(&from.socket), &from.user, &from.database).await?)?;
     let (_, counts) = counted(reached.address.with_database(&to.name)).await?;
     let wrong = differences(&known, &counts);
@@ -98,10 +100,12 @@ pub(super) async fn copy(
 }
 
 /// The dump of one server into another, without a stop between.
-fn piped(dump: &[String], receiver: &Receiver) -> Result<(), Failure> {
-    let what = || Failure::new("could not copy the database of that moment");
-    let mut from = Command::new("docker");
-    from.args(dump).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+pub(super) fn piped(dump: &Program, receiver: &Receiver, what: &str) -> Result<(), Failure> {
+    let what = || Failure::new(what);
+    let Some((program, words)) = dump.words.split_first() else { return Ok(()) };
+    let mut from = Command::new(program);
+    from.args(words).envs(dump.variables.iter().map(|(name, value)| (name, value)));
+    from.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut from = from.spawn().map_err(|error| what().because(error))?;
     let mut into = receiver.command();
     into.stdin(from.stdout.take().map_or_else(Stdio::null, Stdio::from));

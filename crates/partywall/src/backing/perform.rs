@@ -16,7 +16,7 @@ use pw_plan::Action;
 use pw_plan::step::{BackupRun, DatabasePlace};
 use pw_run::Failure;
 
-use super::{log, moment, restore};
+use super::{log, moment, part, restore};
 use crate::hands::CalledOff;
 use crate::reach::{Reached, reach};
 
@@ -38,9 +38,9 @@ pub(crate) async fn perform(host: &Host, on_line: Option<OnLine>, action: &Actio
             let (repository, name) = (Repository::new(repository.clone()), name.clone());
             blocking(move || remove(&repository, &name)).await
         }
-        Action::ForgetBackups { repository, environment, kept } => {
+        Action::ForgetBackups { repository, environment, kept, prune } => {
             let (repository, environment, kept) =
-                (Repository::new(repository.clone()), environment.clone(), *kept);
+                (Repository::new(repository.clone()), environment.clone(), (*kept, *prune));
             blocking(move || retain::forget(&repository, &environment, kept).map(drop)).await
         }
         Action::RestoreDatabase { stored, like, to } => restore::database(host, stored, like, to).await,
@@ -52,6 +52,12 @@ pub(crate) async fn perform(host: &Host, on_line: Option<OnLine>, action: &Actio
         Action::TakeLog { log } => log::take(host, log).await,
         Action::RestoreBase { base } => moment::fill(host, on_line, base).await,
         Action::CopyRestored { from, like, to } => moment::copy(host, from, like, to).await,
+        Action::RestorePath { stored, path, into } => part::path(stored, path, into).await,
+        Action::RestoreTable { stored, table, like, to } => {
+            part::table(host, (stored, table), like, to).await
+        }
+        Action::PlaceTable { from, table, to, schema } => part::place(host, (from, table), to, schema).await,
+        Action::RemovePlaced { from, schema } => part::remove(host, from, schema).await,
         Action::RemoveRestored { path } => restore::remove_restored(path),
         Action::SwapFolders { path, new, aside } => restore::swap(path, new, aside),
         other => Err(Failure::new(format!("nobody carries out `{other}`"))),

@@ -243,12 +243,13 @@ pub(crate) fn room(manifest: &Manifest, part: &str, into: &str) -> Result<(), Fa
     ))))
 }
 
-/// Removes a folder whose name says that a restore made it; one that is not there is removed already.
+/// Removes a folder or file whose name says that a restore made it; one that is not there is removed already.
 pub(crate) fn remove_restored(path: &str) -> Result<(), Failure> {
     if !path.rsplit('/').next().is_some_and(|name| name.contains(".restored-")) {
         return Err(Failure::new(format!("`{path}` is not Partywall's to remove")));
     }
-    match std::fs::remove_dir_all(path) {
+    let is_file = std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir());
+    match if is_file { std::fs::remove_file(path) } else { std::fs::remove_dir_all(path) } {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Failure::new(format!("could not remove `{path}`")).because(error))
         }

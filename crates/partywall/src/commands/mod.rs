@@ -9,6 +9,8 @@ mod enter;
 mod home;
 mod init;
 mod moment;
+mod part;
+mod prune;
 mod recover;
 mod rehearse;
 mod render;
@@ -77,7 +79,10 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
         Command::Seed(asked) => seed::run(session, &asked, printer).await,
         Command::Rehearse(asked) => rehearse::run(session, &asked, printer).await,
         Command::Backup(asked) => backup::run(session, &asked, printer).await,
-        Command::Backups { environment, show } => {
+        Command::Backups { environment, prune: true, plan, .. } => {
+            prune::run(session, environment.as_deref(), plan, printer).await
+        }
+        Command::Backups { environment, show, .. } => {
             backup::list(session, environment.as_deref(), show.as_deref(), printer)
         }
         Command::Drift(asked) => drift::run(session, &asked, printer).await,

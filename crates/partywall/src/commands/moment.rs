@@ -99,7 +99,7 @@ pub(super) fn find(
     ))
 }
 
-fn database(session: &Session, wanted: Option<&str>) -> Result<String, Stop> {
+pub(super) fn database(session: &Session, wanted: Option<&str>) -> Result<String, Stop> {
     let all: Vec<&String> = session.config.databases.keys().collect();
     match (wanted, all.as_slice()) {
         (Some(wanted), _) if session.config.databases.contains_key(wanted) => Ok(wanted.to_owned()),

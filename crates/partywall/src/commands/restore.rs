@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::change::{Asked, confirmed};
 use super::moment;
+use super::part::{self, Of};
 use crate::apply;
 use crate::backing;
 use crate::cli;
@@ -44,6 +45,12 @@ pub(super) async fn from(
     let backup = chosen(session, name, asked.backup.as_deref().unwrap_or("latest"))?;
     let manifest = Repository::new(place.clone()).manifest(&backup)?;
     of_this(name, &manifest)?;
+    let of = Of { name, repository: &place, manifest: &manifest };
+    match (&asked.path, &asked.table) {
+        (Some(path), _) => return part::path(session, &of, (asked, path), printer).await,
+        (None, Some(table)) => return part::table(session, &of, (asked, table), printer).await,
+        (None, None) => {}
+    }
     let databases = databases(session, name, asked, &manifest).await?;
     let folders = folders(session, asked, &manifest).await?;
     let parts = Parts { repository: place, databases, folders, moment: None };
@@ -176,7 +183,7 @@ async fn databases(
     }
 }
 
-async fn folders(
+pub(super) async fn folders(
     session: &Session,
     asked: &cli::Restore,
     manifest: &Manifest,
@@ -216,7 +223,12 @@ fn not_here(what: &str, name: &str, why: &str) -> Stop {
     )
 }
 
-fn not_in<'a>(manifest: &Manifest, what: &str, key: &str, known: impl Iterator<Item = &'a String>) -> Stop {
+pub(super) fn not_in<'a>(
+    manifest: &Manifest,
+    what: &str,
+    key: &str,
+    known: impl Iterator<Item = &'a String>,
+) -> Stop {
     let known: Vec<&str> = known.map(String::as_str).collect();
     Stop::because(
         format!("backup `{}` has no {what} `{key}`", manifest.name),
@@ -225,7 +237,7 @@ fn not_in<'a>(manifest: &Manifest, what: &str, key: &str, known: impl Iterator<I
     )
 }
 
-fn show(plan: &Plan, printer: &mut Printer) -> Result<(), Stop> {
+pub(super) fn show(plan: &Plan, printer: &mut Printer) -> Result<(), Stop> {
     if printer.is_json() {
         return printer.json(&json!({
             "operation": plan.operation, "environment": plan.environment, "steps": plan.steps,

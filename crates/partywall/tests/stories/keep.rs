@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::harness::{DEVELOPMENT, PRODUCTION, Story, docker_answers, finished};
+use crate::harness::{DEVELOPMENT, PRODUCTION, Story, docker_answers, finished, image, random};
 
 /// Promise: a repository whose disk is away is not replaced by an empty one in silence.
 /// Given: a backup, then a folder that is empty, as when its disk is not mounted, then one with another repository.
@@ -161,6 +161,155 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         drop(std::process::Command::new("umount").arg("-l").arg(&self.0).status());
     }
+}
+
+/// Promise: a backup of a newer server fails its drill with the cause, before anything stumbles over it.
+/// Given: a backup of this image's PostgreSQL, and then a Compose file that names a real server of version 15 (where this
+/// machine has one).
+/// Then: the drill names both versions; production is not touched.
+#[test]
+fn a_backup_of_a_newer_server_fails_its_drill() {
+    let programs = Path::new("/usr/lib/postgresql/15");
+    if !programs.join("bin/postgres").exists() || image("postgres").contains(":1") {
+        return;
+    }
+    let story = Story::stocked_shop();
+    story.run(&["backup", PRODUCTION]).ended(0);
+    let before = story.holdings(PRODUCTION);
+    let older = OlderServer::build(&story);
+    story.edit(
+        "docker-compose.yml",
+        &format!("image: {}", image("postgres")),
+        &format!("image: {}", older.0),
+    );
+    let told = story.run(&["drill"]).ended(1);
+    told.says(&["does not restore", "the backup is of PostgreSQL 17, and the service's image has 15"]);
+    assert_eq!(story.holdings(PRODUCTION), before);
+}
+
+/// An image with this machine's PostgreSQL 15 in place of the newer one, as long as it is held.
+struct OlderServer(String);
+
+impl OlderServer {
+    fn build(story: &Story) -> Self {
+        let (name, place) = (format!("{}-older", story.name), story.folder().join("older"));
+        let recipe = format!(
+            "FROM {}\nCOPY lib /usr/lib/postgresql/15\nCOPY share /usr/share/postgresql/15\nCOPY libs /opt/libs\n\
+             ENV PATH=/usr/lib/postgresql/15/bin:$PATH LD_LIBRARY_PATH=/opt/libs\n",
+            image("postgres")
+        );
+        fs::create_dir_all(place.join("libs")).expect("a folder");
+        fs::write(place.join("Dockerfile"), recipe).expect("written");
+        let words = "cp -r /usr/lib/postgresql/15 lib && cp -r /usr/share/postgresql/15 share && \
+            ldd lib/bin/postgres lib/bin/initdb lib/bin/psql lib/bin/pg_isready | awk '$2 == \"=>\" { print $3 }' | sort -u | \
+            grep -Ev '/(libc|libm|libpthread|libdl|librt|libresolv)[.]so' | xargs -I@ cp -L @ libs/";
+        let copied = std::process::Command::new("sh").args(["-c", words]).current_dir(&place).status();
+        assert!(copied.is_ok_and(|status| status.success()));
+        docker_answers(&["build", "-q", "-t", &name, &text(&place)]).expect("built");
+        Self(name)
+    }
+}
+
+impl Drop for OlderServer {
+    fn drop(&mut self) {
+        drop(docker_answers(&["image", "rm", "-f", &self.0]));
+    }
+}
+
+/// Promise: `backups --prune` leaves what `backup.keep` says, and a kill at any moment loses nothing that is kept.
+/// Given: five backups, and then a `backup.keep` of two.
+/// Then: `--plan` names the three that go and removes nothing; after kills at random moments each, followed by
+/// `resume`, the newest two are there, the newest passes its drill, and restic finds no error.
+#[test]
+fn a_killed_prune_loses_nothing_that_is_kept() {
+    let story = Story::shop();
+    let path = story.repository().display().to_string();
+    let keep =
+        |last: u32| format!("{path}, keep: {{ last: {last}, hourly: 0, daily: 0, weekly: 0, monthly: 0 }}");
+    story.edit("partywall.yaml", &path, &keep(5));
+    story.up(PRODUCTION);
+    story.stock(PRODUCTION, 1000);
+    for round in 0..5 {
+        story.sql(PRODUCTION, &format!("UPDATE item SET words = words || {round}"));
+        story.run(&["backup", PRODUCTION]).ended(0);
+        // Backups are named by the second.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+    let all = names(&story);
+    assert_eq!(all.len(), 5, "{all:?}");
+    story.edit("partywall.yaml", &keep(5), &keep(2));
+    let plan = story.run(&["backups", PRODUCTION, "--prune", "--plan"]).ended(0);
+    assert!(all[2..].iter().all(|name| plan.out.contains(name.as_str())), "{}", plan.out);
+    assert!(all[..2].iter().all(|name| !plan.out.contains(name.as_str())), "{}", plan.out);
+    assert_eq!(names(&story), all);
+    for _ in 0..4 {
+        let mut prune = story.start(&["backups", "--prune"]);
+        std::thread::sleep(std::time::Duration::from_millis(random() % 700));
+        drop(prune.kill());
+        finished(prune);
+        let left = names(&story);
+        assert_eq!(left[..2], all[..2]);
+    }
+    story.run(&["resume"]);
+    story.run(&["backups", "--prune"]).ended(0);
+    assert_eq!(names(&story), all[..2]);
+    story.run(&["drill"]).ended(0);
+}
+
+/// Names of the backups, the newest first.
+fn names(story: &Story) -> Vec<String> {
+    let told = story.run(&["backups", PRODUCTION, "--json"]).ended(0);
+    let all: serde_json::Value = serde_json::from_str(told.out.trim()).expect("one object");
+    let all = all["backups"].as_array().cloned().unwrap_or_default();
+    all.iter().filter_map(|one| Some(one["name"].as_str()?.to_owned())).collect()
+}
+
+/// Promise: one file, one folder and one table come back out of a backup while everything goes on.
+/// Given: a backup; then a file that was overwritten, a folder that was removed, and rows that were lost.
+/// Then: each comes back equal; the overwritten file stays under another name, the rows come into a schema of their
+/// own and the present table is untouched; an unknown path or table is refused, and `abandon` after a kill leaves
+/// nothing.
+#[test]
+fn one_file_and_one_table_come_back() {
+    let story = Story::stocked_shop();
+    let before = story.holdings(PRODUCTION);
+    story.run(&["backup", PRODUCTION]).ended(0);
+    let web = || story.container(PRODUCTION, "web");
+    let started = web().id();
+    web().exec(&["sh", "-c", "echo worse > /files/1/noise; rm -r /files/2"]).expect("done");
+    let restore = |words: &[&str]| {
+        story.run(&[&["restore", PRODUCTION, "latest", "--confirm", PRODUCTION], words].concat())
+    };
+    restore(&["--volume", "files", "--path", "1/noise"]).ended(0).says(&["`1/noise` is back", "replaced"]);
+    restore(&["--volume", "files", "--path", "2"]).ended(0).says(&["`2` is back"]);
+    restore(&["--volume", "files", "--path", "../files"]).ended(1).says(&["leads outside"]);
+    restore(&["--volume", "files", "--path", "nobody"]).ended(2).says(&["could not read", "nobody"]);
+    let kept = web().exec(&["sh", "-c", "cat /files/1/noise.replaced-*"]);
+    assert_eq!(kept.as_deref().map(str::trim), Some("worse"));
+    web().exec(&["sh", "-c", "rm /files/1/noise.replaced-*"]).expect("removed");
+    assert_eq!(story.holdings(PRODUCTION), before);
+    assert_eq!(web().id(), started);
+
+    story.sql(PRODUCTION, "DELETE FROM item WHERE id <= 400");
+    let told = restore(&["--table", "item"]).ended(0);
+    told.says(&["`public.item`", "1000 rows", "the present one is as it was", "ON CONFLICT DO NOTHING"]);
+    assert_eq!(story.sql(PRODUCTION, "SELECT count(*) FROM public.item"), "600");
+    let schema = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'partywall%'";
+    let schema = story.sql(PRODUCTION, schema);
+    story.sql(PRODUCTION, &format!("INSERT INTO item SELECT * FROM {schema}.item r WHERE r.id <= 400"));
+    story.sql(PRODUCTION, &format!("DROP SCHEMA {schema} CASCADE"));
+    assert_eq!(story.holdings(PRODUCTION), before);
+    restore(&["--table", "nobody"]).ended(1).says(&["has no one table `nobody`", "public.item"]);
+
+    let words = ["restore", PRODUCTION, "latest", "--table", "item", "--confirm", PRODUCTION];
+    let mut cut_off = story.start(&words);
+    std::thread::sleep(std::time::Duration::from_millis(300 + random() % 900));
+    drop(cut_off.kill());
+    finished(cut_off);
+    story.run(&["abandon"]);
+    let left = "SELECT count(*) FROM pg_database WHERE datname LIKE '%partywall%'";
+    assert_eq!(story.sql(PRODUCTION, left), "0");
+    assert_eq!(story.holdings(PRODUCTION), before);
 }
 
 fn backup_key(story: &Story) -> PathBuf {

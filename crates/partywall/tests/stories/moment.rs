@@ -64,6 +64,32 @@ fn a_missing_segment_is_named() {
     assert_eq!(story.sql(PRODUCTION, "SELECT max(id) FROM item"), "6001");
 }
 
+/// Promise: a drill plays the log to its end, so that one that cannot be played is known before it is needed.
+/// Given: a backup with the log, and a piece of it that came whole; then one whose bytes the server's container gave
+/// wrongly, though there were as many.
+/// Then: the first drill tells up to when, and how many rows; the second fails; nothing of the scratch server is left.
+#[test]
+fn a_log_that_cannot_be_played_fails_its_drill() {
+    let story = shop_with_log();
+    story.sql(PRODUCTION, "INSERT INTO item VALUES (7001, 1)");
+    story.run(&["backup", PRODUCTION, "--log"]).ended(0);
+    let told = story.run(&["drill"]).ended(0);
+    let played = told.out.lines().find(|line| line.contains("log of db, played")).expect("a line");
+    assert!(played.contains("1,011 rows in 2 tables, every one read"), "{}", told.out);
+    let status = story.run(&["status", PRODUCTION]).ended(0);
+    assert!(status.out.contains("log     taken "), "{}", status.out);
+
+    let words = "real=$(readlink -f $(command -v cat)); mv $real $real.whole; \
+        printf '#!/bin/sh\nhead -c 16777216 /dev/zero\n' >$real; chmod 755 $real";
+    story.sql(PRODUCTION, "INSERT INTO item VALUES (7002, 1)");
+    story.container(PRODUCTION, "db").exec(&["sh", "-c", words]).expect("replaced");
+    story.run(&["backup", PRODUCTION, "--log"]).ended(0);
+    let told = story.run(&["drill"]).ended(1);
+    told.says(&["does not restore", "log of db, played: "]);
+    let scratch = story.rendered(PRODUCTION).with_file_name("drill");
+    assert!(!scratch.exists(), "{}", scratch.display());
+}
+
 /// Promise: whenever a restore to a second is killed, production has what it had or what there was at that second.
 /// Given: a moment, and other rows since.
 /// Then: after each kill at a random time and `abandon` or `resume`, one of the two states is whole, answers, and

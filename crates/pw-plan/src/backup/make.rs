@@ -65,6 +65,7 @@ pub fn plan(order: &Order) -> Result<Plan, Box<Diagnostic>> {
         repository: run.repository.clone(),
         environment: run.environment.clone(),
         kept: order.kept,
+        prune: false,
     };
     let lost = Undo::Impossible { saved_as: None };
     steps.push(Step::new(forget, lost, "`backup.keep` says how many stay"));

@@ -3,6 +3,8 @@
 pub mod drill;
 pub mod home;
 mod make;
+pub mod part;
+pub mod prune;
 pub mod restore;
 pub(crate) mod step;
 

@@ -131,6 +131,19 @@ pub struct ScratchServer {
     pub job: Option<String>,
 }
 
+/// A table, as its server knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableName {
+    pub schema: String,
+    pub name: String,
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
 /// One part of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
@@ -180,8 +193,25 @@ impl Action {
             Self::RemoveBackup { repository, name } => {
                 write!(f, "remove backup {name} from {}", repository.path)
             }
-            Self::ForgetBackups { repository, .. } => {
-                write!(f, "forget old backups in {}", repository.path)
+            Self::ForgetBackups { repository, prune, .. } => {
+                let more = if *prune { ", and give back the room that nobody needs" } else { "" };
+                write!(f, "forget old backups in {}{more}", repository.path)
+            }
+            Self::RestorePath { stored, path, into } => {
+                write!(f, "make {into} from {path} in {} of backup {}", stored.part, stored.backup)
+            }
+            Self::RestoreTable { stored, table, to, .. } => {
+                write!(
+                    f,
+                    "make {} from the definitions in {} of backup {}, and the rows of {table}",
+                    to.name, stored.part, stored.backup
+                )
+            }
+            Self::PlaceTable { from, table, to, schema } => {
+                write!(f, "put {table} of database {} into schema {schema} of {}", from.name, to.name)
+            }
+            Self::RemovePlaced { from, schema } => {
+                write!(f, "remove schema {schema} of database {}", from.name)
             }
             Self::RestoreDatabase { stored, to, .. } => {
                 write!(f, "make {} from {} of backup {}", to.name, stored.part, stored.backup)

@@ -67,8 +67,21 @@ impl FakeHost {
                 self.runs(&from.compose.project, &from.service)?;
                 self.make_database(like, to)
             }
-            Action::RestoreDatabase { like, to, .. } => self.make_database(like, to),
-            Action::RestoreFolder { into, .. } => {
+            Action::RestoreDatabase { like, to, .. } | Action::RestoreTable { like, to, .. } => {
+                self.make_database(like, to)
+            }
+            Action::PlaceTable { from, to, schema, .. } => {
+                let there = self.databases(to)?;
+                need(there.contains_key(&from.name), || format!("there is no database {}", from.name))?;
+                need(there.contains_key(&to.name), || format!("there is no database {}", to.name))?;
+                there.insert(format!("{}.{schema}", to.name), "restored".to_owned());
+                Ok(())
+            }
+            Action::RemovePlaced { from, schema } => {
+                self.databases(from)?.remove(&format!("{}.{schema}", from.name));
+                Ok(())
+            }
+            Action::RestoreFolder { into, .. } | Action::RestorePath { into, .. } => {
                 let files = BTreeSet::from(["restored".to_owned()]);
                 self.world.vaults.insert(into.clone(), FakeVault { files, ..FakeVault::default() });
                 Ok(())

@@ -6,9 +6,10 @@ use pw_model::config::Class;
 use pw_model::desired::Desired;
 use pw_model::unit::Bytes;
 use pw_plan::Plan;
+use pw_plan::backup::part;
 use pw_plan::backup::restore::{Moment, Played, Wanted, moment, plan};
 use pw_plan::scratch::{Ground, Source};
-use pw_plan::step::{DatabasePlace, RepositoryPlace, Stored};
+use pw_plan::step::{DatabasePlace, RepositoryPlace, Stored, TableName};
 use pw_plan::wall::{Claims, Rendered};
 use pw_test::{FakeHost, Known, ServiceSketch};
 use serde_json::json;
@@ -67,6 +68,35 @@ fn played(desired: &Desired) -> Moment {
     moment(ground, &Played { stored: &stored, log: &log, until, variables: None }).unwrap()
 }
 
+/// A file of the vault, and a table.
+pub(crate) fn plan_parts(desired: &Desired, there: bool) -> [Plan; 2] {
+    let ground = part::Ground {
+        project: "shop".into(),
+        environment: desired.environment.to_string(),
+        stamp: "20260102_000000".into(),
+    };
+    let stored =
+        |part: &str| Stored { repository: repository(), backup: "20260101-000000".into(), part: part.into() };
+    let place = if there { "/volumes/shop-production_vault/_data" } else { "/volumes/none" };
+    let path = part::WantedPath { stored: stored("vault"), path: "one".into(), place: place.into(), there };
+    let table = part::WantedTable {
+        stored: stored("main"),
+        table: TableName { schema: "public".into(), name: "item".into() },
+        database: database(desired),
+    };
+    [part::path(&ground, &path), part::table(&ground, &table)]
+}
+
+fn database(desired: &Desired) -> DatabasePlace {
+    DatabasePlace {
+        project: desired.compose_project.clone(),
+        service: "db".into(),
+        name: "production".into(),
+        user: "shop".into(),
+        password: None,
+    }
+}
+
 /// Teaches the host what the scratch server's file describes, and plans.
 pub(crate) fn plan_restore(host: &mut FakeHost, desired: &Desired, to_a_second: bool) -> Plan {
     let moment = to_a_second.then(|| played(desired));
@@ -82,19 +112,12 @@ pub(crate) fn plan_restore(host: &mut FakeHost, desired: &Desired, to_a_second: 
     for hash in moment.iter().flat_map(|moment| moment.texts.keys()) {
         host.knows(hash, scratch.clone());
     }
-    let database = DatabasePlace {
-        project: desired.compose_project.clone(),
-        service: "db".into(),
-        name: "production".into(),
-        user: "shop".into(),
-        password: None,
-    };
     let folder = "/volumes/shop-production_vault/_data".to_owned();
     let wanted = Wanted {
         repository: repository(),
         backup: "20260101-000000".into(),
         stamp: "20260102_000000".into(),
-        databases: [("main".to_owned(), database)].into(),
+        databases: [("main".to_owned(), database(desired))].into(),
         folders: if to_a_second { BTreeMap::new() } else { [("vault".to_owned(), folder)].into() },
         users: ["migrate", "web", "worker"].map(str::to_owned).into(),
         moment,
