@@ -271,6 +271,7 @@ impl Hands {
             | Action::RestoreBase { .. }
             | Action::CopyRestored { .. }
             | Action::CopyKey { .. }
+            | Action::CopyRepository { .. }
             | Action::RestorePath { .. }
             | Action::RestoreTable { .. }
             | Action::PlaceTable { .. }

@@ -242,6 +242,12 @@ pub enum Action {
         #[serde(default)]
         prune: bool,
     },
+    /// Makes another place hold what the repository holds, and compares names and sizes.
+    CopyRepository {
+        repository: RepositoryPlace,
+        /// As rclone names it.
+        to: String,
+    },
     /// Makes a database from a backup, and compares it with the manifest.
     RestoreDatabase {
         stored: Stored,
@@ -529,10 +535,6 @@ impl fmt::Display for Action {
             | Self::RestoreBase { .. }
             | Self::CopyRestored { .. }
             | Self::CopyKey { .. }
-            | Self::RestorePath { .. }
-            | Self::RestoreTable { .. }
-            | Self::PlaceTable { .. }
-            | Self::RemovePlaced { .. }
             | Self::RemoveRestored { .. }
             | Self::SwapFolders { .. }
             | Self::Drill { .. } => self.fmt_backup(f),

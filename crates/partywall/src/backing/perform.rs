@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use jiff::Timestamp;
 use pw_backup::make::{Order, Program, make, remove};
 use pw_backup::manifest::{Database, Manifest, Newest, Table};
-use pw_backup::{Repository, retain};
+use pw_backup::{Repository, copy, retain};
 use pw_data::count::{Counts, counted};
 use pw_host::{Host, OnLine};
 use pw_model::unit::Bytes;
@@ -52,6 +52,10 @@ pub(crate) async fn perform(host: &Host, on_line: Option<OnLine>, action: &Actio
         Action::TakeLog { log } => log::take(host, log).await,
         Action::RestoreBase { base } => moment::fill(host, on_line, base).await,
         Action::CopyRestored { from, like, to } => moment::copy(host, from, like, to).await,
+        Action::CopyRepository { repository, to } => {
+            let (repository, to) = (Repository::new(repository.clone()), to.clone());
+            blocking(move || copy::copy(&repository, &to)).await
+        }
         Action::RestorePath { stored, path, into } => part::path(stored, path, into).await,
         Action::RestoreTable { stored, table, like, to } => {
             part::table(host, (stored, table), like, to).await

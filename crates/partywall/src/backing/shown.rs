@@ -41,6 +41,23 @@ pub(crate) fn remember(journal: &mut SqliteJournal, id: &str, path: &str) -> Res
     })
 }
 
+/// Kind of the record that a copy elsewhere leaves.
+const COPY: &str = "copy";
+
+/// Remembers that the repository was copied, or not.
+pub(crate) fn note_copy(
+    journal: &mut SqliteJournal,
+    name: &EnvironmentName,
+    (to, passed): (&str, bool),
+) -> Result<(), JournalFailure> {
+    journal.prove(&Proof {
+        kind: COPY.to_owned(),
+        environment: name.to_string(),
+        passed,
+        summary: json!({"to": to}).to_string(),
+    })
+}
+
 /// Remembers that the log was taken.
 pub(crate) fn note_log(journal: &mut SqliteJournal, name: &EnvironmentName) -> Result<(), JournalFailure> {
     journal.prove(&Proof {
@@ -65,8 +82,12 @@ pub(crate) fn read(session: &Session, name: &EnvironmentName) -> Option<Value> {
         Some(told(at, &proof))
     };
     let log = || session.config.backup.as_ref()?.log.and_then(|_| newest(LOG));
+    let copied = || {
+        let copies = &session.config.backup.as_ref()?.copies;
+        newest(COPY).filter(|told| copies.iter().any(|to| told["to"] == to.as_str()))
+    };
     let failed = newest(BACKUP).filter(|told| told["passed"] == false);
-    Some(json!({"backup": made(), "failed": failed, "log": log(), "drill": newest(DRILL)}))
+    Some(json!({"backup": made(), "failed": failed, "log": log(), "copy": copied(), "drill": newest(DRILL)}))
 }
 
 fn told(at: i64, proof: &Proof) -> Value {
@@ -97,6 +118,7 @@ pub(crate) fn lines(session: &Session, record: &Value) -> String {
     if !record["log"].is_null() {
         text += &format!("  log     taken {} ago\n", when(&record["log"]));
     }
+    text += &copy_line(&record["copy"]);
     let restored = age(drill["restore_seconds"].as_f64().unwrap_or_default().ceil() as i64);
     text += &match drill {
         Value::Null if backup.is_null() => String::new(),
@@ -114,6 +136,17 @@ pub(crate) fn lines(session: &Session, record: &Value) -> String {
         _ => format!("  drill   {} restored in {restored}, {} ago\n", name(drill, "backup"), when(drill)),
     };
     text
+}
+
+/// The newest copy elsewhere.
+fn copy_line(copy: &Value) -> String {
+    let (to, when) =
+        (copy["to"].as_str().unwrap_or("?"), age(copy["age_seconds"].as_i64().unwrap_or_default()));
+    match copy["passed"].as_bool() {
+        None => String::new(),
+        Some(true) => format!("  copy    in {to}, {when} old\n"),
+        Some(false) => format!("  {RED}copy    to {to} failed {when} ago{RED:#}\n"),
+    }
 }
 
 /// The newest attempt, where it made no backup.

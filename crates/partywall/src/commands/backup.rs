@@ -29,7 +29,8 @@ pub(crate) async fn run(session: &Session, asked: &cli::Backup, printer: &mut Pr
     if let Err(stop) = &ended {
         note_failure(session, name, stop);
     }
-    ended
+    ended?;
+    copies(session, name, printer).await
 }
 
 async fn back_up(
@@ -64,6 +65,33 @@ async fn back_up(
         summary: json!({"name": backup, "bytes": manifest.bytes(), "rows": manifest.rows()}).to_string(),
     })?;
     answer(&order, &manifest, printer)
+}
+
+/// Elsewhere, too. The backup is whole without it; but who asked for a copy is told when there is none.
+async fn copies(session: &Session, name: &EnvironmentName, printer: &mut Printer) -> Result<(), Stop> {
+    let copies = &backing::section(session)?.copies;
+    if copies.is_empty() {
+        return Ok(());
+    }
+    let (place, project) = (backing::place(session)?, session.config.project.as_str());
+    let (_lock, mut journal) = session.begin()?;
+    let mut failed = None;
+    for to in copies {
+        let plan = pw_plan::backup::copy::plan(&place, (project, name.as_str()), to);
+        let ended = apply::run(&plan, session.host(), &mut journal, printer).await;
+        shown::note_copy(&mut journal, name, (to, ended.is_ok()))?;
+        failed = failed.or(ended.err());
+    }
+    match failed {
+        Some(stop) => Err(stop),
+        None if printer.is_json() => printer.json(&json!({
+            "ok": true, "operation": "copy", "environment": name, "changed": true, "copies": copies,
+        })),
+        None => {
+            printer.note(format!("copied to {}", copies.join(", ")));
+            Ok(())
+        }
+    }
 }
 
 /// What is there decides what is made.

@@ -21,6 +21,9 @@ pub struct Backup {
     /// How many backups stay. Left out: all of 24 hours, 7 days, 4 weeks and 12 months.
     #[serde(default)]
     pub keep: Keep,
+    /// Where a copy of the repository goes after each backup, as rclone names it: `offsite:backups/shop`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<String>,
     /// How old the newest drill may be, e.g. `weekly`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill: Option<String>,
@@ -124,6 +127,12 @@ pub(super) fn check(config: &Config, source: &SourceFile) -> Vec<Diagnostic> {
             );
         }
     }
+    found.extend(backup.copies.iter().filter(|copy| !is_remote(copy)).map(|copy| {
+        Diagnostic::error(format!("`{copy}` is no place of rclone's"))
+            .at(at("copies"))
+            .because("it is the name of a remote that `rclone config` made, a colon, and a path")
+            .hint("write for example `copies: [\"offsite:backups/shop\"]`")
+    }));
     if backup.check.as_ref().is_some_and(|check| check.command.is_empty()) {
         found.push(
             Diagnostic::error("the check has no command")
@@ -135,6 +144,17 @@ pub(super) fn check(config: &Config, source: &SourceFile) -> Vec<Diagnostic> {
     found
 }
 
+/// Secrets belong into rclone's own file, so only names are taken.
+fn is_remote(text: &str) -> bool {
+    let name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    text.split_once(':').is_some_and(|(remote, path)| {
+        !remote.starts_with('-')
+            && !remote.is_empty()
+            && remote.chars().all(name)
+            && !path.trim_matches('/').is_empty()
+    })
+}
+
 /// A backup beside what it is to save goes down with it.
 fn unguarded(config: &Config, source: &SourceFile) -> Option<Diagnostic> {
     let production = config
@@ -142,12 +162,16 @@ fn unguarded(config: &Config, source: &SourceFile) -> Option<Diagnostic> {
         .into_iter()
         .next()
         .filter(|(name, environment)| environment.class(name) == Class::Production);
-    let path = &config.backup.as_ref()?.repository;
+    let backup = config.backup.as_ref().filter(|backup| backup.copies.is_empty())?;
+    let path = &backup.repository;
     production.map(|(name, _)| {
         Diagnostic::warning(format!("the backups of `{name}` are kept on this machine only"))
             .at(source.find_nearest(&["backup", "repository"]))
             .because("what takes the machine takes them too")
-            .hint(format!("copy `{path}` and the key elsewhere every day: docs/backup.md says how"))
+            .hint(format!(
+                "let each backup copy `{path}` elsewhere, `copies: [\"offsite:{}\"]`: docs/backup.md says how",
+                config.project
+            ))
     })
 }
 
@@ -187,5 +211,12 @@ mod tests {
             "{found:?}"
         );
         assert!(found[2].contains("kept on this machine only"), "{found:?}");
+        let found = said("  repository: /b\n  copies: [\"away:shop\", \":sftp,pass=x:shop\", \"/disk\"]\n");
+        assert!(
+            found[0].contains("`:sftp,pass=x:shop` is no place of rclone's\n  --> partywall.yaml:6:3"),
+            "{found:?}"
+        );
+        assert!(found[1].contains("`/disk` is no place"), "{found:?}");
+        assert_eq!(found.len(), 2, "{found:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! Backups, restores, drills: what is done, in which order, and how it is taken back.
 
+pub mod copy;
 pub mod drill;
 pub mod home;
 mod make;

@@ -164,6 +164,38 @@ impl Action {
                 write!(f, "back {} up as {}: {names}", backup.environment, backup.name)
             }
             Self::MakeRepository { repository } => write!(f, "make repository {}", repository.path),
+            Self::RemoveBackup { repository, name } => {
+                write!(f, "remove backup {name} from {}", repository.path)
+            }
+            Self::ForgetBackups { repository, prune, .. } => {
+                let more = if *prune { ", and give back the room that nobody needs" } else { "" };
+                write!(f, "forget old backups in {}{more}", repository.path)
+            }
+            Self::RestoreDatabase { stored, to, .. } => {
+                write!(f, "make {} from {} of backup {}", to.name, stored.part, stored.backup)
+            }
+            Self::RestoreFolder { stored, into } => {
+                write!(f, "make {into} from {} of backup {}", stored.part, stored.backup)
+            }
+            Self::RestoreFiles { stored, files } => {
+                let paths: Vec<&str> = files.values().map(String::as_str).collect();
+                write!(f, "write {} from backup {}", paths.join(", "), stored.backup)
+            }
+            Self::CopyKey { from, to } => write!(f, "copy the key {from} to {to}"),
+            Self::Drill { drill } if drill.played.is_some() => {
+                write!(f, "play the log of backup {} and try it", drill.stored.backup)
+            }
+            Self::Drill { drill } => write!(f, "bring backup {} back and try it", drill.stored.backup),
+            Self::RemoveRestored { path } => write!(f, "remove {path} with all in it"),
+            Self::SwapFolders { path, new, aside } => {
+                write!(f, "rename {path} to {aside}, and {new} to {path}")
+            }
+            other => other.fmt_log(f),
+        }
+    }
+
+    fn fmt_log(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::HoldLog { hold } => {
                 write!(f, "hold the log of {} back by slot {}", hold.server.service, hold.slot)?;
                 match hold.sets_limit {
@@ -190,13 +222,14 @@ impl Action {
             Self::CopyRestored { from, to, .. } => {
                 write!(f, "make {} from {} of {}", to.name, from.database, from.compose.project)
             }
-            Self::RemoveBackup { repository, name } => {
-                write!(f, "remove backup {name} from {}", repository.path)
-            }
-            Self::ForgetBackups { repository, prune, .. } => {
-                let more = if *prune { ", and give back the room that nobody needs" } else { "" };
-                write!(f, "forget old backups in {}{more}", repository.path)
-            }
+            _ => f.write_str("something"),
+        }
+    }
+
+    /// Parts of a backup, and copies of all of them.
+    pub(crate) fn fmt_part(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CopyRepository { repository, to } => write!(f, "copy {} to {to}", repository.path),
             Self::RestorePath { stored, path, into } => {
                 write!(f, "make {into} from {path} in {} of backup {}", stored.part, stored.backup)
             }
@@ -212,25 +245,6 @@ impl Action {
             }
             Self::RemovePlaced { from, schema } => {
                 write!(f, "remove schema {schema} of database {}", from.name)
-            }
-            Self::RestoreDatabase { stored, to, .. } => {
-                write!(f, "make {} from {} of backup {}", to.name, stored.part, stored.backup)
-            }
-            Self::RestoreFolder { stored, into } => {
-                write!(f, "make {into} from {} of backup {}", stored.part, stored.backup)
-            }
-            Self::RestoreFiles { stored, files } => {
-                let paths: Vec<&str> = files.values().map(String::as_str).collect();
-                write!(f, "write {} from backup {}", paths.join(", "), stored.backup)
-            }
-            Self::CopyKey { from, to } => write!(f, "copy the key {from} to {to}"),
-            Self::Drill { drill } if drill.played.is_some() => {
-                write!(f, "play the log of backup {} and try it", drill.stored.backup)
-            }
-            Self::Drill { drill } => write!(f, "bring backup {} back and try it", drill.stored.backup),
-            Self::RemoveRestored { path } => write!(f, "remove {path} with all in it"),
-            Self::SwapFolders { path, new, aside } => {
-                write!(f, "rename {path} to {aside}, and {new} to {path}")
             }
             _ => f.write_str("something"),
         }

@@ -149,7 +149,7 @@ impl Action {
             Self::RemoveCacheAside { cache, .. } => {
                 write!(f, "forget the former content of {}", cache.service)
             }
-            _ => f.write_str("something"),
+            other => other.fmt_part(f),
         }
     }
 }

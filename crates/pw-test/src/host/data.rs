@@ -77,6 +77,7 @@ impl FakeHost {
                 there.insert(format!("{}.{schema}", to.name), "restored".to_owned());
                 Ok(())
             }
+            Action::CopyRepository { .. } => Ok(()),
             Action::RemovePlaced { from, schema } => {
                 self.databases(from)?.remove(&format!("{}.{schema}", from.name));
                 Ok(())
