@@ -158,7 +158,7 @@ fn shell(text: &str) -> Command {
 
 /// Ours takes what nobody else wants; so do the others, or a busy machine would judge.
 fn backup_shell(text: &str) -> Command {
-    shell(&format!("renice -n 19 $$ >/dev/null && {text}"))
+    shell(&format!("renice -n 19 $$ >/dev/null && ionice -c 3 -p $$ && {text}"))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
