@@ -24,6 +24,7 @@ pub mod seed;
 pub mod step;
 pub mod up;
 pub mod wall;
+mod words;
 
 pub use parts::basis;
 pub use step::{Action, Plan, Step, Undo};

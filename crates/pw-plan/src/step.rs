@@ -13,6 +13,7 @@ pub use crate::backup::step::{
 pub use crate::seed::step::{
     BackupOrigin, CachePlace, DatabasePlace, SampleRun, SourcePlace, TakeRun, VaultPlace, VaultRun,
 };
+use crate::words::list;
 
 /// One call to the outside world. Closed, and idempotent by contract: doing it twice is doing it once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -481,68 +482,6 @@ impl fmt::Display for Undo {
     }
 }
 
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InstallFile { path, hash } => write!(f, "write {path} ({})", short(hash)),
-            Self::KeepFile { path, .. } => write!(f, "keep a copy of {path}"),
-            Self::RemoveFile { path } | Self::RemoveFolder { path } => write!(f, "remove {path}"),
-            Self::RemoveTree { path } => write!(f, "remove {path} with all in it"),
-            Self::MakeFolder { path } => write!(f, "make folder {path}"),
-            Self::MakePrivateFolder { path } => write!(f, "make private folder {path}"),
-            Self::MakeSharedFolder { path } => write!(f, "make shared folder {path}"),
-            Self::GenerateSecret { path } => write!(f, "generate secret {path}"),
-            Self::LimitGroup { limits } => {
-                write!(f, "limit control group {}{}", limits.path, ceilings(limits))
-            }
-            Self::RemoveGroup { path } => write!(f, "remove control group {path}"),
-            Self::SetFirewall { chain } => {
-                write!(f, "set firewall chain {} ({} rules)", chain.name, chain.rules.len())
-            }
-            Self::RemoveFirewall { name } => write!(f, "remove firewall chain {name}"),
-            Self::PullImages { services, .. } => write!(f, "pull images of {}", services.join(", ")),
-            Self::BuildImages { services, .. } => write!(f, "build images of {}", services.join(", ")),
-            Self::StartServices { services, .. } => write!(f, "start {}", services.join(", ")),
-            Self::RecreateServices { services, .. } => write!(f, "make anew {}", services.join(", ")),
-            Self::AwaitServices { services, .. } => write!(f, "wait for {}", services.join(", ")),
-            Self::RemoveServices { services, .. } => write!(f, "stop and remove {}", services.join(", ")),
-            Self::RemoveNetworks { names, .. } => write!(f, "remove networks {}", names.join(", ")),
-            Self::RemoveVolumes { names, .. } => {
-                write!(f, "remove volumes {} with their data", names.join(", "))
-            }
-            Self::JoinNetwork { container, network } => write!(f, "join {container} to {network}"),
-            Self::LeaveNetwork { container, network } => write!(f, "take {container} off {network}"),
-            Self::LoadProxy { .. } => f.write_str("load the proxy's configuration"),
-            Self::OpenSwitch { service, address, .. } => write!(f, "open route to {service} at {address}"),
-            Self::CloseSwitch { service, .. } => write!(f, "close route to {service}"),
-            Self::StopServices { services, .. } => write!(f, "stop {}", services.join(", ")),
-            Self::MakeKey { path } => write!(f, "make key {path}"),
-            Self::CopyDatabase { copy } => {
-                write!(f, "copy database {} of {} ({})", copy.database, copy.from, copy.method)
-            }
-            Self::EndCopy { copy } => write!(f, "end what reads {} of {}", copy.database, copy.from),
-            Self::Rehearse { rehearsal } => write!(f, "rehearse {}", rehearsal.services.join(", ")),
-            Self::MakeRepository { .. }
-            | Self::MakeBackup { .. }
-            | Self::RemoveBackup { .. }
-            | Self::ForgetBackups { .. }
-            | Self::RestoreDatabase { .. }
-            | Self::RestoreFolder { .. }
-            | Self::RestoreFiles { .. }
-            | Self::HoldLog { .. }
-            | Self::ReleaseLog { .. }
-            | Self::TakeLog { .. }
-            | Self::RestoreBase { .. }
-            | Self::CopyRestored { .. }
-            | Self::CopyKey { .. }
-            | Self::RemoveRestored { .. }
-            | Self::SwapFolders { .. }
-            | Self::Drill { .. } => self.fmt_backup(f),
-            seed => seed.fmt_seed(f),
-        }
-    }
-}
-
 impl fmt::Display for CopyMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -550,24 +489,6 @@ impl fmt::Display for CopyMethod {
             Self::Logical => "logical",
         })
     }
-}
-
-fn list(actions: &[Action], between: &str) -> String {
-    actions.iter().map(ToString::to_string).collect::<Vec<_>>().join(between)
-}
-
-fn short(hash: &str) -> &str {
-    &hash[..hash.len().min(8)]
-}
-
-fn ceilings(limits: &GroupLimits) -> String {
-    let mut parts = Vec::new();
-    parts.push(if limits.cpu_idle { "idle class".into() } else { format!("weight {}", limits.cpu_weight) });
-    parts.extend(limits.cpu_ceiling.map(|cpus| format!("{cpus} CPUs")));
-    parts.extend(limits.memory_ceiling.map(|memory| format!("{memory}")));
-    parts.extend(limits.memory_protection.map(|memory| format!("{memory} protected")));
-    parts.extend(limits.process_ceiling.map(|count| format!("{count} processes")));
-    format!(": {}", parts.join(", "))
 }
 
 #[cfg(test)]
