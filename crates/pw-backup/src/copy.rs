@@ -13,12 +13,14 @@ const PATIENCE: [&str; 8] =
 /// What has its own checksum as its name is the same when it is as large.
 const NAMED_BY_CHECKSUM: &str = "--size-only";
 
+const CONFIG: &str = "config";
+
 /// In this order what is there at any moment is whole: what is pointed at comes first, and goes last.
 const STEPS: [(&str, &str); 8] = [
     ("copy", "data"),
     ("copy", "index"),
     ("copy", "keys"),
-    ("copyto", "config"),
+    ("copyto", CONFIG),
     ("sync", "snapshots"),
     ("sync", "keys"),
     ("sync", "index"),
@@ -35,15 +37,17 @@ pub fn copy(repository: &Repository, to: &str) -> Result<(), Failure> {
     repository.open()?;
     let (from, to) = (repository.path().trim_end_matches('/'), to.trim_end_matches('/'));
     for (verb, part) in STEPS {
-        rclone(&[verb, &format!("{from}/{part}"), &format!("{to}/{part}")], to)?;
+        // That of another repository is as large.
+        let compared = if part == CONFIG { "--ignore-times" } else { NAMED_BY_CHECKSUM };
+        rclone(&[verb, compared, &format!("{from}/{part}"), &format!("{to}/{part}")], to)?;
     }
-    rclone(&["check", "--one-way", from, to], to)
+    rclone(&["check", "--one-way", NAMED_BY_CHECKSUM, from, to], to)
 }
 
 fn rclone(words: &[&str], to: &str) -> Result<(), Failure> {
     let what = || Failure::new(format!("could not copy the repository to `{to}`"));
     let mut command = Command::new("rclone");
-    command.args(words).args(PATIENCE).args([NAMED_BY_CHECKSUM, "--log-level", "ERROR"]);
+    command.args(words).args(PATIENCE).args(["--log-level", "ERROR"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let told = match command.output() {
         Ok(told) => told,
