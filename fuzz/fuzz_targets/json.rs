@@ -17,7 +17,9 @@ fn table(base: &str) -> Table {
         not_null: false,
         generated: false,
         array: false,
-        obstacle: None,
+        item: String::new(),
+        as_text: false,
+        names_object: false,
     };
     Table {
         oid: 1,
@@ -48,13 +50,15 @@ fuzz_target!(|text: &str| {
     let paths = Mask::new(paths, &secret, &table("jsonb"), 0);
     let (mut out, mut again) = (Vec::new(), Vec::new());
     let binary = [&[1], text.as_bytes()].concat();
-    assert_eq!(paths.apply(&binary, &mut out), serde_json::from_str::<Value>(text).is_ok());
+    // A number beyond all floats is copied as it stands; the other reader refuses it.
+    let read = serde_json::from_str::<Value>(text);
+    assert!(paths.apply(&binary, &mut out) || read.is_err());
     if !everything.apply(text.as_bytes(), &mut out) {
         return;
     }
     assert!(everything.apply(text.as_bytes(), &mut again) && out == again);
-    let (before, after): (Value, Value) =
-        (serde_json::from_str(text).expect("it was read"), serde_json::from_slice(&out).expect("it was written"));
+    let after: Value = serde_json::from_slice(&out).expect("it was written");
+    let Ok(before) = read else { return };
     let (mut known, mut masked) = (Vec::new(), Vec::new());
     texts(&before, &mut known);
     texts(&after, &mut masked);

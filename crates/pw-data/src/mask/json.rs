@@ -10,83 +10,70 @@ use serde_json::value::RawValue;
 use super::kind::Kind;
 
 /// What is left of a path that leads into the present value, and what happens at its end.
-type Path<'a> = (&'a [String], &'a Kind);
+pub(super) type Path<'a> = (&'a [String], &'a Kind);
 
 /// Gives a text its mask.
 pub(super) type Texts<'a> = &'a dyn Fn(&Kind, &str) -> String;
 
+/// As deep as the reader of whole documents goes.
+const DEEPEST: usize = 128;
+
 /// Writes the document with every text and number at the end of a path masked, or below it; paths go through lists.
 ///
 /// # Errors
-/// It is no JSON; what was written then is no document.
-pub(super) fn mask(
-    json: &str,
-    paths: Vec<Path<'_>>,
-    texts: Texts<'_>,
-    out: &mut Vec<u8>,
-) -> Result<(), Error> {
+/// It is no JSON, or one of 128 levels and more; what was written then is no document.
+pub(super) fn mask(json: &str, paths: &[Path<'_>], texts: Texts<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
     let document: &RawValue = serde_json::from_str(json)?;
-    value(document, &paths, texts, out)
+    Masking { texts, out, depth: 0 }.value(document, paths)
 }
 
-fn value(raw: &RawValue, paths: &[Path<'_>], texts: Texts<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
-    let ends = || paths.iter().filter(|(rest, _)| rest.is_empty()).map(|(_, kind)| *kind);
-    let text = raw.get();
-    if paths.is_empty() {
-        out.extend_from_slice(text.as_bytes());
-        return Ok(());
-    }
-    if ends().any(|kind| *kind == Kind::Null) {
-        out.extend_from_slice(b"null");
-        return Ok(());
-    }
-    match text.as_bytes().first() {
-        Some(b'{') => object(text, paths, texts, out),
-        Some(b'[') => list(text, paths, texts, out),
-        Some(b'"') if ends().next().is_some() => {
-            let text = read(text)?.into_owned();
-            serde_json::to_writer(out, &ends().fold(text, |text, kind| texts(kind, &text)))
-        }
-        Some(b'-' | b'0'..=b'9') if ends().next().is_some() => {
-            out.push(b'0');
-            Ok(())
-        }
-        _ => {
-            out.extend_from_slice(text.as_bytes());
-            Ok(())
-        }
-    }
+struct Masking<'a> {
+    texts: Texts<'a>,
+    out: &'a mut Vec<u8>,
+    depth: usize,
 }
 
-fn object(json: &str, paths: &[Path<'_>], texts: Texts<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
-    out.push(b'{');
-    let mut first = true;
-    each(json, |name, member| {
-        if !std::mem::take(&mut first) {
-            out.push(b',');
+impl Masking<'_> {
+    fn value(&mut self, raw: &RawValue, paths: &[Path<'_>]) -> Result<(), Error> {
+        let ends = || paths.iter().filter(|(rest, _)| rest.is_empty()).map(|(_, kind)| *kind);
+        let text = raw.get();
+        match text.as_bytes().first() {
+            _ if ends().any(|kind| *kind == Kind::Null) => self.out.extend_from_slice(b"null"),
+            Some(b'{' | b'[') if !paths.is_empty() => return self.inside(text, paths),
+            Some(b'"') if ends().next().is_some() => {
+                let masked = ends().fold(read(text)?.into_owned(), |text, kind| (self.texts)(kind, &text));
+                return serde_json::to_writer(&mut *self.out, &masked);
+            }
+            Some(b'-' | b'0'..=b'9') if ends().next().is_some() => self.out.push(b'0'),
+            _ => self.out.extend_from_slice(text.as_bytes()),
         }
-        let written = name.map_or("\"\"", RawValue::get);
-        out.extend_from_slice(written.as_bytes());
-        out.push(b':');
-        let name = read(written)?;
-        value(member, &onward(paths, |head| (head == "*" || head == name).then_some(true)), texts, out)
-    })?;
-    out.push(b'}');
-    Ok(())
-}
+        Ok(())
+    }
 
-fn list(json: &str, paths: &[Path<'_>], texts: Texts<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
-    let inner = onward(paths, |head| Some(head == "*"));
-    out.push(b'[');
-    let mut first = true;
-    each(json, |_, item| {
-        if !std::mem::take(&mut first) {
-            out.push(b',');
+    /// A document is read anew at each level, so nothing else bounds how deep this goes.
+    fn inside(&mut self, json: &str, paths: &[Path<'_>]) -> Result<(), Error> {
+        if self.depth == DEEPEST {
+            return Err(Error::custom("too many levels"));
         }
-        value(item, &inner, texts, out)
-    })?;
-    out.push(b']');
-    Ok(())
+        self.depth += 1;
+        let (open, close) = if json.starts_with('{') { (b'{', b'}') } else { (b'[', b']') };
+        let through = onward(paths, |head| Some(head == "*"));
+        let mut before = open;
+        each(json, |name, inner| {
+            self.out.push(std::mem::replace(&mut before, b','));
+            let Some(name) = name.map(RawValue::get) else { return self.value(inner, &through) };
+            self.out.extend_from_slice(name.as_bytes());
+            self.out.push(b':');
+            let name = read(name)?;
+            self.value(inner, &onward(paths, |head| (head == "*" || head == name).then_some(true)))
+        })?;
+        if before == open {
+            self.out.push(open);
+        }
+        self.out.push(close);
+        self.depth -= 1;
+        Ok(())
+    }
 }
 
 /// What a text in quotes says.
@@ -146,9 +133,9 @@ mod tests {
         let own = |path: &[&str]| path.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
         let paths: Vec<(Vec<String>, Kind)> =
             paths.iter().map(|(path, kind)| (own(path), kind.clone())).collect();
-        let paths = paths.iter().map(|(path, kind)| (path.as_slice(), kind)).collect();
+        let paths: Vec<Path<'_>> = paths.iter().map(|(path, kind)| (path.as_slice(), kind)).collect();
         let mut out = Vec::new();
-        mask(json, paths, &|kind, text| format!("{kind:?} of {text}"), &mut out).unwrap();
+        mask(json, &paths, &|kind, text| format!("{kind:?} of {text}"), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -174,6 +161,18 @@ mod tests {
             r#"{"m\u0061":null,"b":[1]}"#
         );
         assert_eq!(masked(r#""all""#, &[(&[], Kind::Text)]), r#""Text of all""#);
+    }
+
+    #[test]
+    fn levels_are_bounded_where_a_path_leads_and_nowhere_else() {
+        let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let of = |json: &str, path: &[String]| {
+            mask(json, &[(path, &Kind::Email)], &|_, text| text.to_owned(), &mut Vec::new())
+        };
+        assert!(of(&deep(DEEPEST), &[]).is_ok());
+        assert!(of(&deep(DEEPEST + 1), &[]).is_err());
+        let beside = format!(r#"{{"deep":{}}}"#, deep(100_000));
+        assert!(of(&beside, &["mail".to_owned()]).is_ok());
     }
 
     #[test]

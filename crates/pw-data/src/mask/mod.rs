@@ -137,12 +137,12 @@ impl Mask {
     }
 
     fn json(&self, text: &[u8], out: &mut Vec<u8>) -> Option<()> {
-        let paths = match &self.kind {
+        let paths: Vec<json::Path<'_>> = match &self.kind {
             Kind::Json(paths) => paths.iter().map(|(path, kind)| (path.as_slice(), kind)).collect(),
             kind => vec![([].as_slice(), kind)],
         };
         let text_of = |kind: &Kind, text: &str| self.text(kind, text, usize::MAX);
-        json::mask(std::str::from_utf8(text).ok()?, paths, &text_of, out).ok()
+        json::mask(std::str::from_utf8(text).ok()?, &paths, &text_of, out).ok()
     }
 
     /// Family, prefix length, is-cidr, size, address. IPv4 goes to 100.64.0.0/10, IPv6 to 2001:db8::/32: nobody's.
