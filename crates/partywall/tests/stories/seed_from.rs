@@ -128,7 +128,7 @@ fn a_killed_seed_from_a_backup_leaves_no_server() {
 /// Promise: a backup that cannot be the source is refused with its reason, and nothing is touched.
 /// Given: a backup of production.
 /// Then: an unknown name, a wrong key, a backup without the database or the vault, and one of development itself each are
-/// named; a damaged dump ends the run, and leaves no server.
+/// named, and there is no server.
 #[test]
 fn a_backup_that_does_not_fit_is_refused() {
     let story = backed_up();
@@ -151,6 +151,13 @@ fn a_backup_that_does_not_fit_is_refused() {
     story.edit("partywall.yaml", "  main: { service: db }", "  other: { service: db }");
     refused("latest", 1, &["does not hold the database `other`", "it holds main"]);
     story.edit("partywall.yaml", "  other: { service: db }", "  main: { service: db }");
+    story.edit("partywall.yaml", "volume: vault", "volume: pgdata");
+    refused(
+        "latest",
+        1,
+        &["does not hold `pgdata`", "--> partywall.yaml:", "its folders are redisdata, vault"],
+    );
+    story.edit("partywall.yaml", "volume: pgdata", "volume: vault");
 }
 
 /// A shop whose server has its password in a file, and whose pictures lie in a folder of the host.
