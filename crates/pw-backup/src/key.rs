@@ -3,7 +3,8 @@
 //! Stretching a key makes a word that people remember costly to guess. Ours are random, and too long to be guessed
 //! however fast; so one is stretched as restic does it, and not with four times as much memory at every opening.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::Path;
 
 use aes256ctr_poly1305aes::aead::Aead as _;
@@ -33,7 +34,11 @@ pub(crate) fn make(repository: &Path, key: &str) -> Result<MasterKey, Failure> {
     let master = MasterKey::new();
     let text = serde_json::to_vec(&locked(key, &master)?).map_err(|error| what().because(error))?;
     let name: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
-    fs::write(folder.join(name), text).map_err(|error| what().because(error))?;
+    // On the disk before anything is encrypted with it; the first opening then proves that it opens.
+    let written = File::create_new(folder.join(name))
+        .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
+        .and_then(|()| File::open(&folder)?.sync_all());
+    written.map_err(|error| what().because(error))?;
     Ok(master)
 }
 
