@@ -34,8 +34,8 @@ pub use transfer::{Leak, Moved, Transfer};
 const MARK: &str = "partywall: unfinished sample";
 /// Marks a finished sample as ours, so that the next one may replace it, and nothing else is replaced.
 const SAMPLE: &str = "partywall: sample";
-/// Each write of all that is there costs the server work of its own.
-const BETWEEN_WRITES: Duration = Duration::from_secs(1);
+/// Behind each write the server notes every page anew that it changes, also those of its other databases.
+const BETWEEN_WRITES: Duration = Duration::from_secs(4);
 
 /// A database that is being filled.
 pub struct Scratch {
