@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 use std::time::Instant;
 
 use crate::harness::{DEVELOPMENT, PRODUCTION, Story, docker_answers, finished, image, random};
@@ -127,8 +128,8 @@ fn a_killed_seed_from_a_backup_leaves_no_server() {
 
 /// Promise: a backup that cannot be the source is refused with its reason, and nothing is touched.
 /// Given: a backup of production.
-/// Then: an unknown name, a wrong key, a backup without the database or the vault, and one of development itself each are
-/// named, and there is no server.
+/// Then: an unknown name, a wrong key, a backup without the database or the vault, one of development itself, and one whose
+/// repository is damaged each are named, and there is no server.
 #[test]
 fn a_backup_that_does_not_fit_is_refused() {
     let story = backed_up();
@@ -158,6 +159,16 @@ fn a_backup_that_does_not_fit_is_refused() {
         &["does not hold `pgdata`", "--> partywall.yaml:", "its folders are redisdata, vault"],
     );
     story.edit("partywall.yaml", "volume: pgdata", "volume: vault");
+    damage(&story);
+    refused("latest", 2, &["DAMAGED"]);
+}
+
+/// Nothing of what the repository's data holds can be read any more.
+fn damage(story: &Story) {
+    let words = "find data -type f | while read f; do chmod u+w $f; s=$(stat -c %s $f); \
+        head -c $((s - 64)) /dev/zero | dd of=$f bs=64 seek=1 conv=notrunc status=none; done";
+    let told = Command::new("sh").args(["-c", words]).current_dir(story.state().join("repository")).output();
+    assert!(told.expect("sh").status.success());
 }
 
 /// A shop whose server has its password in a file, and whose pictures lie in a folder of the host.

@@ -77,8 +77,13 @@ impl Gathered {
     }
 }
 
-/// From keys to rows. Numbers that lie close cost 4 bytes for each in their span, others about 14 each.
+/// From keys to rows. Numbers that lie close cost 4 bytes for each in their span, others about 14 each; those that count
+/// the rows as they lie cost nothing.
 pub(crate) enum Keys {
+    Straight {
+        least: u64,
+        count: u32,
+    },
     Dense {
         least: u64,
         rows: Vec<u32>,
@@ -121,6 +126,10 @@ impl Keys {
                 return Err(ambiguous());
             }
         }
+        if rows.iter().zip(0_u32..).all(|(row, at)| *row == at) {
+            let count = u32::try_from(rows.len()).unwrap_or(GONE);
+            return Ok(Self::Straight { least, count });
+        }
         Ok(Self::Dense { least, rows })
     }
 
@@ -149,6 +158,10 @@ impl Keys {
     pub(crate) fn find(&self, number: u64) -> u32 {
         match self {
             Self::Gone => GONE,
+            Self::Straight { least, count } => {
+                let at = u32::try_from(number.wrapping_sub(*least));
+                at.ok().filter(|at| at < count).unwrap_or(NOWHERE)
+            }
             Self::Dense { least, rows } => {
                 let at = usize::try_from(number.wrapping_sub(*least)).ok();
                 at.and_then(|at| rows.get(at)).copied().unwrap_or(NOWHERE)
@@ -166,6 +179,9 @@ impl Keys {
     pub(crate) fn of(&self, wanted: &Bits) -> Vec<u64> {
         match self {
             Self::Gone => Vec::new(),
+            Self::Straight { least, .. } => {
+                wanted.iter().map(|row| least.wrapping_add(u64::from(row))).collect()
+            }
             Self::Dense { least, rows } => {
                 let all = rows.iter().zip(0_u64..).filter(|(row, _)| wanted.holds(**row));
                 all.map(|(_, at)| least.wrapping_add(at)).collect()
@@ -180,7 +196,7 @@ impl Keys {
     /// In bytes.
     pub(crate) fn size(&self) -> usize {
         match self {
-            Self::Gone => 0,
+            Self::Gone | Self::Straight { .. } => 0,
             Self::Dense { rows, .. } => rows.len() * 4,
             Self::Spread { numbers, starts, .. } => numbers.len() * 12 + starts.len() * 4,
         }
@@ -213,6 +229,10 @@ impl Bits {
         let new = !self.holds(row);
         self.0[at] |= 1 << (row % 64);
         new
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -261,6 +281,23 @@ mod tests {
         spread.sort_unstable();
         assert_eq!(spread, [2 << 50 | 5, 3 << 50 | 5]);
         assert_eq!(keys(&[]).find(0), NOWHERE);
+    }
+
+    #[test]
+    fn keys_that_count_the_rows_are_found_without_a_list() {
+        let straight = keys(&[Some(u64::MAX - 1), Some(u64::MAX), Some(0), Some(1)]);
+        assert!(matches!(straight, Keys::Straight { .. }));
+        assert_eq!(straight.size(), 0);
+        assert_eq!(
+            [u64::MAX - 2, u64::MAX - 1, 0, 1, 2].map(|key| straight.find(key)),
+            [NOWHERE, 0, 2, 3, NOWHERE]
+        );
+        let mut wanted = Bits::default();
+        assert!(wanted.insert(0) && wanted.insert(3));
+        assert_eq!(straight.of(&wanted), [u64::MAX - 1, 1]);
+        for other in [[Some(2), Some(1)], [Some(1), Some(3)], [None, Some(1)]] {
+            assert!(matches!(keys(&other), Keys::Dense { .. }), "{other:?}");
+        }
     }
 
     #[test]

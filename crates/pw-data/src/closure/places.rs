@@ -61,6 +61,18 @@ impl Places {
         Some(self.blocks[at].0 << 16 | u64::from(*line))
     }
 
+    /// The places of these rows, which ascend.
+    pub(crate) fn of(&self, rows: impl Iterator<Item = u32>) -> impl Iterator<Item = (u32, u64)> {
+        let mut block = 0;
+        rows.map_while(move |row| {
+            let line = self.lines.get(row as usize)?;
+            while self.blocks.get(block + 1).is_some_and(|(_, first)| *first <= row) {
+                block += 1;
+            }
+            Some((row, self.blocks.get(block)?.0 << 16 | u64::from(*line)))
+        })
+    }
+
     pub(crate) fn row(&self, place: u64) -> Option<u32> {
         let at = self.blocks.binary_search_by_key(&(place >> 16), |(block, _)| *block).ok()?;
         let from = self.blocks[at].1 as usize;
@@ -97,6 +109,8 @@ mod tests {
         for (place, row) in all.iter().zip(0..) {
             assert_eq!((places.get(row), places.row(*place)), (Some(*place), Some(row)));
         }
+        let some: Vec<(u32, u64)> = places.of([1, 3, 4, 9].into_iter()).collect();
+        assert_eq!(some, [(1, all[1]), (3, all[3]), (4, all[4])]);
         assert_eq!((places.len(), places.get(5), places.row(2)), (5, None, None));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::keys::{GONE, NOWHERE};
+use super::keys::{GONE, Keys, NOWHERE};
+use super::read::KeySet;
 use super::scan::{Leaf, Node};
 use super::{Closure, Graph, Paths, Step, Taken, Trace};
 use crate::catalogue::Catalogue;
@@ -37,6 +38,12 @@ impl<'a> Walk<'a> {
     fn is_out(&self, table: usize, row: u32) -> bool {
         row == GONE
             || (row != NOWHERE && self.nodes[table].as_ref().is_some_and(|node| node.excluded.holds(row)))
+    }
+
+    /// May a reference to this table name a row that is out?
+    fn loses(&self, table: usize) -> bool {
+        let gone = |set: &KeySet| matches!(set.keys, Keys::Gone);
+        self.nodes[table].as_ref().is_some_and(|node| !node.excluded.is_empty() || node.keys.iter().any(gone))
     }
 
     fn is_down(&self, table: usize, row: u32) -> bool {
@@ -79,17 +86,22 @@ impl<'a> Walk<'a> {
         rows.filter(|(link, _)| asked(self, **link)).map(|(link, row)| (row, *link)).collect()
     }
 
-    /// From the cohort along owning references, to a fixed point.
+    /// From the cohort along owning references, to a fixed point. A reference is gone along again when the table to
+    /// which it leads has grown.
     pub(super) fn descend(&mut self) {
-        let mut changed = true;
-        while changed {
-            changed = false;
+        let mut grown: Vec<bool> =
+            self.nodes.iter().map(|node| node.as_ref().is_some_and(|node| !node.down.is_empty())).collect();
+        while grown.contains(&true) {
+            let before = std::mem::replace(&mut grown, vec![false; self.nodes.len()]);
             for (index, reference) in self.catalogue.references.iter().enumerate() {
                 let Some(children) = self.graph.owning[index] else { continue };
+                if !before[reference.to] && !grown[reference.to] {
+                    continue;
+                }
                 let mut owned = self.rows_along(index, |walk, link| walk.is_down(reference.to, link));
                 owned.retain(|(row, _)| !self.is_out(reference.from, *row));
                 for (row, link) in limited(owned, children) {
-                    changed |= self.own(index, row, link);
+                    grown[reference.from] |= self.own(index, row, link);
                 }
             }
         }
@@ -222,8 +234,10 @@ impl<'a> Walk<'a> {
 
     fn taken(&self, table: usize, node: &Node) -> Taken {
         let mut taken = Taken { heaps: node.heaps.clone(), ..Taken::default() };
-        for row in node.up.iter() {
-            let Some(place) = node.places.get(row) else { continue };
+        let outgoing = self.graph.outgoing[table].iter().zip(&node.links);
+        let losing: Vec<(&usize, &Vec<u32>)> =
+            outgoing.filter(|(index, _)| self.loses(self.catalogue.references[**index].to)).collect();
+        for (row, place) in node.places.of(node.up.iter()) {
             taken.places.push(place);
             let path = if node.cohort.holds(row) {
                 &mut taken.by.cohort
@@ -235,11 +249,10 @@ impl<'a> Walk<'a> {
                 &mut taken.by.parents
             };
             *path += 1;
-            let outgoing = self.graph.outgoing[table].iter().zip(&node.links);
-            let lost = |(index, links): &(&usize, &Vec<u32>)| {
+            let lost = |(index, links): &&(&usize, &Vec<u32>)| {
                 self.is_out(self.catalogue.references[**index].to, links[row as usize])
             };
-            let cleared: Vec<usize> = outgoing.filter(lost).map(|(index, _)| *index).collect();
+            let cleared: Vec<usize> = losing.iter().filter(lost).map(|(index, _)| **index).collect();
             if !cleared.is_empty() {
                 taken.cleared.insert(place, cleared);
             }
