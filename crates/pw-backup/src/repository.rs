@@ -274,9 +274,14 @@ pub(crate) fn json_of<T: DeserializeOwned>(
     file: &str,
 ) -> Result<T, Failure> {
     let what = format!("could not read {file} of `{}`", snapshot.label);
-    let node = open.node_from_path(snapshot.tree, Path::new(file)).map_err(failed(what.clone()))?;
+    let lost = |error| {
+        failed(what.clone())(error).hint(
+            "the repository is damaged or a part of it is missing: `partywall drill` says which backups come back",
+        )
+    };
+    let node = open.node_from_path(snapshot.tree, Path::new(file)).map_err(lost)?;
     let mut text = Vec::new();
-    open.dump(&node, &mut text).map_err(failed(what.clone()))?;
+    open.dump(&node, &mut text).map_err(lost)?;
     serde_json::from_slice(&text).map_err(|error| Failure::new(what).because(error))
 }
 

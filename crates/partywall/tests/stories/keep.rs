@@ -313,18 +313,14 @@ fn one_file_and_one_table_come_back() {
 }
 
 /// Promise: what takes this machine leaves the copy elsewhere, and a copy that fails takes no backup with it.
-/// Given: a real SSH server (where this machine has one, and rclone), named by rclone's own configuration, and a
-/// `backup.copies`.
+/// Given: a server that speaks SFTP, named by rclone's own configuration, and a `backup.copies`.
 /// Then: after each backup the copy holds what the repository holds, and no more; from the copy alone everything comes
 /// back; with the server gone the backup is there, and `status` says that the copy failed; so does an empty repository.
 #[test]
 fn a_copy_elsewhere_is_all_that_is_needed() {
-    if !["/usr/sbin/sshd", "/usr/bin/rclone"].iter().all(|path| Path::new(path).exists()) {
-        return;
-    }
     let story = Story::stocked_shop();
     let before = story.holdings(PRODUCTION);
-    let server = SshServer::start(&story);
+    let server = SftpServer::start(&story);
     let (path, away) = (story.repository().display().to_string(), story.folder().join("away"));
     let section = format!("{path}, copies: [\"offsite:{}\"]", away.display());
     story.edit("partywall.yaml", &path, &section);
@@ -375,13 +371,13 @@ fn files(folder: &Path) -> String {
     String::from_utf8(told.stdout).expect("text")
 }
 
-/// A server of this machine's own programs, and the file in which rclone knows it as `offsite`.
-struct SshServer {
+/// rclone's own server, and the file in which rclone knows it as `offsite`.
+struct SftpServer {
     server: std::process::Child,
     config: PathBuf,
 }
 
-impl SshServer {
+impl SftpServer {
     fn start(story: &Story) -> Self {
         let at = |name: &str| story.folder().join(name);
         for key in ["host", "own"] {
@@ -391,33 +387,24 @@ impl SshServer {
             );
         }
         let port = story.port + 7;
-        let settings = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
-             PermitRootLogin yes\nSubsystem sftp internal-sftp\n",
-            text(&at("host")),
-            text(&at("own.pub"))
-        );
-        fs::write(at("sshd_config"), settings).expect("written");
-        fs::create_dir_all("/run/sshd").expect("a folder");
-        let words = ["-D", "-e", "-f", &text(&at("sshd_config"))];
-        let server = std::process::Command::new("/usr/sbin/sshd")
-            .args(words)
-            .stderr(std::process::Stdio::null())
-            .spawn();
+        let (host, own) = (text(&at("host")), text(&at("own.pub")));
+        let address = format!("127.0.0.1:{port}");
+        let words = ["serve", "sftp", "/", "--addr", &address, "--key", &host, "--authorized-keys", &own];
+        let server =
+            std::process::Command::new("rclone").args(words).stderr(std::process::Stdio::null()).spawn();
+        let server = server.expect("rclone, which `./x test` installs");
         let config = at("rclone.conf");
         let remote = format!(
-            "[offsite]\ntype = sftp\nhost = 127.0.0.1\nport = {port}\nuser = root\nkey_file = {}\nshell_type = unix\n",
+            "[offsite]\ntype = sftp\nhost = 127.0.0.1\nport = {port}\nuser = backup\nkey_file = {}\nshell_type = unix\n",
             text(&at("own"))
         );
         fs::write(&config, remote).expect("written");
-        crate::harness::until("the server answers", || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-        Self { server: server.expect("a server"), config }
+        crate::harness::until("the server answers", || std::net::TcpStream::connect(&address).is_ok());
+        Self { server, config }
     }
 }
 
-impl Drop for SshServer {
+impl Drop for SftpServer {
     fn drop(&mut self) {
         drop(self.server.kill());
         drop(self.server.wait());

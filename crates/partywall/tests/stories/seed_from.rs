@@ -160,7 +160,7 @@ fn a_backup_that_does_not_fit_is_refused() {
     );
     story.edit("partywall.yaml", "volume: pgdata", "volume: vault");
     damage(&story);
-    refused("latest", 2, &["DAMAGED"]);
+    refused("latest", 2, &["could not read manifest.json of", "hint: the repository is damaged"]);
 }
 
 /// Nothing of what the repository's data holds can be read any more.
