@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use pw_backup::{Backup, Repository};
 use pw_model::config;
 use pw_model::diagnostic::Diagnostic;
+use pw_model::name::EnvironmentName;
 use pw_plan::step::{Kept, RepositoryPlace};
 
 use crate::session::Session;
@@ -49,6 +50,18 @@ pub(crate) fn place(session: &Session) -> Result<RepositoryPlace, Stop> {
 pub(crate) fn kept(section: &config::Backup) -> Kept {
     let config::Keep { last, hourly, daily, weekly, monthly, yearly } = section.keep;
     Kept { last, hourly, daily, weekly, monthly, yearly }
+}
+
+/// The name of an environment's newest backup.
+pub(crate) fn newest(session: &Session, name: &EnvironmentName) -> Result<String, Stop> {
+    let newest = list(session, Some(name.as_str()))?.into_iter().next();
+    newest.map(|one| one.name).ok_or_else(|| {
+        Stop::because(
+            format!("`{name}` has no backup"),
+            "the repository holds none of it",
+            format!("`partywall backup {name}` makes one"),
+        )
+    })
 }
 
 /// Whole backups of the project, the newest first; of one environment where it is named.

@@ -103,14 +103,7 @@ fn chosen(session: &Session, name: &EnvironmentName, asked: &str) -> Result<Stri
     if asked != "latest" {
         return Ok(asked.to_owned());
     }
-    let newest = backing::list(session, Some(name.as_str()))?.into_iter().next();
-    newest.map(|one| one.name).ok_or_else(|| {
-        Stop::because(
-            format!("`{name}` has no backup"),
-            "the repository holds none of it",
-            format!("`partywall backup {name}` makes one"),
-        )
-    })
+    backing::newest(session, name)
 }
 
 /// Production's rows belong into development only masked.

@@ -117,14 +117,7 @@ fn backup<'s>(session: &Session, target: &EnvironmentName, named: &str) -> Resul
 
 fn newest(session: &Session) -> Result<String, Stop> {
     let name = production(session).ok_or_else(no_production)?;
-    let newest = backing::list(session, Some(name.as_str()))?.into_iter().next();
-    newest.map(|one| one.name).ok_or_else(|| {
-        Stop::because(
-            format!("`{name}` has no backup"),
-            "the repository holds none of it",
-            format!("`partywall backup {name}` makes one"),
-        )
-    })
+    backing::newest(session, name)
 }
 
 fn unknown(session: &Session, named: &str) -> Stop {
