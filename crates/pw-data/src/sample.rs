@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use futures_util::future::join;
+use futures_util::future::try_join;
 use pw_model::diagnostic::{Diagnostic, nearest};
 use pw_model::source::SourceFile;
 use pw_run::Failure;
@@ -388,8 +388,9 @@ impl Reading {
             let before = schema.before(&scratch.address).await;
             Ok::<_, Failure>(Some((schema, scratch, before)))
         };
-        let (made, learnt) = join(made, learnt).await;
-        let (schema, scratch, before) = match made? {
+        // What cannot be made ends the learning too; what must not go out lets the making end, to be removed.
+        let (made, learnt) = try_join(made, async { Ok(learnt.await) }).await?;
+        let (schema, scratch, before) = match made {
             Some(made) => made,
             None => return Err(learnt.err().unwrap_or_else(|| Failure::new("nothing was learnt").into())),
         };

@@ -12,7 +12,7 @@ use pw_run::Failure;
 
 use super::moment::piped;
 use super::perform::{blocking, inside};
-use super::restore::{Receiver, received, remove_restored};
+use super::restore::{Receiver, made_anew, received, remove_restored};
 use crate::reach::{Reached, reach};
 
 pub(super) async fn path(stored: &Stored, path: &str, into: &str) -> Result<(), Failure> {
@@ -37,10 +37,7 @@ pub(super) async fn table(
     like: &str,
     to: &DatabasePlace,
 ) -> Result<(), Failure> {
-    let server = DatabasePlace { name: like.to_owned(), ..to.clone() };
-    let reached = reach(host.engine(), &server).await?;
-    pw_data::seed::remove(&reached.address, &to.name).await?;
-    pw_data::seed::make_like(&reached.address, &to.name).await?;
+    let reached = made_anew(host, like, to).await?;
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     received(stored, receiver(&reached, to, words(&["--section=pre-data"]))).await?;
     let rows = words(&["--section=data", "-n", &table.schema, "-t", &table.name]);

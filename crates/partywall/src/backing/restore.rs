@@ -16,7 +16,7 @@ use pw_plan::step::{DatabasePlace, Stored};
 use pw_run::Failure;
 
 use super::perform::blocking;
-use crate::reach::reach;
+use crate::reach::{Reached, reach};
 
 /// Nobody relies on what is loaded until a rename is on the disk, and with it everything that was written before.
 const UNHURRIED: &str = "PGOPTIONS=-c synchronous_commit=off";
@@ -31,6 +31,15 @@ pub(crate) struct Receiver {
     pub(crate) words: Vec<String>,
 }
 
+/// An empty database beside the one that it is like; answers the server.
+pub(super) async fn made_anew(host: &Host, like: &str, to: &DatabasePlace) -> Result<Reached, Failure> {
+    let server = DatabasePlace { name: like.to_owned(), ..to.clone() };
+    let reached = reach(host.engine(), &server).await?;
+    pw_data::seed::remove(&reached.address, &to.name).await?;
+    pw_data::seed::make_like(&reached.address, &to.name).await?;
+    Ok(reached)
+}
+
 /// Makes the database and compares it with the manifest.
 pub(crate) async fn database(
     host: &Host,
@@ -38,10 +47,7 @@ pub(crate) async fn database(
     like: &str,
     to: &DatabasePlace,
 ) -> Result<(), Failure> {
-    let server = DatabasePlace { name: like.to_owned(), ..to.clone() };
-    let reached = reach(host.engine(), &server).await?;
-    pw_data::seed::remove(&reached.address, &to.name).await?;
-    pw_data::seed::make_like(&reached.address, &to.name).await?;
+    let reached = made_anew(host, like, to).await?;
     let receiver = Receiver {
         container: reached.id.clone(),
         password: reached.password.clone(),
