@@ -13,7 +13,7 @@ use super::kind::Kind;
 pub(super) type Path<'a> = (&'a [String], &'a Kind);
 
 /// Gives a text its mask.
-pub(super) type Texts<'a> = &'a dyn Fn(&Kind, &str) -> String;
+pub(super) type Texts<'a> = &'a mut dyn FnMut(&Kind, &str) -> String;
 
 /// As deep as the reader of whole documents goes.
 const DEEPEST: usize = 128;
@@ -135,7 +135,7 @@ mod tests {
             paths.iter().map(|(path, kind)| (own(path), kind.clone())).collect();
         let paths: Vec<Path<'_>> = paths.iter().map(|(path, kind)| (path.as_slice(), kind)).collect();
         let mut out = Vec::new();
-        mask(json, &paths, &|kind, text| format!("{kind:?} of {text}"), &mut out).unwrap();
+        mask(json, &paths, &mut |kind, text| format!("{kind:?} of {text}"), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -167,7 +167,7 @@ mod tests {
     fn levels_are_bounded_where_a_path_leads_and_nowhere_else() {
         let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         let of = |json: &str, path: &[String]| {
-            mask(json, &[(path, &Kind::Email)], &|_, text| text.to_owned(), &mut Vec::new())
+            mask(json, &[(path, &Kind::Email)], &mut |_, text| text.to_owned(), &mut Vec::new())
         };
         assert!(of(&deep(DEEPEST), &[]).is_ok());
         assert!(of(&deep(DEEPEST + 1), &[]).is_err());

@@ -6,7 +6,6 @@ mod json;
 mod kind;
 mod noise;
 mod password;
-mod under;
 mod words;
 
 pub use kind::{Kind, unfit};
@@ -110,11 +109,18 @@ impl Mask {
     fn secrets_of(&self, value: &[u8], found: &mut impl FnMut(&[u8])) {
         let text = if self.base == "jsonb" { value.get(1..).unwrap_or_default() } else { value };
         match (&self.kind, self.base.as_str()) {
-            (Kind::Json(paths), _) => {
-                let proved = paths.iter().filter(|(_, kind)| kind.is_proved());
-                under::texts(text, proved.map(|(path, _)| path.as_slice()).collect(), found);
+            (Kind::Json(_), _) | (_, "json" | "jsonb") => {
+                let learnt = |kind: &Kind| kind.is_proved() || !matches!(self.kind, Kind::Json(_));
+                let paths: Vec<json::Path<'_>> =
+                    self.paths().into_iter().filter(|(_, kind)| learnt(kind)).collect();
+                let mut learn = |_: &Kind, text: &str| {
+                    found(text.as_bytes());
+                    text.to_owned()
+                };
+                let text = std::str::from_utf8(text).unwrap_or_default();
+                // What cannot be read does not go out either.
+                json::mask(text, &paths, &mut learn, &mut Vec::new()).ok();
             }
-            (_, "json" | "jsonb") => under::texts(text, vec![&[]], found),
             _ => found(value),
         }
     }
@@ -137,12 +143,16 @@ impl Mask {
     }
 
     fn json(&self, text: &[u8], out: &mut Vec<u8>) -> Option<()> {
-        let paths: Vec<json::Path<'_>> = match &self.kind {
+        let mut text_of = |kind: &Kind, text: &str| self.text(kind, text, usize::MAX);
+        json::mask(std::str::from_utf8(text).ok()?, &self.paths(), &mut text_of, out).ok()
+    }
+
+    /// Where masks reach in a document, learnt and applied alike.
+    fn paths(&self) -> Vec<json::Path<'_>> {
+        match &self.kind {
             Kind::Json(paths) => paths.iter().map(|(path, kind)| (path.as_slice(), kind)).collect(),
             kind => vec![([].as_slice(), kind)],
-        };
-        let text_of = |kind: &Kind, text: &str| self.text(kind, text, usize::MAX);
-        json::mask(std::str::from_utf8(text).ok()?, &paths, &text_of, out).ok()
+        }
     }
 
     /// Family, prefix length, is-cidr, size, address. IPv4 goes to 100.64.0.0/10, IPv6 to 2001:db8::/32: nobody's.
@@ -320,6 +330,24 @@ mod tests {
         );
         assert!(shown.starts_with(r#"{"keep":"ann@x.org","a":[{"mail":"user"#), "{shown}");
         assert!(shown.ends_with(r#""ip":null}"#), "{shown}");
+    }
+
+    #[test]
+    fn what_is_masked_in_a_document_is_what_is_learnt() {
+        let learnt = |kind: Kind| {
+            let mut all = Vec::new();
+            let text = b"\x01"
+                .iter()
+                .chain(br#"{"a":[{"mail":"one","n":1},[{"mail":["two"]}]],"mail":"three","name":"no"}"#);
+            let text: Vec<u8> = text.copied().collect();
+            mask(kind, "jsonb", 0, "a")
+                .secrets(&text, &mut |text| all.push(String::from_utf8_lossy(text).into_owned()));
+            all
+        };
+        let path = |parts: &[&str], kind| (parts.iter().map(|part| (*part).to_owned()).collect(), kind);
+        let paths = vec![path(&["a", "mail"], Kind::Email), path(&["name"], Kind::Name)];
+        assert_eq!(learnt(Kind::Json(paths)), ["one", "two"]);
+        assert_eq!(learnt(Kind::Token), ["one", "two", "three", "no"]);
     }
 
     #[test]
