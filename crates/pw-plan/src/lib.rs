@@ -14,6 +14,7 @@ pub mod destroy;
 pub mod down;
 pub mod drift;
 pub mod fit;
+pub mod govern;
 pub mod init;
 pub mod origin;
 mod parts;

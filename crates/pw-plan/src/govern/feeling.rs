@@ -1,0 +1,154 @@
+//! How production feels: what its waiting means, and what of it is its own doing.
+
+use std::time::Duration;
+
+use super::rules::Limits;
+use super::{Reading, Rules};
+
+/// From nothing to be seen to help at once; the order is that of urgency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Feeling {
+    Unknown,
+    Calm,
+    /// Neither squeeze nor let go: the band in which nothing changes keeps levers still.
+    Warm,
+    Hot,
+    Severe,
+}
+
+impl Feeling {
+    pub(super) fn is_pressed(self) -> bool {
+        self >= Self::Hot
+    }
+
+    /// By how much `value` is above or below `limit`.
+    fn of(value: Option<f64>, limit: f64) -> Self {
+        match value {
+            None => Self::Unknown,
+            Some(value) if value >= (limit * 4.0).min(0.9) => Self::Severe,
+            Some(value) if value >= limit => Self::Hot,
+            Some(value) if value >= limit * 0.5 => Self::Warm,
+            Some(_) => Self::Calm,
+        }
+    }
+}
+
+/// Production waits for itself, too: its own share is what is seen while nobody else does anything.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Own {
+    share: f64,
+    seen: Option<Duration>,
+    /// Since when the others do nothing.
+    alone: Option<Duration>,
+}
+
+/// The others must have been still for so long before what is seen is production's own.
+const SETTLED: Duration = Duration::from_secs(1);
+/// How much one reading counts against all before.
+const WEIGHT: f64 = 0.1;
+/// What is not seen again is half forgotten after this time.
+const HALF_LIFE: f64 = 120.0;
+/// Beyond, production is overloaded whoever's doing it is, and nobody is let go.
+const OVERLOAD: f64 = 0.5;
+
+impl Own {
+    pub(super) fn learn(&mut self, rules: &Rules, reading: &Reading, now: Duration) {
+        let used: Option<f64> = rules
+            .squeezable()
+            .map(|(name, _)| reading.uses.get(name).map_or(Some(0.0), |used| used.cpus))
+            .sum();
+        let still = used.is_some_and(|used| used <= rules.least_cpus() * 1.25);
+        self.alone = still.then(|| self.alone.unwrap_or(now));
+        let settled = self.alone.is_some_and(|since| now.saturating_sub(since) >= SETTLED);
+        match reading.cpu.filter(|_| settled) {
+            Some(share) => self.share += (share - self.share) * WEIGHT,
+            None => self.forget(now),
+        }
+        self.seen = Some(now);
+    }
+
+    fn forget(&mut self, now: Duration) {
+        let passed = self.seen.map_or(Duration::ZERO, |seen| now.saturating_sub(seen));
+        self.share *= 0.5_f64.powf(passed.as_secs_f64() / HALF_LIFE);
+    }
+
+    pub(super) fn restart(&mut self, now: Duration) {
+        self.seen = Some(now);
+        self.alone = None;
+    }
+
+    /// What is added to a limit, so that production's own waiting does not count against others.
+    fn allowance(&self) -> f64 {
+        (self.share * 1.25).min(OVERLOAD)
+    }
+}
+
+/// Below, a processor is free whenever production wants one.
+const IDLE_MACHINE: f64 = 0.5;
+
+pub(super) fn cpu(limits: &Limits, own: &Own, reading: &Reading) -> (Feeling, String) {
+    let latency = objective(reading);
+    let limit = limits.cpu + own.allowance();
+    let mut feeling = Feeling::of(reading.cpu, limit);
+    if reading.busy.is_some_and(|busy| busy < IDLE_MACHINE) {
+        feeling = feeling.min(Feeling::Warm);
+    }
+    if latency > feeling {
+        let broken = reading.latency.unwrap_or_default() * 100.0;
+        return (latency, format!("production's latency is at {broken:.0} % of its objective"));
+    }
+    (feeling, format!("production waited {} of the time for a processor", percent(reading.cpu)))
+}
+
+fn objective(reading: &Reading) -> Feeling {
+    match reading.latency {
+        Some(latency) if latency > 1.5 => Feeling::Severe,
+        Some(latency) if latency > 1.0 => Feeling::Hot,
+        Some(latency) if latency > 0.9 => Feeling::Warm,
+        _ => Feeling::Unknown,
+    }
+}
+
+/// Of the machine; what the kernel needs to breathe.
+const LITTLE_MEMORY: f64 = 0.08;
+const NO_MEMORY: f64 = 0.04;
+
+pub(super) fn memory(limits: &Limits, reading: &Reading) -> (Feeling, String) {
+    let waited = Feeling::of(reading.memory, limits.memory);
+    let left = match reading.memory_free {
+        None => Feeling::Unknown,
+        Some(free) if free < NO_MEMORY => Feeling::Severe,
+        Some(free) if free < LITTLE_MEMORY => Feeling::Hot,
+        Some(free) if free < LITTLE_MEMORY * 1.5 => Feeling::Warm,
+        Some(_) => Feeling::Calm,
+    };
+    if left > waited {
+        return (left, format!("{} of the memory is left", percent(reading.memory_free)));
+    }
+    (waited, format!("production waited {} of the time for memory", percent(reading.memory)))
+}
+
+pub(super) fn io(limits: &Limits, reading: &Reading) -> (Feeling, String) {
+    let because = format!("production waited {} of the time for a disk", percent(reading.io));
+    (Feeling::of(reading.io, limits.io), because)
+}
+
+/// Of the disk; databases stop at nothing, and so does the engine a little before.
+const LITTLE_DISK: f64 = 0.05;
+const NO_DISK: f64 = 0.02;
+
+pub(super) fn disk(reading: &Reading) -> (Feeling, String) {
+    let because = format!("{} of the disk is left", percent(reading.disk_free));
+    let feeling = match reading.disk_free {
+        None => Feeling::Unknown,
+        Some(free) if free < NO_DISK => Feeling::Severe,
+        Some(free) if free < LITTLE_DISK => Feeling::Hot,
+        Some(free) if free < LITTLE_DISK * 1.25 => Feeling::Warm,
+        Some(_) => Feeling::Calm,
+    };
+    (feeling, because)
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "?".into(), |share| format!("{:.0} %", share * 100.0))
+}

@@ -1,0 +1,224 @@
+//! The governor: what development gets while production is under pressure.
+//!
+//! Route: [`Counters`](sense::Counters) are what the kernel counts; [`sense::reading`] makes shares of time of two of
+//! them; [`govern`] holds those against the [`Rules`] and answers [`Order`]s. Each lever ([`lever`]) is let go slowly
+//! and pulled at once; [`freeze`] is the last one.
+//!
+//! **Invariant:** no order names an environment of class production: levers exist only for the others.
+//! **Invariant:** what cannot be seen neither squeezes nor lets go; what cannot be seen for long is met by halving.
+
+mod feeling;
+mod freeze;
+mod lever;
+mod order;
+mod reading;
+mod resume;
+mod rules;
+pub mod sense;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pw_model::name::EnvironmentName;
+
+use feeling::{Feeling, Own};
+use freeze::Ice;
+use lever::{Bounds, Growth, Lever};
+
+pub use order::{Amount, Order};
+pub use reading::{Reading, Use};
+pub use resume::Found;
+pub use rules::{Mode, Rules, Subject};
+
+/// Two looks are never further apart than this, unless the clock jumped or the machine slept.
+const LONGEST_STEP: Duration = Duration::from_secs(5);
+/// A sensor may be silent for so long before it counts as lost.
+const BLIND_AFTER: Duration = Duration::from_secs(2);
+
+/// When a reading was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Since the machine started; wall clocks are set back and forth.
+    pub at: Duration,
+    /// Within the office hours of the rules.
+    pub office: bool,
+}
+
+/// What the governor remembers between two readings.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct State {
+    last: Option<Duration>,
+    /// Since when production's pressure cannot be seen.
+    blind: Option<Duration>,
+    own: Own,
+    subjects: BTreeMap<EnvironmentName, Levers>,
+}
+
+/// The levers of one environment.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Levers {
+    cpu: Lever,
+    memory: Lever,
+    io: Lever,
+    ice: Ice,
+}
+
+/// How production feels, resource by resource, and in words.
+struct Mood {
+    /// What is left of what is used, after a pull.
+    factor: f64,
+    cpu: (Feeling, String),
+    memory: (Feeling, String),
+    io: (Feeling, String),
+    disk: (Feeling, String),
+}
+
+/// Decides. The same state, reading and moment give the same orders.
+pub fn govern(rules: &Rules, mut state: State, reading: &Reading, now: Moment) -> (State, Vec<Order>) {
+    let reading = state.believable(reading, now.at);
+    state.own.learn(rules, &reading, now.at);
+    let mood = state.mood(rules, &reading, now);
+    let blind = state.blind.is_some_and(|since| now.at.saturating_sub(since) >= BLIND_AFTER);
+    let mut orders = Vec::new();
+    for (name, subject) in rules.squeezable() {
+        let used = reading.uses.get(name).copied().unwrap_or_default();
+        let levers = state.subjects.entry(name.clone()).or_default();
+        let turn = Turn { rules, name, subject, mood: &mood, used, now };
+        orders.extend(turn.cpu(&mut levers.cpu, blind));
+        orders.extend(turn.memory(&mut levers.memory));
+        orders.extend(turn.io(&mut levers.io));
+        orders.extend(turn.freeze(levers));
+    }
+    (state, orders)
+}
+
+/// One environment at one moment.
+struct Turn<'a> {
+    rules: &'a Rules,
+    name: &'a EnvironmentName,
+    subject: &'a Subject,
+    mood: &'a Mood,
+    used: Use,
+    now: Moment,
+}
+
+impl State {
+    /// Without what two looks that are too far apart, or in the wrong order, have told.
+    fn believable(&mut self, reading: &Reading, now: Duration) -> Reading {
+        let steady = |last| now.checked_sub(last).is_some_and(|step| step <= LONGEST_STEP);
+        if self.last.replace(now).is_none_or(steady) {
+            return reading.checked();
+        }
+        self.blind = None;
+        self.own.restart(now);
+        for levers in self.subjects.values_mut() {
+            levers.restart(now);
+        }
+        Reading { uses: reading.checked().uses, ..Reading::default() }
+    }
+
+    fn mood(&mut self, rules: &Rules, reading: &Reading, now: Moment) -> Mood {
+        let limits = rules.limits(reading, now);
+        let seen = reading.cpu.is_some() || reading.latency.is_some();
+        self.blind = if seen { None } else { Some(self.blind.unwrap_or(now.at)) };
+        Mood {
+            factor: limits.factor,
+            cpu: feeling::cpu(&limits, &self.own, reading),
+            memory: feeling::memory(&limits, reading),
+            io: feeling::io(&limits, reading),
+            disk: feeling::disk(reading),
+        }
+    }
+
+    /// What an environment is held to at present, for those who ask.
+    pub fn held(&self, name: &EnvironmentName) -> Vec<Amount> {
+        let Some(levers) = self.subjects.get(name) else { return Vec::new() };
+        let cpu = levers.cpu.ceiling().map(|ceiling| Amount::Cpu(order::cpus(Some(ceiling))));
+        let memory = levers.memory.ceiling().map(|ceiling| Amount::Memory(order::bytes(Some(ceiling))));
+        let io = levers.io.ceiling().map(|ceiling| Amount::Io(order::bytes(Some(ceiling))));
+        let ice = levers.ice.is_frozen().then_some(Amount::Frozen(true));
+        [cpu, memory, io, ice].into_iter().flatten().collect()
+    }
+}
+
+impl Levers {
+    fn restart(&mut self, now: Duration) {
+        for lever in [&mut self.cpu, &mut self.memory, &mut self.io] {
+            lever.restart(now);
+        }
+        self.ice.restart(now);
+    }
+}
+
+impl Turn<'_> {
+    fn cpu(&self, lever: &mut Lever, blind: bool) -> Option<Order> {
+        let budget = self.subject.cpus.map_or(self.rules.cpus, |budget| budget.min(self.rules.cpus));
+        let bounds = Bounds {
+            least: self.rules.least_cpus().min(budget),
+            most: budget,
+            growth: Growth::Add(self.rules.cpus * 0.05),
+            factor: self.mood.factor,
+        };
+        let (feeling, because) = &self.mood.cpu;
+        let blinded = blind.then(|| lever.halve(bounds, self.now.at)).flatten();
+        let because = if blinded.is_some() { "production's pressure cannot be seen" } else { because };
+        let turned = blinded
+            .or_else(|| lever.turn(*feeling, self.used.cpus.unwrap_or(budget), bounds, self.now.at))?;
+        Some(self.order(Amount::Cpu(order::cpus(turned.ceiling)), turned.why(because)))
+    }
+
+    fn memory(&self, lever: &mut Lever) -> Option<Order> {
+        let budget = self.subject.memory.map_or(self.rules.memory, |budget| budget.min(self.rules.memory));
+        let bounds = Bounds {
+            least: (64.0 * 1024.0 * 1024.0_f64).min(budget),
+            most: budget,
+            growth: Growth::Add(self.rules.memory * 0.05),
+            // What it holds goes on being held: pages of files go, and it grows no further.
+            factor: 1.0,
+        };
+        let (feeling, because) = &self.mood.memory;
+        let turned = lever.turn(*feeling, self.used.memory?, bounds, self.now.at)?;
+        Some(self.order(Amount::Memory(order::bytes(turned.ceiling)), turned.why(because)))
+    }
+
+    fn io(&self, lever: &mut Lever) -> Option<Order> {
+        let bounds = Bounds {
+            least: rules::LEAST_IO,
+            most: rules::MOST_IO,
+            growth: Growth::Times(1.5),
+            factor: self.mood.factor,
+        };
+        let (disk, filling) = &self.mood.disk;
+        let (feeling, because) =
+            if disk.is_pressed() { (disk, filling) } else { (&self.mood.io.0, &self.mood.io.1) };
+        let turned = lever.turn(*feeling, self.used.io?, bounds, self.now.at)?;
+        Some(self.order(Amount::Io(order::bytes(turned.ceiling)), turned.why(because)))
+    }
+
+    fn freeze(&self, levers: &mut Levers) -> Option<Order> {
+        let working =
+            self.used.cpus.is_none_or(|cpus| cpus > 0.02) || self.used.io.is_some_and(|io| io > 1e5);
+        let at_the_end =
+            levers.cpu.ceiling().is_some_and(|ceiling| ceiling <= self.rules.least_cpus() * 1.01);
+        let seen = freeze::Seen {
+            may: working && at_the_end,
+            worst: self.mood.worst(),
+            disk: self.mood.disk.0,
+            because: self.mood,
+        };
+        let (frozen, because) = levers.ice.turn(&seen, self.now.at)?;
+        Some(self.order(Amount::Frozen(frozen), because))
+    }
+
+    fn order(&self, amount: Amount, because: String) -> Order {
+        Order { environment: self.name.clone(), amount, because }
+    }
+}
+
+impl Mood {
+    fn worst(&self) -> (Feeling, &str) {
+        let all = [&self.cpu, &self.memory, &self.io];
+        let worst = all.into_iter().max_by_key(|(feeling, _)| *feeling);
+        worst.map_or((Feeling::Unknown, ""), |(feeling, because)| (*feeling, because))
+    }
+}

@@ -1,0 +1,57 @@
+//! What the governor wants done.
+
+use std::fmt;
+
+use pw_model::name::EnvironmentName;
+use pw_model::unit::{Bytes, Cpus};
+use serde::{Deserialize, Serialize};
+
+/// One thing to do to one environment, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    pub environment: EnvironmentName,
+    pub amount: Amount,
+    pub because: String,
+}
+
+/// What an environment is held to from now on; `None` is its budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Amount {
+    Cpu(Option<Cpus>),
+    Memory(Option<Bytes>),
+    /// Bytes in a second, for reading and for writing each.
+    Io(Option<Bytes>),
+    Frozen(bool),
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}, because {}", self.environment, self.amount, self.because)
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu(Some(cpus)) => write!(f, "at most {cpus} CPUs"),
+            Self::Cpu(None) => write!(f, "CPUs as budgeted"),
+            Self::Memory(Some(bytes)) => write!(f, "at most {bytes} of memory"),
+            Self::Memory(None) => write!(f, "memory as budgeted"),
+            Self::Io(Some(bytes)) => write!(f, "at most {bytes}/s of disk"),
+            Self::Io(None) => write!(f, "disk as budgeted"),
+            Self::Frozen(true) => write!(f, "stands still"),
+            Self::Frozen(false) => write!(f, "goes on"),
+        }
+    }
+}
+
+/// In hundredths, rounded up: never below the least.
+pub(super) fn cpus(ceiling: Option<f64>) -> Option<Cpus> {
+    Cpus::from_number((ceiling? * 100.0 - 1e-6).ceil() / 100.0)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded and positive")]
+pub(super) fn bytes(ceiling: Option<f64>) -> Option<Bytes> {
+    ceiling.map(|bytes| Bytes(bytes as u64))
+}

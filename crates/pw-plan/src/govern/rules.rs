@@ -1,0 +1,85 @@
+//! What the governor is held to.
+
+use std::collections::BTreeMap;
+
+use pw_model::config::Class;
+use pw_model::name::EnvironmentName;
+use serde::{Deserialize, Serialize};
+
+use super::{Moment, Reading};
+
+/// Development's disks are never slower than this, in bytes a second.
+pub(super) const LEAST_IO: f64 = 1024.0 * 1024.0;
+/// A rate that no longer holds anybody.
+pub(super) const MOST_IO: f64 = 2048.0 * 1024.0 * 1024.0;
+/// Of the machine; no environment gets less CPU time while it is awake.
+const LEAST_SHARE: f64 = 0.05;
+/// The kernel counts CPU time in periods of 10 ms and hands out no less than one.
+const LEAST_CPUS: f64 = 0.1;
+
+/// How much production's quiet weighs against development's work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Production never waits for development.
+    Guarantee,
+    /// Short waits are borne.
+    #[default]
+    Balanced,
+    /// Development goes first in office hours as far as the objective allows; `guarantee` outside them.
+    OfficeHours,
+}
+
+/// The machine, and who is governed on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules {
+    pub mode: Mode,
+    pub cpus: f64,
+    /// Bytes.
+    pub memory: f64,
+    pub subjects: BTreeMap<EnvironmentName, Subject>,
+}
+
+/// An environment and its budget.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subject {
+    pub class: Class,
+    pub cpus: Option<f64>,
+    pub memory: Option<f64>,
+}
+
+/// From which shares of waiting on production is under pressure, and by how much others are squeezed then.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Limits {
+    pub(super) cpu: f64,
+    pub(super) memory: f64,
+    pub(super) io: f64,
+    pub(super) factor: f64,
+}
+
+const GUARANTEE: Limits = Limits { cpu: 0.05, memory: 0.02, io: 0.10, factor: 0.5 };
+const BALANCED: Limits = Limits { cpu: 0.10, memory: 0.05, io: 0.20, factor: 0.6 };
+const INDULGENT: Limits = Limits { cpu: 0.30, memory: 0.10, io: 0.40, factor: 0.75 };
+/// Of the objective; above, nobody is indulged.
+const NEAR_THE_OBJECTIVE: f64 = 0.8;
+
+impl Rules {
+    /// Those that may be squeezed. The only place where levers come from.
+    pub(super) fn squeezable(&self) -> impl Iterator<Item = (&EnvironmentName, &Subject)> {
+        self.subjects.iter().filter(|(_, subject)| subject.class != Class::Production)
+    }
+
+    /// What each environment keeps at the least.
+    pub fn least_cpus(&self) -> f64 {
+        (self.cpus * LEAST_SHARE).max(LEAST_CPUS)
+    }
+
+    pub(super) fn limits(&self, reading: &Reading, now: Moment) -> Limits {
+        match (self.mode, now.office, reading.latency) {
+            (Mode::Guarantee, ..) | (Mode::OfficeHours, false, _) => GUARANTEE,
+            (Mode::Balanced, ..) | (Mode::OfficeHours, true, None) => BALANCED,
+            (Mode::OfficeHours, true, Some(latency)) if latency > NEAR_THE_OBJECTIVE => GUARANTEE,
+            (Mode::OfficeHours, true, Some(_)) => INDULGENT,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What holds whatever is seen.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use pw_model::config::Class;
+use pw_plan::govern::{Amount, Found, Mode, Moment, Reading, Rules, State, Use, govern};
+
+use crate::trace::{name, subject};
+
+fn rules(mode: Mode, budget: Option<f64>) -> Rules {
+    let subjects = [
+        ("production", Class::Production, None),
+        ("shop", Class::Production, Some(1.0)),
+        ("development", Class::Development, budget),
+        ("staging", Class::Staging, None),
+    ];
+    let subjects =
+        subjects.map(|(text, class, cpus)| (name(text), subject(class, cpus, cpus.map(|cpus| cpus * 1e9))));
+    Rules { mode, cpus: 4.0, memory: 8e9, subjects: BTreeMap::from(subjects) }
+}
+
+/// A figure, none, or what no sensor should answer.
+fn figure(most: f64) -> impl Strategy<Value = Option<f64>> {
+    prop_oneof![
+        6 => (0.0..most).prop_map(Some),
+        2 => Just(None),
+        1 => Just(Some(f64::NAN)),
+        1 => Just(Some(-1.0)),
+        1 => Just(Some(f64::INFINITY)),
+    ]
+}
+
+fn reading() -> impl Strategy<Value = (Reading, Duration)> {
+    let uses =
+        (figure(4.0), figure(9e9), figure(3e9)).prop_map(|(cpus, memory, io)| Use { cpus, memory, io });
+    let shares = (figure(1.0), figure(1.0), figure(1.0), figure(2.0), figure(1.0), figure(1.0), figure(0.2));
+    let steps = prop_oneof![8 => 100_u64..400, 1 => Just(0), 1 => 6_000_u64..1_000_000];
+    (shares, proptest::collection::vec(uses, 4), steps).prop_map(|(shares, uses, step)| {
+        let (cpu, memory, io, latency, busy, memory_free, disk_free) = shares;
+        let names = ["production", "shop", "development", "staging"].map(name);
+        let uses = names.into_iter().zip(uses).collect();
+        let reading = Reading { cpu, memory, io, latency, busy, memory_free, disk_free, uses };
+        (reading, Duration::from_millis(step))
+    })
+}
+
+fn mode() -> impl Strategy<Value = Mode> {
+    prop_oneof![Just(Mode::Guarantee), Just(Mode::Balanced), Just(Mode::OfficeHours)]
+}
+
+fn budget() -> impl Strategy<Value = Option<f64>> {
+    prop_oneof![Just(None), (0.05..6.0).prop_map(Some)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Never on production, never below the least, never above the budget; whatever the sensors answer.
+    #[test]
+    fn orders_stay_within_bounds(
+        mode in mode(),
+        budget in budget(),
+        found in figure(4.0),
+        office in any::<bool>(),
+        seen in proptest::collection::vec(reading(), 1..200),
+    ) {
+        let rules = rules(mode, budget);
+        let left = Found { cpus: found, frozen: office, ..Found::default() };
+        let left = BTreeMap::from([(name("development"), left), (name("production"), left)]);
+        let mut state = State::resumed(&rules, &left, Duration::ZERO);
+        let mut at = Duration::ZERO;
+        for (reading, step) in seen {
+            at += step;
+            let (next, orders) = govern(&rules, state, &reading, Moment { at, office });
+            state = next;
+            for order in orders {
+                let subject = &rules.subjects[&order.environment];
+                prop_assert_ne!(subject.class, Class::Production, "{}", order);
+                let cpus = subject.cpus.unwrap_or(rules.cpus).min(rules.cpus);
+                let least = rules.least_cpus().min(cpus);
+                match order.amount {
+                    Amount::Cpu(Some(ceiling)) => {
+                        prop_assert!(ceiling.count() <= cpus + 0.011, "{} of {}", order, cpus);
+                        prop_assert!(ceiling.count() >= least - 0.001, "{} is below {}", order, least);
+                    }
+                    Amount::Memory(Some(bytes)) => {
+                        prop_assert!(bytes.0 as f64 <= subject.memory.unwrap_or(rules.memory), "{}", order);
+                        prop_assert!(bytes.0 >= 49 << 20, "{}", order);
+                    }
+                    Amount::Io(Some(bytes)) => prop_assert!(bytes.0 >= 1 << 20, "{}", order),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Whatever happened, calm lets everything go again.
+    #[test]
+    fn calm_lets_everything_go(mode in mode(), seen in proptest::collection::vec(reading(), 1..100)) {
+        let rules = rules(mode, Some(2.0));
+        let (mut state, mut at) = (State::default(), Duration::ZERO);
+        for (reading, step) in seen {
+            at += step;
+            state = govern(&rules, state, &reading, Moment { at, office: false }).0;
+        }
+        let used = Use { cpus: Some(0.5), memory: Some(1e8), io: Some(0.0) };
+        let calm = Reading {
+            cpu: Some(0.0), memory: Some(0.0), io: Some(0.0), busy: Some(0.2), latency: None,
+            memory_free: Some(0.6), disk_free: Some(0.6),
+            uses: [(name("development"), used), (name("staging"), used)].into(),
+        };
+        for _ in 0..600 {
+            at += Duration::from_secs(1);
+            state = govern(&rules, state, &calm, Moment { at, office: false }).0;
+        }
+        for environment in ["development", "staging"] {
+            prop_assert_eq!(state.held(&name(environment)), vec![]);
+        }
+    }
+}
