@@ -36,6 +36,7 @@ pub async fn facts(engine: &Engine, state_root: &Path) -> HostFacts {
         compose_projects: projects.unwrap_or_default(),
         writes_cgroups: writes_cgroups(root, driver),
         writes_firewall,
+        lacks: group::Hands::new(root, data.as_deref().map_or(state_root, Path::new)).lacks(),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Route: [`Host`] implements the two doors of `pw-run` and hands each action to one module:
 //! [`docker`] and [`compose`] for containers, [`caddy`] for the proxy, [`group`] for limits, [`firewall`], [`files`]
-//! for the state folder, [`vault`] for files that rows name, `scratch` for copies of databases. [`facts`], [`stats`] and
+//! for the state folder, [`vault`] for files that rows name, `scratch` for copies of databases. [`eyes`] watch for the governor, whose hands are [`group::Hands`]. [`facts`], [`stats`] and
 //! [`lock`] are for commands that ask without a plan.
 //!
 //! Nothing is decided here: what to do comes in as an [`Action`](pw_plan::Action).
@@ -10,6 +10,7 @@
 pub mod caddy;
 pub mod compose;
 pub mod docker;
+pub mod eyes;
 pub mod facts;
 mod failed;
 pub mod files;

@@ -35,6 +35,18 @@ pub fn group(root: &Path, path: &str) -> Option<Usage> {
     if root.join("cgroup.controllers").exists() { unified(&root.join(path)) } else { split(root, path) }
 }
 
+/// Bytes that a group has read from disks and written to them, as far as the kernel counts them to it.
+pub fn transferred(root: &Path, path: &str) -> Option<u64> {
+    let path = path.trim_start_matches('/');
+    if root.join("cgroup.controllers").exists() {
+        let text = std::fs::read_to_string(root.join(path).join("io.stat")).ok()?;
+        let words = text.split_whitespace().filter_map(|word| word.split_once('='));
+        let bytes = words.filter(|(key, _)| matches!(*key, "rbytes" | "wbytes"));
+        return Some(bytes.filter_map(|(_, value)| value.parse::<u64>().ok()).sum());
+    }
+    entry(root.join("blkio").join(path).join("blkio.throttle.io_service_bytes_recursive"), "Total")
+}
+
 fn split(root: &Path, path: &str) -> Option<Usage> {
     let memory = root.join("memory").join(path);
     let used = number(memory.join("memory.usage_in_bytes"))?;

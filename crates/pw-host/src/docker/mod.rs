@@ -1,6 +1,7 @@
 //! The Docker Engine through its API: observing, and what Compose cannot do.
 
 mod await_services;
+mod ceilings;
 mod connect;
 mod evidence;
 pub(crate) mod exec;

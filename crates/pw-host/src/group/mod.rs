@@ -5,6 +5,7 @@
 
 mod remove;
 mod setting;
+mod squeeze;
 mod systemd;
 mod v1;
 mod v2;
@@ -16,6 +17,7 @@ use pw_model::host::CgroupVersion;
 use pw_run::Failure;
 
 pub use remove::remove;
+pub use squeeze::{Hands, Place};
 pub use systemd::slice_path;
 
 /// Where the kernel shows control groups.

@@ -12,6 +12,9 @@ use crate::failed::io_failed;
 
 /// The time over which CPU ceilings are counted, in microseconds; the kernel's default.
 pub(super) const PERIOD: u64 = 100_000;
+/// The time over which the governor counts: short, so that a squeezed environment stands still for milliseconds only,
+/// and unlike [`PERIOD`], so that a squeeze is not taken for a budget.
+pub(super) const GOVERNED: u64 = 20_000;
 /// The kernel refuses a shorter share of the period.
 const SHORTEST_QUOTA: u64 = 1_000;
 const PAGE: u64 = 4096;
@@ -32,6 +35,11 @@ fn too_small(path: &Path, value: &str, error: io::Error) -> Failure {
     Failure::new(format!("could not set `{}` to {value}: more is in use", path.display()))
         .because(error)
         .hint("stop something in the environment, or raise `budget.memory` in partywall.yaml")
+}
+
+/// The same, where the file says something else.
+pub(super) fn put(folder: &Path, file: &str, value: &str) -> Result<(), Failure> {
+    if text(folder, file).is_none_or(|is| is != value) { set(folder, file, value) } else { Ok(()) }
 }
 
 /// Makes a group's folder with its ancestors.
@@ -58,7 +66,11 @@ pub(super) fn weight(limits: &GroupLimits, has_idle: bool) -> u64 {
 
 /// Microseconds of CPU time in each period.
 pub(super) fn quota(ceiling: Cpus) -> u64 {
-    (ceiling.thousandths() * PERIOD / 1000).max(SHORTEST_QUOTA)
+    quota_of(ceiling, PERIOD)
+}
+
+pub(super) fn quota_of(ceiling: Cpus, period: u64) -> u64 {
+    (ceiling.thousandths() * period / 1000).max(SHORTEST_QUOTA)
 }
 
 /// The ceiling that a quota means; the wanted one where the kernel rounded it to this.
@@ -66,6 +78,8 @@ pub(super) fn ceiling(quota_read: Option<u64>, period: u64, wanted: Option<Cpus>
     let read = quota_read?;
     match wanted {
         Some(wanted) if quota(wanted) == read && period == PERIOD => Some(wanted),
+        // The governor's, for a while: no difference to what is wanted.
+        _ if period == GOVERNED => wanted,
         _ => Cpus::from_number(read as f64 / period.max(1) as f64),
     }
 }

@@ -108,7 +108,8 @@ fn observe_memory(folder: &Path, wanted: &GroupLimits, found: &mut GroupLimits) 
         return;
     }
     let limit = |file| number(folder, file).filter(|bytes| *bytes < NO_LIMIT);
-    if folder.join("memory.limit_in_bytes").exists() {
+    let squeezed = super::squeeze::memory_squeezed(folder).is_some();
+    if folder.join("memory.limit_in_bytes").exists() && !squeezed {
         found.memory_ceiling = memory(limit("memory.limit_in_bytes"), wanted.memory_ceiling);
     }
     if folder.join("memory.soft_limit_in_bytes").exists() {

@@ -7,7 +7,8 @@ use pw_run::Failure;
 
 use super::setting::{self, PERIOD, below, ceiling, make, memory, number, quota, set, text};
 
-const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+/// `io` is for the governor; nothing of it is set here.
+const CONTROLLERS: [&str; 4] = ["cpu", "memory", "pids", "io"];
 
 pub(super) fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failure> {
     let folder = below(root, &limits.path);

@@ -11,5 +11,6 @@ mod groups;
 mod redis;
 mod services;
 mod snapshot;
+mod squeeze;
 mod upstream;
 mod vault;

@@ -46,12 +46,19 @@ fn parse(version: &str) -> Option<(u64, u64)> {
 }
 
 fn control_groups(ground: Ground<'_>) -> Option<Diagnostic> {
+    let because_of =
+        |warning: Diagnostic| ground.facts.lacks.iter().fold(warning, |all, lack| all.because(lack));
     if ground.facts.cgroup == CgroupVersion::V1 {
+        let warning = Diagnostic::warning("this host has control groups of version 1")
+            .because("production's memory is protected by a soft limit, which the kernel honours less");
         return Some(
-            Diagnostic::warning("this host has control groups of version 1")
-                .because("they have no memory guarantee for production, no idle class for development and no pressure figures per environment")
-                .because("ceilings of CPU, memory and processes hold all the same")
-                .hint("boot with `systemd.unified_cgroup_hierarchy=1` to have version 2"),
+            because_of(warning).hint("boot with `systemd.unified_cgroup_hierarchy=1` to have version 2"),
+        );
+    }
+    if ground.facts.writes_cgroups && !ground.facts.lacks.is_empty() {
+        let warning = Diagnostic::warning("the governor cannot squeeze everything on this host");
+        return Some(
+            because_of(warning).hint("a kernel with these controllers can; static limits hold all the same"),
         );
     }
     (!ground.facts.writes_cgroups).then(|| {

@@ -1,0 +1,123 @@
+//! The governor's eyes: what production waits for and what others use, read from `/proc` and `/sys` only.
+//!
+//! Pressure is read where the kernel has it for a group: on control groups v2, and on the unified tree that stands
+//! beside those of version 1. Without, the time that production's threads waited for a processor is summed up, and
+//! memory and disk are the machine's.
+
+mod machine;
+mod pressure;
+mod threads;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pw_model::name::EnvironmentName;
+use pw_plan::govern::sense::{Counters, Used};
+
+use crate::group::slice_path;
+use crate::stats;
+use pressure::Resource;
+use threads::Threads;
+
+/// Looks at one project's environments.
+#[derive(Debug)]
+pub struct Eyes {
+    root: PathBuf,
+    /// Groups of class production, as `cgroup_parent` has them.
+    production: Vec<String>,
+    others: BTreeMap<EnvironmentName, String>,
+    /// Folders whose disks must not fill.
+    disks: Vec<PathBuf>,
+    threads: Threads,
+}
+
+/// By what production's waiting is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sensor {
+    /// The kernel's figure for the group.
+    Group,
+    /// The sum over production's threads.
+    Threads,
+    /// The kernel's figure for the whole machine.
+    Machine,
+    Missing,
+}
+
+impl Sensor {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Group => "pressure of production's own group",
+            Self::Threads => "waiting of production's threads",
+            Self::Machine => "pressure of the whole machine",
+            Self::Missing => "nothing: this kernel does not tell",
+        }
+    }
+}
+
+impl Eyes {
+    pub fn new(
+        root: &Path,
+        production: Vec<String>,
+        others: BTreeMap<EnvironmentName, String>,
+        disks: Vec<PathBuf>,
+    ) -> Self {
+        let tree = |path: String| if path.ends_with(".slice") { slice_path(&path) } else { path };
+        Self {
+            root: root.to_owned(),
+            production: production.into_iter().map(tree).collect(),
+            others: others.into_iter().map(|(name, path)| (name, tree(path))).collect(),
+            disks,
+            threads: Threads::default(),
+        }
+    }
+
+    /// Time since the machine started, sleep included.
+    pub fn now() -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+    }
+
+    pub fn look(&mut self) -> Counters {
+        let group = |resource| pressure::of_groups(&self.root, &self.production, resource);
+        let machine = machine::look();
+        Counters {
+            at: Self::now(),
+            cpu: group(Resource::Cpu).or_else(|| self.threads.waited(&self.root, &self.production)),
+            memory: group(Resource::Memory).or_else(|| pressure::of_machine(Resource::Memory)),
+            io: group(Resource::Io).or_else(|| pressure::of_machine(Resource::Io)),
+            busy: machine.busy,
+            cpus: machine.cpus,
+            memory_free: machine::memory_free(),
+            disk_free: machine::disk_free(&self.disks),
+            latency: None,
+            uses: self.others.iter().map(|(name, path)| (name.clone(), self.used(path))).collect(),
+        }
+    }
+
+    fn used(&self, path: &str) -> Used {
+        let usage = stats::group(&self.root, path);
+        Used {
+            cpu: usage.map(|usage| usage.cpu),
+            memory: usage.map(|usage| usage.memory.0),
+            io: stats::transferred(&self.root, path),
+        }
+    }
+
+    /// By what processors, memory and disks are watched.
+    pub fn sensors(&mut self) -> [(&'static str, Sensor); 3] {
+        let of = |resource| match pressure::of_groups(&self.root, &self.production, resource) {
+            Some(_) => Sensor::Group,
+            None if pressure::of_machine(resource).is_some() => Sensor::Machine,
+            None => Sensor::Missing,
+        };
+        let (memory, io) = (of(Resource::Memory), of(Resource::Io));
+        let cpu = match of(Resource::Cpu) {
+            Sensor::Group => Sensor::Group,
+            // The machine's own would tell of development's waiting, too.
+            _ if self.threads.waited(&self.root, &self.production).is_some() => Sensor::Threads,
+            _ => Sensor::Missing,
+        };
+        [("processors", cpu), ("memory", memory), ("disk", io)]
+    }
+}
