@@ -155,6 +155,9 @@ pub(crate) enum Command {
     Restore(Restore),
     /// Where what is described, what runs and the other environments differ
     Drift(Drift),
+    /// Watch production, and squeeze development while production is under pressure
+    #[command(subcommand)]
+    Agent(Agent),
     /// Finish an operation that was cut off
     Resume,
     /// Take back an operation that was cut off
@@ -163,6 +166,28 @@ pub(crate) enum Command {
     Completions { shell: clap_complete::Shell },
     /// Write man pages into a folder
     Man { folder: PathBuf },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Agent {
+    /// Watch until it is told to end
+    Run {
+        /// Print what would be done; touch nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// How the agent fares, what it squeezes and why
+    Status {
+        /// So many of the newest decisions
+        #[arg(long, short = 'n', default_value = "5")]
+        decisions: u32,
+    },
+    /// Write the unit by which systemd starts it
+    Install {
+        /// Print the unit; write nothing
+        #[arg(long)]
+        print: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod complete;
 mod drifted;
+mod governed;
 mod hands;
 mod load;
 mod look;

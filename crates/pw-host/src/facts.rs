@@ -40,15 +40,20 @@ pub async fn facts(engine: &Engine, state_root: &Path) -> HostFacts {
     }
 }
 
+/// Which driver the engine gives control groups with; without an engine, the one that it would have.
+pub async fn cgroup_driver(engine: &Engine) -> CgroupDriver {
+    driver(info(engine).await.as_ref())
+}
+
 async fn info(engine: &Engine) -> Option<SystemInfo> {
     engine.docker().await.ok()?.info().await.ok()
 }
 
-fn cpus() -> Cpus {
+pub fn cpus() -> Cpus {
     Cpus::whole(std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-fn memory() -> Bytes {
+pub fn memory() -> Bytes {
     Bytes(procfs::Meminfo::current().map_or(0, |info| info.mem_total))
 }
 

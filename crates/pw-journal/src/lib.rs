@@ -9,6 +9,7 @@
 pub mod audit;
 mod failure;
 mod file;
+mod history;
 mod plans;
 mod proofs;
 mod reserve;
@@ -25,6 +26,7 @@ use crate::failure::At;
 use crate::reserve::Reserve;
 
 pub use crate::failure::JournalError;
+pub use crate::history::{Decision, History};
 pub use crate::plans::PlanSummary;
 pub use crate::proofs::Proof;
 

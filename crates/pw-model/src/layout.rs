@@ -5,7 +5,7 @@ use crate::name::{EnvironmentName, ProjectName};
 /// The state folder of a host and the paths below it.
 ///
 /// ```text
-/// ROOT/projects/PROJECT/{journal.db, lock, masks.key, .store/ENVIRONMENT/HASH}
+/// ROOT/projects/PROJECT/{journal.db, lock, agent.db, agent.lock, agent.sock, masks.key, .store/ENVIRONMENT/HASH}
 /// ROOT/identity
 /// ROOT/projects/PROJECT/ENVIRONMENT/{compose.yaml, folder, secrets/, binds/, seeds/NUMBER, rehearsal/}
 /// ROOT/proxy/NAME/{compose.yaml, lock, sites/PROJECT.json, switch/COMPOSE_PROJECT/SERVICE, config/caddy.json, run/admin.sock}
@@ -62,6 +62,21 @@ impl Layout {
     /// What makes the masks of this project's samples unlike those of others.
     pub fn masks_key(&self, project: &ProjectName) -> String {
         format!("{}/masks.key", self.project(project))
+    }
+
+    /// One agent at a time.
+    pub fn agent_lock(&self, project: &ProjectName) -> String {
+        format!("{}/agent.lock", self.project(project))
+    }
+
+    /// Where the agent tells how it fares.
+    pub fn agent_socket(&self, project: &ProjectName) -> String {
+        format!("{}/agent.sock", self.project(project))
+    }
+
+    /// What the governor decided.
+    pub fn agent_history(&self, project: &ProjectName) -> String {
+        format!("{}/agent.db", self.project(project))
     }
 
     /// The key of the project's backups. Without it nobody reads them.

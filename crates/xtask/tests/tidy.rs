@@ -13,7 +13,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("pw-data", &["pw-model", "pw-plan", "pw-run"]),
     ("pw-backup", &["pw-model", "pw-plan", "pw-run"]),
     ("pw-test", &["pw-model", "pw-plan", "pw-run"]),
-    ("partywall", &["pw-model", "pw-plan", "pw-run", "pw-host", "pw-data", "pw-backup", "pw-journal"]),
+    ("pw-agent", &["pw-model", "pw-plan", "pw-run", "pw-host", "pw-journal"]),
+    (
+        "partywall",
+        &["pw-model", "pw-plan", "pw-run", "pw-host", "pw-data", "pw-backup", "pw-journal", "pw-agent"],
+    ),
     ("xtask", &[]),
 ];
 /// Lines of a file; beyond, it has two subjects. The aim is 400.

@@ -1,5 +1,6 @@
 //! One file per command: understand, call, answer.
 
+mod agent;
 mod backup;
 mod change;
 mod check;
@@ -88,6 +89,7 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
         Command::Drift(asked) => drift::run(session, &asked, printer).await,
         Command::Drill(asked) => drill::run(session, &asked, printer).await,
         Command::Restore(asked) => restore::run(session, &asked, printer).await,
+        Command::Agent(asked) => agent::run(session, &asked, printer).await,
         Command::Resume => recover::run(session, true, printer).await,
         Command::Abandon => recover::run(session, false, printer).await,
         Command::Init(_)

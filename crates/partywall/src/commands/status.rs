@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::backing::shown;
 use crate::drifted;
+use crate::governed;
 use crate::measure;
 use crate::printer::{BOLD, Printer};
 use crate::rehearsed;
@@ -22,9 +23,12 @@ pub(crate) async fn run(session: &Session, wanted: Option<&str>, printer: &mut P
     let readings = measure::read(session, &session.host(), &names, measure::INTERVAL).await?;
     if printer.is_json() {
         let environments: Vec<_> = readings.iter().map(|reading| with_records(session, reading)).collect();
-        return printer.json(&json!({"project": session.config.project, "environments": environments}));
+        let governor = governed::read(session);
+        return printer.json(
+            &json!({"project": session.config.project, "environments": environments, "governor": governor}),
+        );
     }
-    printer.answer(page(session, &readings))
+    printer.answer(format!("{}{}", page(session, &readings), governed::line(session)))
 }
 
 pub(crate) async fn top(

@@ -12,7 +12,7 @@ use crate::failed::io_failed;
 /// Puts `content` at `path`: a reader sees the old file or the new one, also after a power cut.
 ///
 /// The content reaches the disk before the name does. On failure the old file stays and nothing is left beside it.
-pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
+pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     replace(folder, path, content, mode).map_err(|error| io_failed("write", path, error))
 }

@@ -9,5 +9,5 @@ pub use folder::{make_folder, make_shared_folder, remove_folder, remove_tree, un
 pub use secret::{close_switch, generate_secret, make_key, open_switch};
 pub use store::{Store, hash_of, remove};
 
-pub(crate) use atomic::write;
+pub use atomic::write;
 pub(crate) use folder::private_folder;

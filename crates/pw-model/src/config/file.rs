@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::backup::Backup;
+use super::governor::Governor;
 use super::seed::Seed;
 use crate::name::{EnvironmentName, ProjectName, ServiceName};
 use crate::role::Role;
@@ -41,6 +42,9 @@ pub struct Config {
     /// How a release is promoted, and how its migration is rehearsed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promote: Option<Promote>,
+    /// How development is squeezed while production is under pressure.
+    #[serde(default)]
+    pub governor: Governor,
     /// Where backups are kept, and how many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<Backup>,
@@ -351,6 +355,7 @@ impl Config {
             databases: BTreeMap::new(),
             seed: None,
             promote: None,
+            governor: Governor::default(),
             drift: None,
             backup: None,
             alerts: None,

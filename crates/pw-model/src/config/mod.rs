@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod file;
+mod governor;
 mod parse;
 mod seed;
 
@@ -12,6 +13,7 @@ pub use file::{
     Access, Allowance, Budget, Class, Config, Cost, Database, Environment, Files, Limits, Migrate, Objective,
     Promote, Proxy, Route, Sleep, TlsMode,
 };
+pub use governor::{Governor, Hours, Mode};
 pub use parse::{Percent, parse, schema};
 pub use seed::{CacheRule, Rewrite, Seed, Vault};
 

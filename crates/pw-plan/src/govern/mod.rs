@@ -26,9 +26,10 @@ use freeze::Ice;
 use lever::{Bounds, Growth, Lever};
 
 pub use order::{Amount, Order};
+pub use pw_model::config::Mode;
 pub use reading::{Reading, Use};
 pub use resume::Found;
-pub use rules::{Mode, Rules, Subject};
+pub use rules::{Rules, Subject};
 
 /// Two looks are never further apart than this, unless the clock jumped or the machine slept.
 const LONGEST_STEP: Duration = Duration::from_secs(5);

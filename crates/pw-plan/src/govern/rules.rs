@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use pw_model::config::Class;
+use pw_model::config::{Class, Config, Mode};
 use pw_model::name::EnvironmentName;
-use serde::{Deserialize, Serialize};
+use pw_model::unit::{Bytes, Cpus};
 
 use super::{Moment, Reading};
 
@@ -16,19 +16,6 @@ pub(super) const MOST_IO: f64 = 2048.0 * 1024.0 * 1024.0;
 const LEAST_SHARE: f64 = 0.05;
 /// The kernel counts CPU time in periods of 10 ms and hands out no less than one.
 const LEAST_CPUS: f64 = 0.1;
-
-/// How much production's quiet weighs against development's work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// Production never waits for development.
-    Guarantee,
-    /// Short waits are borne.
-    #[default]
-    Balanced,
-    /// Development goes first in office hours as far as the objective allows; `guarantee` outside them.
-    OfficeHours,
-}
 
 /// The machine, and who is governed on it.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +51,22 @@ const INDULGENT: Limits = Limits { cpu: 0.30, memory: 0.10, io: 0.40, factor: 0.
 const NEAR_THE_OBJECTIVE: f64 = 0.8;
 
 impl Rules {
+    /// For the environments of a project on a machine of this size.
+    pub fn of(config: &Config, cpus: Cpus, memory: Bytes) -> Self {
+        let subjects = config.environments.iter().map(|(name, environment)| {
+            let budget = &environment.budget;
+            let cpus = budget.cpus.map(Cpus::count);
+            let memory = budget.memory.map(|bytes| bytes.0 as f64);
+            (name.clone(), Subject { class: environment.class(name), cpus, memory })
+        });
+        Self {
+            mode: config.governor.mode,
+            cpus: cpus.count(),
+            memory: memory.0 as f64,
+            subjects: subjects.collect(),
+        }
+    }
+
     /// Those that may be squeezed. The only place where levers come from.
     pub(super) fn squeezable(&self) -> impl Iterator<Item = (&EnvironmentName, &Subject)> {
         self.subjects.iter().filter(|(_, subject)| subject.class != Class::Production)

@@ -1,0 +1,195 @@
+//! `agent`: the process that protects production while everybody sleeps.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use pw_agent::unit::Unit;
+use pw_agent::{Notice, Settings, Status};
+use pw_journal::{Decision, History};
+use pw_model::config::Class;
+use pw_plan::govern::Reading;
+use pw_run::Failure;
+use serde_json::json;
+
+use crate::cli::Agent;
+use crate::governed;
+use crate::printer::{DIM, Printer};
+use crate::session::Session;
+use crate::stop::{Stop, of_failure};
+
+pub(crate) async fn run(session: &Session, asked: &Agent, printer: &mut Printer) -> Result<(), Stop> {
+    match asked {
+        Agent::Run { dry_run } => watch(session, *dry_run, printer).await,
+        Agent::Status { decisions } => status(session, *decisions, printer),
+        Agent::Install { print } => install(session, *print, printer),
+    }
+}
+
+async fn watch(session: &Session, dry_run: bool, printer: &mut Printer) -> Result<(), Stop> {
+    someone_to_protect(session)?;
+    if !dry_run {
+        pw_host::identity::keep_identity(Path::new(session.layout.root()), session.layout.identity())?;
+    }
+    let settings = Settings { config: session.config.clone(), layout: session.layout.clone(), dry_run };
+    // A reader that is gone ends nothing: production is protected whoever listens.
+    pw_agent::run(settings, |notice| drop(tell(&notice, printer))).await?;
+    Ok(())
+}
+
+fn someone_to_protect(session: &Session) -> Result<(), Stop> {
+    let of = |production: bool| {
+        let mut all = session.config.environments.iter();
+        all.any(|(name, one)| (one.class(name) == Class::Production) == production)
+    };
+    if of(true) && of(false) {
+        return Ok(());
+    }
+    Err(Stop::because(
+        "there is nobody to protect, or nobody to protect from",
+        "the agent squeezes other environments for those of class production",
+        "describe both under `environments:` in partywall.yaml",
+    ))
+}
+
+fn tell(notice: &Notice<'_>, printer: &mut Printer) -> Result<(), Stop> {
+    if printer.is_json() {
+        return printer.json(&in_json(notice));
+    }
+    let now = Timestamp::now().strftime("%Y-%m-%d %H:%M:%S");
+    let text = match notice {
+        Notice::Started(status) => format!("watches {}", watched(status)),
+        Notice::Ordered { order, dry_run: true } => format!("would hold {order}"),
+        Notice::Ordered { order, dry_run: false } => order.to_string(),
+        Notice::Trouble(failure) => of_failure(failure).softened().to_string(),
+        Notice::Stopped(why) => format!("ends: {why}"),
+    };
+    printer.answer(format!("{now} {text}\n"))
+}
+
+fn in_json(notice: &Notice<'_>) -> serde_json::Value {
+    let at = Timestamp::now();
+    match notice {
+        Notice::Started(status) => json!({"at": at, "event": "started", "status": status}),
+        Notice::Ordered { order, dry_run } => {
+            json!({"at": at, "event": "ordered", "dry_run": dry_run, "order": order})
+        }
+        Notice::Trouble(failure) => json!({"at": at, "event": "trouble", "error": of_failure(failure)}),
+        Notice::Stopped(why) => json!({"at": at, "event": "stopped", "because": why}),
+    }
+}
+
+fn watched(status: &Status) -> String {
+    let each: Vec<String> = status.sensors.iter().map(|(what, by)| format!("{what} by {by}")).collect();
+    each.join("; ")
+}
+
+fn status(session: &Session, count: u32, printer: &mut Printer) -> Result<(), Stop> {
+    let (status, left) = (governed::read(session), governed::left(session));
+    let path = session.layout.agent_history(&session.config.project);
+    let decisions = match History::open_read_only(Path::new(&path))? {
+        Some(history) => history.newest(count)?,
+        None => Vec::new(),
+    };
+    if printer.is_json() {
+        let left: Vec<_> = left.iter().map(|left| &left.environment).collect();
+        let running = status.is_some();
+        return printer.json(
+            &json!({"running": running, "status": status, "left_squeezed": if running { Vec::new() } else { left }, "decisions": decisions}),
+        );
+    }
+    let mut text = match &status {
+        Some(status) => page(status),
+        None => {
+            "no agent runs: `partywall agent run` starts one, `partywall agent install` for good\n".to_owned()
+        }
+    };
+    if status.is_none() {
+        text.extend(left.iter().map(|left| format!("{}\n", governed::left_line(left))));
+    }
+    text.extend(decisions.iter().map(decided));
+    printer.answer(text)
+}
+
+fn page(status: &Status) -> String {
+    let mut text = format!(
+        "agent     process {} since {}, mode {}\n",
+        status.pid,
+        status.since.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        serde_json::to_value(status.mode)
+            .ok()
+            .and_then(|mode| mode.as_str().map(str::to_owned))
+            .unwrap_or_default(),
+    );
+    text.push_str(&governed::lines(status));
+    text.push_str(&format!("pressure  {}\n", pressure(&status.reading)));
+    for (name, used) in &status.reading.uses {
+        let cpus = used.cpus.map_or_else(|| "-".into(), |cpus| format!("{cpus:.2}"));
+        let megabytes = |bytes: Option<f64>| {
+            bytes.map_or_else(|| "-".into(), |bytes| format!("{:.0} MB", bytes / 1048576.0))
+        };
+        text.push_str(&format!(
+            "uses      {name}: {cpus} CPUs, {}, {}/s of disk\n",
+            megabytes(used.memory),
+            megabytes(used.io)
+        ));
+    }
+    for (what, by) in &status.sensors {
+        text.push_str(&format!("watched   {what}: {by}\n"));
+    }
+    text.extend(status.lacks.iter().map(|lack| format!("cannot    {lack}\n")));
+    text
+}
+
+fn pressure(reading: &Reading) -> String {
+    let share =
+        |share: Option<f64>| share.map_or_else(|| "?".into(), |share| format!("{:.0} %", share * 100.0));
+    format!(
+        "production waits {} for a processor, {} for memory, {} for a disk; the machine is {} busy, {} of memory and {} of disk are free",
+        share(reading.cpu),
+        share(reading.memory),
+        share(reading.io),
+        share(reading.busy),
+        share(reading.memory_free),
+        share(reading.disk_free)
+    )
+}
+
+fn decided(decision: &Decision) -> String {
+    let at = Timestamp::from_millisecond(decision.at)
+        .map_or_else(|_| "?".into(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string());
+    let Decision { environment, what, because, outcome, .. } = decision;
+    let failed = if outcome == "done" { String::new() } else { format!(": {outcome}") };
+    format!("{DIM}{at}{DIM:#}  {environment}: {what}, because {because}{failed}\n")
+}
+
+fn install(session: &Session, print: bool, printer: &mut Printer) -> Result<(), Stop> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new("could not find out where this program lies").because(error))?;
+    let unit = Unit {
+        project: &session.config.project,
+        program: &program,
+        folder: &session.directory,
+        state: Path::new(session.layout.root()),
+    };
+    if print {
+        return printer.answer(unit.text());
+    }
+    let (name, folder) = (unit.name(), Path::new("/etc/systemd/system"));
+    if !folder.is_dir() {
+        return Err(Stop::because(
+            "systemd is not installed on this host",
+            format!("there is no {}", folder.display()),
+            "have `partywall agent run` started by what starts programs here",
+        ));
+    }
+    let file = folder.join(&name);
+    pw_host::files::write(&file, unit.text().as_bytes(), 0o644)?;
+    if printer.is_json() {
+        return printer.json(&json!({"ok": true, "file": file, "unit": name}));
+    }
+    printer.note(format!(
+        "wrote {}; start it with `systemctl daemon-reload && systemctl enable --now {name}`",
+        file.display()
+    ));
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! Starting, in order; and what runs then.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pw_host::eyes::Sensor;
+use pw_host::{Host, ProjectLock, facts, group};
+use pw_journal::History;
+use pw_model::host::CgroupVersion;
+use pw_run::Failure;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use crate::event::Event;
+use crate::governor::Governor;
+use crate::record::Recorder;
+use crate::status::Status;
+use crate::{Notice, Settings, containers, socket};
+
+/// Two looks within the half second in which a squeeze must follow pressure.
+const LOOK: Duration = Duration::from_millis(200);
+const TEND: Duration = Duration::from_secs(1);
+/// Beside the looks hardly anything happens.
+const QUEUE: usize = 16;
+
+/// The components.
+pub(crate) struct Running {
+    pub(crate) governor: Governor,
+    pub(crate) recorder: Recorder,
+    since: Timestamp,
+    sensors: Vec<(String, String)>,
+    looks: Interval,
+    tends: Interval,
+    events: Receiver<Event>,
+    socket: Option<String>,
+    /// Held until the end.
+    _lock: Option<ProjectLock>,
+}
+
+pub(crate) async fn boot(
+    settings: Settings,
+    host: Host,
+    tell: &mut impl FnMut(Notice<'_>),
+) -> Result<Running, Failure> {
+    let (project, layout) = (settings.config.project.clone(), settings.layout.clone());
+    let (events, received) = channel(QUEUE);
+    // 1. Alone: two governors would pull at the same levers.
+    let lock = match settings.dry_run {
+        true => None,
+        false => Some(alone(&layout.agent_lock(&project))?),
+    };
+    // 2. Told to stop from now on, whatever is being started.
+    signals(&events)?;
+    // 3. Decisions are written down.
+    let recorder = match settings.dry_run {
+        true => Recorder::none(),
+        false => Recorder::start(History::open(Path::new(&layout.agent_history(&project)))),
+    };
+    // 4. Watch and act; what a former agent left is gone on with.
+    let driver = facts::cgroup_driver(host.engine()).await;
+    let mut governor = Governor::new(&settings, driver);
+    for (environment, left) in governor.resume() {
+        recorder.own(&environment, &left, "a former agent left it so");
+    }
+    let sensors =
+        governor.eyes.sensors().map(|(what, sensor): (_, Sensor)| (what.into(), sensor.as_str().into()));
+    // 5. Containers come and go; only control groups v1 need to know.
+    if group::version(Path::new(group::ROOT)) == CgroupVersion::V1 {
+        containers::watch(host, governor.compose_projects(&settings.config), events.clone());
+    }
+    // 6. Whoever asks is answered.
+    let path = (!settings.dry_run).then(|| layout.agent_socket(&project));
+    if let Some(path) = &path {
+        socket::listen(path, events)?;
+    }
+    let running = Running {
+        governor,
+        recorder,
+        since: Timestamp::now(),
+        sensors: sensors.into(),
+        looks: every(LOOK),
+        tends: every(TEND),
+        events: received,
+        socket: path,
+        _lock: lock,
+    };
+    tell(Notice::Started(&running.status()));
+    Ok(running)
+}
+
+fn alone(lock: &str) -> Result<ProjectLock, Failure> {
+    let taken = ProjectLock::acquire(Path::new(lock), "partywall agent run");
+    taken.map_err(|other| other.hint("see how it fares with `partywall agent status`"))
+}
+
+fn signals(events: &Sender<Event>) -> Result<(), Failure> {
+    for (kind, why) in
+        [(SignalKind::terminate(), "it was told to end"), (SignalKind::interrupt(), "it was interrupted")]
+    {
+        let heard = signal(kind);
+        let mut heard = heard.map_err(|error| Failure::new("could not listen for signals").because(error))?;
+        let events = events.clone();
+        tokio::spawn(async move {
+            heard.recv().await;
+            drop(events.send(Event::Stop(why)).await);
+        });
+    }
+    Ok(())
+}
+
+/// A late tick is not made up for: one look tells of the whole time since the last.
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+impl Running {
+    pub(crate) async fn next(&mut self) -> Event {
+        tokio::select! {
+            biased;
+            _ = self.looks.tick() => Event::Look,
+            _ = self.tends.tick() => Event::Tend,
+            // The signals' tasks keep a sender, so that there is always a next.
+            event = self.events.recv() => event.unwrap_or(Event::Stop("nothing is left to wait for")),
+        }
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        Status {
+            pid: std::process::id(),
+            since: self.since,
+            mode: self.governor.rules.mode,
+            sensors: self.sensors.clone(),
+            reading: self.governor.reading.clone(),
+            held: self.governor.held(),
+            lacks: self.governor.hands.lacks(),
+        }
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.recorder.finish();
+        if let Some(path) = self.socket.take() {
+            drop(std::fs::remove_file(path));
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Everything that can happen to the agent.
+
+use std::collections::BTreeMap;
+
+use pw_model::name::EnvironmentName;
+use pw_model::unit::Cpus;
+use tokio::net::UnixStream;
+
+/// Closed: the loop in [`crate::run`] knows each.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// It is time to look and decide.
+    Look,
+    /// It is time to hold again what is held.
+    Tend,
+    /// The containers of an environment, and the CPUs that each may use by itself.
+    Containers(EnvironmentName, BTreeMap<String, Option<Cpus>>),
+    /// Somebody wants to know how the agent fares.
+    Asked(UnixStream),
+    Stop(&'static str),
+}

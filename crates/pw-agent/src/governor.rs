@@ -1,0 +1,169 @@
+//! Looks, decides, acts.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::Zoned;
+use pw_host::eyes::Eyes;
+use pw_host::facts;
+use pw_host::group::{self, Hands, Place};
+use pw_model::config::{Class, Config, Hours};
+use pw_model::host::CgroupDriver;
+use pw_model::name::EnvironmentName;
+use pw_model::unit::{Bytes, Cpus};
+use pw_plan::govern::sense::{Counters, reading};
+use pw_plan::govern::{Amount, Found, Moment, Order, Reading, Rules, State, govern};
+use pw_plan::wall::group_path;
+use pw_run::Failure;
+
+use crate::Settings;
+use crate::status::Holding;
+
+pub(crate) struct Governor {
+    pub(crate) rules: Rules,
+    pub(crate) eyes: Eyes,
+    pub(crate) hands: Hands,
+    pub(crate) reading: Reading,
+    pub(crate) dry_run: bool,
+    hours: Hours,
+    places: BTreeMap<EnvironmentName, Place>,
+    state: State,
+    before: Option<Counters>,
+    /// Why each is held to what it is.
+    reasons: BTreeMap<EnvironmentName, String>,
+}
+
+impl Governor {
+    pub(crate) fn new(settings: &Settings, driver: CgroupDriver) -> Self {
+        let (config, root) = (&settings.config, Path::new(group::ROOT));
+        let disks = disks(settings.layout.root());
+        let path = |name: &EnvironmentName| group_path(config, name, driver);
+        let (production, others): (Vec<_>, Vec<_>) =
+            config.environments.iter().partition(|(name, one)| one.class(name) == Class::Production);
+        let production = production.into_iter().map(|(name, _)| path(name)).collect();
+        let places = others.iter().map(|(name, environment)| {
+            let budget = &environment.budget;
+            let place = Place {
+                path: path(name),
+                cpus: budget.cpus,
+                memory: budget.memory,
+                containers: BTreeMap::new(),
+            };
+            ((*name).clone(), place)
+        });
+        let others = others.iter().map(|(name, _)| ((*name).clone(), path(name))).collect();
+        let disk = disks.first().cloned().unwrap_or_else(|| "/".into());
+        Self {
+            rules: Rules::of(config, facts::cpus(), facts::memory()),
+            eyes: Eyes::new(root, production, others, disks),
+            hands: Hands::new(root, &disk),
+            reading: Reading::default(),
+            dry_run: settings.dry_run,
+            hours: config.governor.hours,
+            places: places.collect(),
+            state: State::default(),
+            before: None,
+            reasons: BTreeMap::new(),
+        }
+    }
+
+    /// Takes over what is found squeezed, and answers it in words.
+    pub(crate) fn resume(&mut self) -> Vec<(EnvironmentName, String)> {
+        let found: BTreeMap<EnvironmentName, Found> =
+            self.places.iter().map(|(name, place)| (name.clone(), self.hands.held(&place.path))).collect();
+        self.state = State::resumed(&self.rules, &found, Eyes::now());
+        let held = self.held().into_iter().filter(|(_, holding)| !holding.to.is_empty());
+        let told: Vec<(EnvironmentName, String)> =
+            held.map(|(name, holding)| (name, holding.to.join(", "))).collect();
+        for (name, _) in &told {
+            self.reasons.insert(name.clone(), "a former agent left it so".into());
+        }
+        told
+    }
+
+    pub(crate) fn look(&mut self) -> Vec<Order> {
+        let now = self.eyes.look();
+        let moment = Moment { at: now.at, office: self.is_office_time() };
+        // The first look has nothing to compare with.
+        self.reading = reading(self.before.as_ref().unwrap_or(&now), &now);
+        self.before = Some(now);
+        let (state, orders) = govern(&self.rules, std::mem::take(&mut self.state), &self.reading, moment);
+        self.state = state;
+        orders
+    }
+
+    fn is_office_time(&self) -> bool {
+        let now = Zoned::now();
+        let day = now.weekday().to_monday_zero_offset().unsigned_abs();
+        self.hours
+            .contain(day, u16::from(now.hour().unsigned_abs()) * 60 + u16::from(now.minute().unsigned_abs()))
+    }
+
+    pub(crate) fn carry_out(&mut self, order: &Order) -> Result<(), Failure> {
+        self.reasons.insert(order.environment.clone(), order.because.clone());
+        match self.places.get(&order.environment) {
+            Some(place) => self.hands.hold(place, order.amount),
+            None => Ok(()),
+        }
+    }
+
+    /// Holds again what is held; gives back what a mark is left on.
+    pub(crate) fn tend(&mut self) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for (name, place) in &self.places {
+            let mut amounts = self.state.held(name);
+            if !amounts.iter().any(|amount| matches!(amount, Amount::Cpu(_))) {
+                amounts.push(Amount::Cpu(None));
+            }
+            failures.extend(amounts.into_iter().filter_map(|amount| self.hands.hold(place, amount).err()));
+        }
+        failures
+    }
+
+    pub(crate) fn know(&mut self, name: &EnvironmentName, containers: BTreeMap<String, Option<Cpus>>) {
+        if let Some(place) = self.places.get_mut(name) {
+            place.containers = containers;
+        }
+    }
+
+    /// The orders that give everything back.
+    pub(crate) fn let_go(&mut self, why: &str) -> Vec<Order> {
+        let mut orders = Vec::new();
+        for name in self.places.keys() {
+            let back = self.state.held(name).into_iter().map(|amount| match amount {
+                Amount::Cpu(_) => Amount::Cpu(None::<Cpus>),
+                Amount::Memory(_) => Amount::Memory(None::<Bytes>),
+                Amount::Io(_) => Amount::Io(None),
+                Amount::Frozen(_) => Amount::Frozen(false),
+            });
+            let because = format!("the agent ends: {why}");
+            orders.extend(back.map(|amount| Order {
+                environment: name.clone(),
+                amount,
+                because: because.clone(),
+            }));
+        }
+        self.state = State::default();
+        orders
+    }
+
+    pub(crate) fn held(&self) -> BTreeMap<EnvironmentName, Holding> {
+        let holding = |name: &EnvironmentName| {
+            let to: Vec<String> = self.state.held(name).iter().map(ToString::to_string).collect();
+            let because = self.reasons.get(name).filter(|_| !to.is_empty()).cloned();
+            Holding { to, because }
+        };
+        self.places.keys().map(|name| (name.clone(), holding(name))).collect()
+    }
+
+    /// Compose project of each that may be squeezed.
+    pub(crate) fn compose_projects(&self, config: &Config) -> Vec<(EnvironmentName, String)> {
+        self.places.keys().map(|name| (name.clone(), config.compose_project(name))).collect()
+    }
+}
+
+/// That of the engine's images, containers and volumes first, where it is at its usual place; then that of our state.
+fn disks(state: &str) -> Vec<PathBuf> {
+    let usual = ["/var/lib/docker", state];
+    usual.iter().map(PathBuf::from).filter(|path| path.is_dir()).collect()
+}

@@ -1,0 +1,101 @@
+//! The agent: one process for each project, that watches production and squeezes development while production is
+//! under pressure.
+//!
+//! Route: [`run`] boots (`boot`: every component, in order), then takes one [`event`] after the other until it is told
+//! to stop. `governor` looks and acts; `record` writes decisions down; `socket` tells [`Status`] to who asks.
+//!
+//! **Invariant:** the loop waits for nobody. The engine is asked beside it, decisions are written beside it.
+//! **Invariant:** when the agent is gone, what it squeezed stays squeezed, and static limits hold as ever.
+
+mod boot;
+mod containers;
+mod event;
+mod governor;
+mod record;
+mod socket;
+mod status;
+pub mod unit;
+
+use pw_host::Host;
+use pw_model::config::Config;
+use pw_model::layout::Layout;
+use pw_plan::govern::Order;
+use pw_run::Failure;
+
+use boot::Running;
+use event::Event;
+
+pub use socket::ask;
+pub use status::{Holding, Left, Status, left};
+
+/// Whom the agent serves.
+pub struct Settings {
+    pub config: Config,
+    pub layout: Layout,
+    /// Decides, tells, and touches nothing.
+    pub dry_run: bool,
+}
+
+/// What the agent says while it runs.
+pub enum Notice<'a> {
+    Started(&'a Status),
+    Ordered { order: &'a Order, dry_run: bool },
+    Trouble(&'a Failure),
+    Stopped(&'static str),
+}
+
+/// Watches until it is told to stop. `tell` hears of everything that is done.
+///
+/// # Errors
+/// Another agent runs, or a component cannot be started. Whatever fails later is told, and tried again.
+pub async fn run(settings: Settings, mut tell: impl FnMut(Notice<'_>)) -> Result<(), Failure> {
+    let host = Host::new(settings.layout.clone(), &settings.config.project);
+    let mut running = boot::boot(settings, host, &mut tell).await?;
+    loop {
+        match running.next().await {
+            Event::Look => look(&mut running, &mut tell),
+            Event::Tend => tend(&mut running, &mut tell),
+            Event::Containers(name, found) => running.governor.know(&name, found),
+            Event::Asked(stream) => socket::answer(stream, &running.status()),
+            Event::Stop(why) => {
+                let_go(&mut running, why, &mut tell);
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn look(running: &mut Running, tell: &mut impl FnMut(Notice<'_>)) {
+    for order in running.governor.look() {
+        carry_out(running, &order, tell);
+    }
+}
+
+fn carry_out(running: &mut Running, order: &Order, tell: &mut impl FnMut(Notice<'_>)) {
+    let dry_run = running.governor.dry_run;
+    let done = if dry_run { Ok(()) } else { running.governor.carry_out(order) };
+    running.recorder.ordered(order, done.as_ref().err());
+    match &done {
+        Ok(()) => tell(Notice::Ordered { order, dry_run }),
+        Err(failure) => tell(Notice::Trouble(failure)),
+    }
+}
+
+/// What is held is held again: somebody may have set the limits anew, and new containers have come.
+fn tend(running: &mut Running, tell: &mut impl FnMut(Notice<'_>)) {
+    if running.governor.dry_run {
+        return;
+    }
+    for failure in running.governor.tend() {
+        tell(Notice::Trouble(&failure));
+    }
+}
+
+/// Who stops the agent wants development back as budgeted; the static limits go on holding.
+fn let_go(running: &mut Running, why: &'static str, tell: &mut impl FnMut(Notice<'_>)) {
+    for order in running.governor.let_go(why) {
+        carry_out(running, &order, tell);
+    }
+    running.stop();
+    tell(Notice::Stopped(why));
+}

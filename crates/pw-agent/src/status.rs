@@ -1,0 +1,53 @@
+//! How the agent fares, and what it left when it is gone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use pw_host::group::{self, Hands};
+use pw_model::config::{Class, Config, Mode};
+use pw_model::host::CgroupDriver;
+use pw_model::name::EnvironmentName;
+use pw_plan::govern::{Found, Reading};
+use pw_plan::wall::group_path;
+use serde::{Deserialize, Serialize};
+
+/// What an agent tells of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub pid: u32,
+    pub since: Timestamp,
+    pub mode: Mode,
+    /// What is watched, and by what.
+    pub sensors: Vec<(String, String)>,
+    /// The newest.
+    pub reading: Reading,
+    pub held: BTreeMap<EnvironmentName, Holding>,
+    /// What cannot be held on this host.
+    pub lacks: Vec<String>,
+}
+
+/// What an environment is held to, in words; empty when it has its budget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    pub to: Vec<String>,
+    pub because: Option<String>,
+}
+
+/// An environment that is held although no agent runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Left {
+    pub environment: EnvironmentName,
+    pub found: Found,
+}
+
+/// What agents that are gone have left squeezed.
+pub fn left(config: &Config, driver: CgroupDriver) -> Vec<Left> {
+    let hands = Hands::new(Path::new(group::ROOT), Path::new("/"));
+    let others = config.environments.iter().filter(|(name, one)| one.class(name) != Class::Production);
+    let found = others.map(|(name, _)| Left {
+        environment: name.clone(),
+        found: hands.held(&group_path(config, name, driver)),
+    });
+    found.filter(|left| left.found != Found::default()).collect()
+}

@@ -1,0 +1,137 @@
+//! What the governor decided: in a file of its own, so that neither waits for the other, and in bounded space.
+//!
+//! A decision does not wait for the disk: it is written after it was carried out, and the last second of them may be
+//! lost in a power cut. The kernel forgets what was squeezed in the same moment.
+
+use std::path::Path;
+
+use pw_run::JournalFailure;
+use rusqlite::{Connection, params};
+
+use crate::failure::At;
+use crate::file;
+
+/// Some megabytes; at the pace of a bad day, weeks.
+const MOST: i64 = 20_000;
+/// Rows beyond are removed so many at a time.
+const SLACK: i64 = 500;
+
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS decisions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        environment TEXT NOT NULL,
+        what TEXT NOT NULL,
+        because TEXT NOT NULL,
+        outcome TEXT NOT NULL
+    ) STRICT;
+";
+
+/// One decision.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Decision {
+    /// Milliseconds since 1970.
+    pub at: i64,
+    /// Empty where it is the agent's own.
+    pub environment: String,
+    pub what: String,
+    pub because: String,
+    /// `done`, or why not.
+    pub outcome: String,
+}
+
+/// The governor's past.
+#[derive(Debug)]
+pub struct History {
+    connection: Connection,
+    at: At,
+}
+
+impl History {
+    /// Opens the file and makes what is missing.
+    pub fn open(path: &Path) -> Result<Self, JournalFailure> {
+        let at = At::new(path);
+        file::prepare(path).map_err(at.failed("open"))?;
+        let connection = Connection::open(path).map_err(at.failed("open"))?;
+        let prepared = connection
+            .pragma_update(None, "journal_mode", "WAL")
+            .and_then(|()| connection.pragma_update(None, "synchronous", "NORMAL"))
+            .and_then(|()| connection.execute_batch(TABLES));
+        prepared.map_err(at.failed("prepare"))?;
+        Ok(Self { connection, at })
+    }
+
+    /// Opens the file for reading only; `None` when there is none.
+    pub fn open_read_only(path: &Path) -> Result<Option<Self>, JournalFailure> {
+        let at = At::new(path);
+        if !path.try_exists().map_err(at.failed("open"))? {
+            return Ok(None);
+        }
+        Ok(Some(Self { connection: file::read_only(path).map_err(at.failed("open"))?, at }))
+    }
+
+    /// Adds a decision; the oldest go when there are too many.
+    pub fn add(&mut self, decision: &Decision) -> Result<(), JournalFailure> {
+        let Decision { at, environment, what, because, outcome } = decision;
+        let query = "INSERT INTO decisions (at, environment, what, because, outcome) VALUES (?, ?, ?, ?, ?)";
+        self.connection
+            .execute(query, params![at, environment, what, because, outcome])
+            .map_err(self.at.failed("write"))?;
+        let newest = self.connection.last_insert_rowid();
+        if newest % SLACK == 0 {
+            self.connection
+                .execute("DELETE FROM decisions WHERE id <= ?", [newest - MOST])
+                .map_err(self.at.failed("write"))?;
+        }
+        Ok(())
+    }
+
+    /// The newest first.
+    pub fn newest(&self, count: u32) -> Result<Vec<Decision>, JournalFailure> {
+        self.read(count).map_err(self.at.failed("read"))
+    }
+
+    fn read(&self, count: u32) -> rusqlite::Result<Vec<Decision>> {
+        let query = "SELECT at, environment, what, because, outcome FROM decisions ORDER BY id DESC LIMIT ?";
+        let mut query = self.connection.prepare(query)?;
+        let rows = query.query_map([count], |row| {
+            Ok(Decision {
+                at: row.get(0)?,
+                environment: row.get(1)?,
+                what: row.get(2)?,
+                because: row.get(3)?,
+                outcome: row.get(4)?,
+            })
+        })?;
+        rows.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_stay() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("agent.db");
+        assert!(History::open_read_only(&path).expect("looks").is_none());
+        let mut history = History::open(&path).expect("opens");
+        history.connection.execute_batch("BEGIN").expect("begins");
+        for at in 1..=MOST + 2 * SLACK {
+            let decision = Decision {
+                at,
+                environment: "development".into(),
+                what: "at most 1 CPUs".into(),
+                because: "a test".into(),
+                outcome: "done".into(),
+            };
+            history.add(&decision).expect("writes");
+        }
+        history.connection.execute_batch("COMMIT").expect("ends");
+        let reader = History::open_read_only(&path).expect("opens").expect("there");
+        let all = reader.newest(u32::MAX).expect("reads");
+        assert_eq!(all.len(), usize::try_from(MOST).expect("fits"));
+        assert_eq!(all[0].at, MOST + 2 * SLACK);
+    }
+}
