@@ -12,6 +12,7 @@ mod compose;
 mod down;
 mod drift;
 mod elsewhere;
+mod govern;
 mod input;
 mod interrupt;
 mod keep;

@@ -1,0 +1,172 @@
+//! The agent: development is squeezed while production waits, and gets everything back.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+
+use serde_json::Value;
+
+use crate::harness::{DEVELOPMENT, PRODUCTION, Story, Told, docker, finished, image, until};
+
+/// An agent that does not outlive its story.
+struct Agent(Option<Child>);
+
+impl Agent {
+    fn start(story: &Story) -> Self {
+        Self(Some(story.start(&["agent", "run"])))
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.as_ref().map_or(0, Child::id)
+    }
+
+    /// As when the kernel ends it: no time for anything.
+    fn kill(mut self) {
+        let mut child = self.0.take().expect("an agent");
+        child.kill().expect("killed");
+        child.wait().expect("its end");
+    }
+
+    fn end(mut self) -> Told {
+        let child = self.0.take().expect("an agent");
+        let told = Command::new("kill").arg(child.id().to_string()).status();
+        assert!(told.is_ok_and(|status| status.success()));
+        finished(child)
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            drop(child.kill());
+        }
+    }
+}
+
+/// Production and development each spin. Production may use half a processor only, so that it
+/// waits whatever else the machine does, and development has something to use.
+fn spinning() -> Story {
+    let story = Story::light();
+    let spin = "for i in 1 2 3 4; do while :; do :; done & done; wait";
+    let service = format!(
+        "services:\n  web:\n    image: {}\n    init: true\n    command: [sh, -c, {spin:?}]\n    stop_grace_period: 0s\n",
+        image("debian")
+    );
+    story.write("docker-compose.yml", &service);
+    story.write("production.yml", "services:\n  web:\n    cpus: 0.5\n");
+    story.write("development.yml", "services:\n  web:\n    cpus: 1.5\n");
+    story.write(
+        "partywall.yaml",
+        &format!(
+            "project: {}\ncompose: [docker-compose.yml]\nenvironments:\n  production: {{ overlays: [production.yml] }}\n  \
+             development: {{ overlays: [development.yml] }}\ngovernor: {{ mode: guarantee }}\n",
+            story.name
+        ),
+    );
+    story
+}
+
+/// What the kernel holds an environment's processors to: `quota period` of its group and of all below.
+fn quotas(story: &Story, environment: &str) -> Vec<String> {
+    let mut found: Vec<String> = story.groups(environment).iter().flat_map(files).collect();
+    found.sort();
+    found
+}
+
+fn files(folder: &PathBuf) -> Vec<String> {
+    let read = |file: &str| fs::read_to_string(folder.join(file)).ok().map(|text| text.trim().to_owned());
+    let v1 = read("cpu.cfs_quota_us")
+        .zip(read("cpu.cfs_period_us"))
+        .map(|(quota, period)| format!("{quota} {period}"));
+    let below = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let below = below.filter(|path| path.is_dir()).flat_map(|path| files(&path));
+    read("cpu.max").or(v1).into_iter().chain(below).collect()
+}
+
+/// The governor counts in periods of 20 ms.
+fn is_squeezed(story: &Story) -> bool {
+    quotas(story, DEVELOPMENT).iter().any(|quota| quota.ends_with(" 20000"))
+}
+
+fn status(story: &Story) -> Value {
+    story.run(&["agent", "status", "-n", "100", "--json"]).ended(0).json()
+}
+
+/// Promise: while production waits, development is squeezed, and only development; an agent that is killed leaves it
+/// squeezed, the next one goes on from there, and gives everything back when production is calm.
+/// Given: both environments spin on all processors.
+/// Then: each of these in turn, a second agent is told who runs, and no squeeze is a difference for `plan`.
+#[test]
+fn development_is_squeezed_while_production_waits() {
+    let story = spinning();
+    story.up(PRODUCTION);
+    story.up(DEVELOPMENT);
+    let (production, development) = (quotas(&story, PRODUCTION), quotas(&story, DEVELOPMENT));
+    let agent = Agent::start(&story);
+    until("development is squeezed", || is_squeezed(&story));
+    let second = story.run(&["agent", "run"]).ended(2);
+    let who = format!("(process {})", agent.pid());
+    second.says(&["`partywall agent run` is at work", &who, "partywall agent status"]);
+    assert_eq!(story.plan(DEVELOPMENT), Vec::<Value>::new(), "a squeeze is taken for a difference");
+    let told = story.run(&["status"]).ended(0).out;
+    assert!(told.contains("governor  development: at most"), "{told}");
+    assert!(told.contains("because production waited"), "{told}");
+
+    agent.kill();
+    assert!(is_squeezed(&story), "what protects production is gone with the agent");
+    let told = story.run(&["agent", "status"]).ended(0).out;
+    assert!(told.contains("no agent runs") && told.contains("still squeezed"), "{told}");
+
+    let agent = Agent::start(&story);
+    until("the next agent answers", || status(&story)["running"] == true);
+    assert!(is_squeezed(&story), "the next agent gave back what it found");
+    // Who stands still waits for nothing, whatever else the machine does.
+    docker(&["pause", &story.container(PRODUCTION, "web").id()]);
+    until("development has everything back", || !is_squeezed(&story));
+    assert_eq!(quotas(&story, DEVELOPMENT), development, "it is not as it was");
+    assert_eq!(quotas(&story, PRODUCTION), production, "production was touched");
+    let decisions = status(&story)["decisions"].to_string();
+    for because in ["production waited", "a former agent left it so", "production is calm"] {
+        assert!(decisions.contains(because), "`{because}` is not among {decisions}");
+    }
+    agent.end().ended(0);
+}
+
+/// Promise: an agent that is told to end gives everything back; a dry run says what it would do and touches nothing.
+/// Given: both environments spin on all processors.
+#[test]
+fn who_ends_the_agent_has_development_back_and_a_dry_run_touches_nothing() {
+    let story = spinning();
+    story.up(PRODUCTION);
+    story.up(DEVELOPMENT);
+    let before = quotas(&story, DEVELOPMENT);
+    let log = fs::File::create(story.folder().join("dry")).expect("a file");
+    let mut dry =
+        Agent(Some(story.command(&["agent", "run", "--dry-run"]).stdout(log).spawn().expect("started")));
+    until("it says what it would do", || {
+        let said = fs::read_to_string(story.folder().join("dry")).unwrap_or_default();
+        said.contains("would hold development: at most")
+    });
+    assert_eq!(quotas(&story, DEVELOPMENT), before, "a dry run squeezes");
+    drop(dry.0.as_mut().map(Child::kill));
+
+    let agent = Agent::start(&story);
+    until("development is squeezed", || is_squeezed(&story));
+    let told = agent.end().ended(0);
+    assert!(told.out.contains("CPUs as budgeted, because the agent ends"), "{}", told.out);
+    assert_eq!(quotas(&story, DEVELOPMENT), before);
+    assert_eq!(status(&story)["running"], false);
+}
+
+/// Promise: the unit for systemd can be read before it is installed, and names this program, project and state.
+#[test]
+fn the_unit_names_program_project_and_state() {
+    let story = Story::light();
+    let unit = story.run(&["agent", "install", "--print"]).ended(0).out;
+    let project =
+        format!("agent run --project \"{}\"", story.project().canonicalize().expect("a folder").display());
+    let state = format!("Environment=\"PARTYWALL_STATE={}\"", story.state().display());
+    for text in [&project, &state, "Restart=always", "ProtectSystem=strict"] {
+        assert!(unit.contains(text), "`{text}` is not in\n{unit}");
+    }
+}
