@@ -58,6 +58,9 @@ pub(crate) enum Command {
         /// Build images again even where they exist
         #[arg(long)]
         build: bool,
+        /// Run the project's folder as it lies there, no longer a release
+        #[arg(long)]
+        folder: bool,
         #[command(flatten)]
         confirm: Confirm,
     },
@@ -133,6 +136,19 @@ pub(crate) enum Command {
     Rehearse(Rehearse),
     /// Copy a closed, masked, proved sample of one PostgreSQL database into another
     Sample(Sample),
+    /// Build a commit and run it in a development environment
+    Push(Push),
+    /// Bring a commit to production: a second generation beside the first, a flip without a lost request, and a way back
+    Promote(Promote),
+    /// Bring an earlier release back
+    Rollback(Rollback),
+    /// Releases of an environment, the newest first
+    Releases {
+        #[arg(add = environments())]
+        environment: String,
+    },
+    /// End the containers of the release before, once nobody is in them any more
+    Retire(Retire),
     /// Put data and configuration of an environment into the repository
     Backup(Backup),
     /// Backups in the repository, the newest first
@@ -222,6 +238,66 @@ pub(crate) struct Backup {
     /// Only what the servers' log has grown by, with `backup.log`: quick, so it can be done every minute
     #[arg(long)]
     pub(crate) log: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Push {
+    #[arg(add = environments())]
+    pub(crate) environment: String,
+    /// The commit, branch or tag; left out, the folder's last commit, when nothing is changed since
+    #[arg(long = "ref", value_name = "REF")]
+    pub(crate) reference: Option<String>,
+    /// A line for the list of releases
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+    /// Print the steps; build and change nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Promote {
+    /// The environment whose release it is; left out, the development that was pushed to, else the folder's last commit
+    #[arg(long, value_name = "ENV", add = environments(), conflicts_with = "reference")]
+    pub(crate) from: Option<String>,
+    /// The environment that gets it; left out, production
+    #[arg(long, value_name = "ENV", add = environments())]
+    pub(crate) to: Option<String>,
+    /// The commit, branch or tag
+    #[arg(long = "ref", value_name = "REF")]
+    pub(crate) reference: Option<String>,
+    /// A line for the list of releases
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+    /// Print the steps; build and change nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Do not try the migration on a copy first
+    #[arg(long)]
+    pub(crate) skip_rehearsal: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    #[arg(add = environments())]
+    pub(crate) environment: String,
+    /// Its number in `partywall releases`; left out, the one before
+    pub(crate) release: Option<u64>,
+    /// It runs with the schema of today, though a migration lies between
+    #[arg(long)]
+    pub(crate) accept_schema: bool,
+    /// A line for the list of releases
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+    /// Print the steps; change nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Retire {
+    #[arg(add = environments())]
+    pub(crate) environment: String,
 }
 
 #[derive(Debug, Args)]

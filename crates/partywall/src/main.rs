@@ -21,6 +21,7 @@ mod prepare;
 mod printer;
 mod reach;
 mod rehearsed;
+mod releases;
 mod seeded;
 mod session;
 mod stop;

@@ -14,6 +14,7 @@ use pw_plan::wall::{self, Ground, Loaded, Rendered};
 use pw_run::Observe;
 
 use crate::load::{self, Load};
+use crate::releases;
 use crate::session::Session;
 use crate::stop::Stop;
 
@@ -172,15 +173,14 @@ pub(crate) async fn desired(
     let text = compose_text(session, rendered);
     let hashes = compose::hashes(&text).await?;
     let ground = ground(session, &walls.facts)?;
-    pw_plan::desire::desired(ground, &walls.loaded[at], rendered, (text, hashes), &walls.facts).ok_or_else(
-        || {
-            Stop::because(
-                format!("environment `{name}` is not described"),
-                "it was rendered from elsewhere",
-                "see `partywall check`",
-            )
-        },
-    )
+    let desired = pw_plan::desire::desired(ground, &walls.loaded[at], rendered, (text, hashes), &walls.facts);
+    desired.map(|desired| Desired { release: releases::marker(session, name), ..desired }).ok_or_else(|| {
+        Stop::because(
+            format!("environment `{name}` is not described"),
+            "it was rendered from elsewhere",
+            "see `partywall check`",
+        )
+    })
 }
 
 /// The rendered file as it is written.

@@ -1,5 +1,6 @@
 //! What every command needs: the project's folder, its configuration, and where its state lives.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pw_host::Host;
@@ -10,14 +11,17 @@ use pw_model::diagnostic::{Diagnostic, nearest};
 use pw_model::layout::Layout;
 use pw_model::name::EnvironmentName;
 use pw_model::observed::Container;
+use pw_model::release::Release;
 use pw_model::source::SourceFile;
 use pw_run::Unfinished;
 
 use crate::apply;
 use crate::cli::Common;
 use crate::printer::Printer;
+use crate::releases;
 use crate::stop::Stop;
 
+#[derive(Debug, Clone)]
 pub(crate) struct Session {
     pub(crate) directory: PathBuf,
     pub(crate) source: SourceFile,
@@ -26,17 +30,35 @@ pub(crate) struct Session {
     pub(crate) yes: bool,
     /// The user says that environments may be taken over from another folder or state.
     pub(crate) moved: bool,
+    /// Of each environment that runs one.
+    pub(crate) releases: BTreeMap<EnvironmentName, Release>,
 }
 
 impl Session {
+    /// The same project, as it would be with another release in one environment.
+    pub(crate) fn with_release(&self, name: &EnvironmentName, release: Release) -> Self {
+        let mut session = self.clone();
+        session.releases.insert(name.clone(), release);
+        session
+    }
+
+    /// The same project, as it would be with the folder's own files in one environment.
+    pub(crate) fn without_release(&self, name: &EnvironmentName) -> Self {
+        let mut session = self.clone();
+        session.releases.remove(name);
+        session
+    }
+
     /// Finds and reads `partywall.yaml`; says so when an operation was left unfinished.
     pub(crate) fn open(common: &Common, printer: &mut Printer) -> Result<Self, Stop> {
         let directory = find(common.project.as_deref())?;
         let text = read(&directory.join(FILE_NAME))?;
         let source = SourceFile::new(FILE_NAME, text);
         let config = config::parse(&source)?;
+        let layout = layout()?;
+        let releases = releases::current(&layout, &config)?;
         let session =
-            Self { directory, source, config, layout: layout()?, yes: common.yes, moved: common.moved };
+            Self { directory, source, config, layout, yes: common.yes, moved: common.moved, releases };
         if let Some(left) = session.unfinished()?.filter(|_| !session.is_at_work()) {
             printer.note(left_unfinished(&left).softened().to_string());
         }

@@ -11,7 +11,7 @@ use pw_run::{Failure, Perform};
 
 use crate::docker::{Awaited, Engine};
 use crate::files::Store;
-use crate::{caddy, compose, files, firewall, group, vault};
+use crate::{caddy, compose, files, firewall, git, group, vault, watch};
 
 /// Told each line that a long run (pull, build, start) prints.
 pub type OnLine = Arc<dyn Fn(&str) + Send + Sync>;
@@ -127,6 +127,36 @@ impl Host {
             Action::LoadProxy { folder, admin } => self.load_proxy(folder, admin.as_deref()).await,
             Action::CopyDatabase { copy } => self.engine.copy_database(copy, line).await,
             Action::EndCopy { copy } => self.engine.end_copy(copy).await,
+            _ => self.perform_on_generations(action).await,
+        }
+    }
+
+    async fn perform_on_generations(&self, action: &Action) -> Result<(), Failure> {
+        let (engine, line) = (&self.engine, self.on_line.as_deref());
+        let tell = |text: &str| line.iter().for_each(|line| line(text));
+        match action {
+            Action::CheckOut { checkout } => git::check_out(checkout).await,
+            Action::MakeGeneration { compose, generation } => {
+                engine.make_generation(compose, generation, line).await
+            }
+            Action::StartContainers { containers } => engine.start_containers(containers).await,
+            Action::AwaitContainers { containers, timeout_seconds } => {
+                engine.await_containers(containers, *timeout_seconds, line).await
+            }
+            Action::RemoveContainers { containers } => engine.remove_containers(containers).await,
+            Action::Probe { probe } => caddy::probe(probe).await,
+            Action::AnswerCalls { containers, network, aliases } => {
+                for name in &containers.names {
+                    engine.join_as(name, network, aliases).await?;
+                }
+                Ok(())
+            }
+            Action::ReplaceServices { compose, services, overlap } => {
+                engine.replace_services(compose, services, overlap, line).await
+            }
+            Action::RunCommand { run } => engine.run_command(run).await,
+            Action::Watch { watch: wanted } => watch::watch(engine, wanted, &tell).await,
+            Action::Drain { drain } => caddy::drain(drain, &tell).await.map(drop),
             _ => self.perform_on_files(action).await,
         }
     }

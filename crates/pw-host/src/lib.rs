@@ -15,6 +15,7 @@ pub mod facts;
 mod failed;
 pub mod files;
 pub mod firewall;
+pub mod git;
 pub mod group;
 mod host;
 pub mod identity;
@@ -23,6 +24,7 @@ mod observe;
 pub mod scratch;
 pub mod stats;
 pub mod vault;
+mod watch;
 
 pub use compose::{ComposeFailure, ComposeInputs};
 pub use host::{Host, OnLine};

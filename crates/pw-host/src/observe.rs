@@ -90,7 +90,7 @@ fn installed_aspects(desired: &Desired) -> BTreeMap<String, BTreeMap<String, Str
 /// Hashes of the files that a plan may write.
 fn files(desired: &Desired) -> Result<BTreeMap<String, String>, Failure> {
     let proxy = desired.proxy.iter().flat_map(|proxy| [&proxy.compose_file.path, &proxy.site_file.path]);
-    let variables = desired.variable_file.iter().map(|file| &file.path);
+    let variables = desired.variable_file.iter().map(|file| &file.path).chain([&desired.release_path]);
     let ours =
         [&desired.compose_file.path, &desired.folder_file.path].into_iter().chain(variables).chain(proxy);
     let paths = ours.chain(&desired.generated_secrets);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Class;
+use crate::config::{Class, Goals, Promote};
 use crate::name::{EnvironmentName, ProjectName};
 use crate::role::Role;
 use crate::unit::{Bytes, Cpus};
@@ -48,6 +48,13 @@ pub struct Desired {
     /// `None` when nothing is routed.
     pub proxy: Option<DesiredProxy>,
     pub routes: Vec<DesiredRoute>,
+    /// Where it would say which release runs.
+    pub release_path: String,
+    /// Says which release runs; `None` where the project's folder itself is what runs.
+    pub release: Option<FileText>,
+    /// How a new generation comes to serve.
+    pub promote: Promote,
+    pub goals: Goals,
 }
 
 /// A file of ours, whole.
@@ -140,4 +147,21 @@ pub struct DesiredRoute {
     pub switch: String,
     /// What stands in the file: `name:port`, as the proxy dials it.
     pub address: String,
+    /// Where the proxy and the service meet; `None` where it reaches the service by a port of the host, and where
+    /// the service has no network of its own. Without one, there can be no two generations side by side.
+    pub edge: Option<String>,
+    /// The file that leads requests on the candidates' socket to a generation that no visitor meets yet.
+    pub candidate: String,
+    /// Where other services of the environment reach it; `None` where none would.
+    pub calls: Option<DesiredCalls>,
+}
+
+/// A network on which a service that is flipped is called by others of its environment.
+///
+/// A new generation joins it only when it is healthy, so that no call meets one that is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredCalls {
+    pub network: String,
+    /// Names by which the others call it.
+    pub aliases: Vec<String>,
 }

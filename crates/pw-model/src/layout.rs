@@ -5,10 +5,10 @@ use crate::name::{EnvironmentName, ProjectName};
 /// The state folder of a host and the paths below it.
 ///
 /// ```text
-/// ROOT/projects/PROJECT/{journal.db, lock, agent.db, agent.lock, agent.sock, masks.key, .store/ENVIRONMENT/HASH}
+/// ROOT/projects/PROJECT/{journal.db, lock, agent.db, agent.lock, agent.sock, masks.key, .store/ENVIRONMENT/HASH, .trees/COMMIT}
 /// ROOT/identity
-/// ROOT/projects/PROJECT/ENVIRONMENT/{compose.yaml, folder, secrets/, binds/, seeds/NUMBER, rehearsal/}
-/// ROOT/proxy/NAME/{compose.yaml, lock, sites/PROJECT.json, switch/COMPOSE_PROJECT/SERVICE, config/caddy.json, run/admin.sock}
+/// ROOT/projects/PROJECT/ENVIRONMENT/{compose.yaml, folder, release.json, releases/NUMBER.json, secrets/, binds/, seeds/NUMBER, rehearsal/}
+/// ROOT/proxy/NAME/{compose.yaml, lock, sites/PROJECT.json, switch/COMPOSE_PROJECT/SERVICE, config/caddy.json, run/{admin,candidate}.sock, log/traffic.log}
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -107,6 +107,21 @@ impl Layout {
         format!("{}/folder", self.environment(project, environment))
     }
 
+    /// The release that an environment runs; absent where the project's folder itself is what runs.
+    pub fn release_file(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
+        format!("{}/release.json", self.environment(project, environment))
+    }
+
+    /// Every release that ran, `NUMBER.json`.
+    pub fn releases(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
+        format!("{}/releases", self.environment(project, environment))
+    }
+
+    /// Files of commits, for all environments of the project.
+    pub fn trees(&self, project: &ProjectName) -> String {
+        format!("{}/.trees", self.project(project))
+    }
+
     /// Variables that the rendered file leaves to Compose.
     pub fn variable_file(&self, project: &ProjectName, environment: &EnvironmentName) -> String {
         format!("{}/.env", self.environment(project, environment))
@@ -132,7 +147,7 @@ impl Layout {
 
     /// Folders that the proxy mounts, and that of the site files.
     pub fn proxy_folders(&self, name: &str) -> Vec<String> {
-        ["config", "switch", "run", "sites"]
+        ["config", "switch", "run", "sites", "log"]
             .iter()
             .map(|part| format!("{}/{part}", self.proxy(name)))
             .collect()
@@ -156,6 +171,16 @@ impl Layout {
 
     pub fn switch(&self, name: &str, compose_project: &str, service: &str) -> String {
         format!("{}/{compose_project}/{service}", self.switches(name))
+    }
+
+    /// Read by requests on the candidates' socket alone; no Compose project's name begins with a dot.
+    pub fn candidate(&self, name: &str, compose_project: &str, service: &str) -> String {
+        format!("{}/.candidate/{compose_project}/{service}", self.switches(name))
+    }
+
+    /// What the proxy answered, one JSON object a line, without addresses and paths of visitors.
+    pub fn traffic_log(&self, name: &str) -> String {
+        format!("{}/log/traffic.log", self.proxy(name))
     }
 
     pub fn caddy_config(&self, name: &str) -> String {

@@ -6,6 +6,7 @@
 //!
 //! Pure: no clock, no file, no process. Texts come in as arguments.
 
+pub mod colour;
 pub mod compose;
 pub mod config;
 pub mod desired;
@@ -15,10 +16,12 @@ pub mod layout;
 pub mod name;
 pub mod named_files;
 pub mod observed;
+pub mod release;
 pub mod role;
 pub mod source;
 pub mod unit;
 
+pub use colour::Colour;
 pub use diagnostic::{Diagnostic, Severity};
 pub use name::{EnvironmentName, ProjectName, ServiceName};
 pub use role::Role;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pw_model::config::Objective;
 use pw_model::desired::{Desired, DesiredRoute, DesiredService, FileText};
 use pw_model::host::HostFacts;
 use serde_json::Value;
@@ -29,6 +30,9 @@ pub fn desired(
             hosts: route.hosts().into_iter().map(str::to_owned).collect(),
             switch: layout.switch(&config.proxy.name, &rendered.compose_project, service.as_str()),
             address: rendered.route_address(config, environment, service.as_str(), &loaded.model)?,
+            edge: rendered.flips_on(service.as_str()),
+            candidate: layout.candidate(&config.proxy.name, &rendered.compose_project, service.as_str()),
+            calls: rendered.calls(service.as_str()),
         })
     });
     Some(Desired {
@@ -58,6 +62,10 @@ pub fn desired(
         firewall: facts.writes_firewall.then(|| firewall_chain(rendered)).flatten(),
         routes: routes.collect(),
         proxy,
+        release_path: layout.release_file(&config.project, &rendered.name),
+        release: None,
+        promote: config.promote.clone().unwrap_or_default(),
+        goals: config.objective.as_ref().map(Objective::goals).unwrap_or_default(),
     })
 }
 

@@ -57,11 +57,9 @@ impl Draft<'_> {
         let path = &self.desired.compose_file.path;
         let Some(before) = self.observed.files.get(path) else { return Undo::Nothing };
         let project = self.desired.compose_project.clone();
-        let mut actions = vec![
-            Action::InstallFile { path: path.clone(), hash: before.clone() },
-            Action::StartServices { compose: self.compose(), services: services.to_vec() },
-            Action::AwaitServices { project, services: services.to_vec(), timeout_seconds: 120 },
-        ];
+        let mut actions = vec![Action::InstallFile { path: path.clone(), hash: before.clone() }];
+        actions.extend(self.start_as_now(self.compose(), services));
+        actions.push(Action::AwaitServices { project, services: services.to_vec(), timeout_seconds: 120 });
         if let Some(proxy) = self.desired.proxy.as_ref().filter(|_| last_on_the_way_back) {
             let joined =
                 proxy.networks.iter().filter(|network| self.observed.proxy.networks.contains(*network));

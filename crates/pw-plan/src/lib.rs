@@ -3,6 +3,7 @@
 //! Route: [`wall`] renders one isolated Compose file per environment; [`proxy`] writes Caddy's
 //! configuration; [`up`], [`down`], [`destroy`] and [`seed`] compare Desired with Observed and answer a [`Plan`].
 //! [`rehearse`] puts a copy of a database into a [`scratch`] place and runs the migration there.
+//! [`promote`] makes a second generation and flips.
 //! [`init`] proposes the configuration and [`fit`] holds it against the host.
 //!
 //! Pure: no clock, no file, no process, no random number. The same input gives the same plan, on any machine.
@@ -18,6 +19,7 @@ pub mod govern;
 pub mod init;
 pub mod origin;
 mod parts;
+pub mod promote;
 pub mod proxy;
 pub mod rehearse;
 pub mod scratch;

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pw_model::desired::{Desired, FileText};
+use pw_model::desired::{Desired, DesiredRoute, FileText};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::observed::{Container, Observed};
 
+use crate::promote::generations::Generations;
 use crate::step::{Action, ComposeRun, Plan, Step, Undo};
 
 /// The same on the way back: it was healthy a moment ago.
@@ -92,6 +93,68 @@ impl<'a> Draft<'a> {
     pub(crate) fn containers_of(&self, service: &str) -> impl Iterator<Item = &'a Container> {
         let name = service.to_owned();
         self.observed.containers.iter().filter(move |container| container.service == name)
+    }
+
+    /// The generations of a routed service that can have more than one.
+    pub(crate) fn generations(&self, service: &str) -> Option<Generations<'a>> {
+        let route = self.desired.routes.iter().find(|route| route.service == service)?;
+        route.edge.as_ref().map(|_| Generations::of(self.desired, self.observed, route))
+    }
+
+    /// The containers that serve: of a service with two generations, those of one.
+    pub(crate) fn serving(&self, service: &str) -> Vec<&'a Container> {
+        let live = self.generations(service).and_then(|all| all.all.get(&all.live?).cloned());
+        live.unwrap_or_else(|| self.containers_of(service).collect())
+    }
+
+    /// Where the proxy finds the containers that serve.
+    pub(crate) fn serving_address(&self, route: &DesiredRoute) -> String {
+        let Some(all) = self.generations(&route.service) else { return route.address.clone() };
+        // A closed route leads to the only generation there is.
+        let only = all.all.keys().next().copied().filter(|_| all.all.len() == 1);
+        all.live.or(only).map_or_else(|| route.address.clone(), |one| all.address(one))
+    }
+
+    /// True where Compose alone would take containers for too many, or for its own to replace.
+    pub(crate) fn has_colours(&self) -> bool {
+        let all = self.desired.routes.iter().filter_map(|route| self.generations(&route.service));
+        all.into_iter().any(|all| all.all.len() > 1 || all.all.keys().any(Option::is_some))
+    }
+
+    /// Starts services as described, and touches no others.
+    pub(crate) fn start_action(&self, services: Vec<String>) -> Action {
+        if !self.has_colours() {
+            return Action::StartServices { compose: self.compose(), services };
+        }
+        let hash = |name: &String| self.desired.services.get(name).map(|one| one.config_hash.clone());
+        let services = services.iter().filter_map(|name| Some((name.clone(), hash(name)?))).collect();
+        Action::ReplaceServices { compose: self.compose(), services, overlap: Vec::new() }
+    }
+
+    /// Starts services as they are now, after what they were started from is in its place again.
+    pub(crate) fn start_as_now(&self, compose: ComposeRun, services: &[String]) -> Vec<Action> {
+        if !self.has_colours() {
+            return vec![Action::StartServices { compose, services: services.to_vec() }];
+        }
+        let now = |name: &String| self.serving(name).first().map(|one| one.config_hash.clone());
+        let (coloured, plain): (Vec<&String>, Vec<&String>) =
+            services.iter().partition(|name| self.coloured(name).is_some());
+        let plain: BTreeMap<String, String> =
+            plain.into_iter().filter_map(|name| Some((name.clone(), now(name)?))).collect();
+        let mut actions = Vec::new();
+        if !plain.is_empty() {
+            let overlap = Vec::new();
+            actions.push(Action::ReplaceServices { compose: compose.clone(), services: plain, overlap });
+        }
+        let again = coloured.into_iter().filter_map(|name| self.coloured(name));
+        actions.extend(again.flat_map(|(route, all)| all.again(route, &compose, AWAIT_AGAIN_SECONDS)));
+        actions
+    }
+
+    fn coloured(&self, service: &str) -> Option<(&'a DesiredRoute, Generations<'a>)> {
+        let route = self.desired.routes.iter().find(|route| route.service == service)?;
+        let all = self.generations(service)?;
+        matches!(all.live, Some(Some(_))).then_some((route, all))
     }
 
     /// The route is opened next, and must lead to something that answers. What was not up before is not waited for.

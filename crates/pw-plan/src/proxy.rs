@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 const STREAM_CLOSE_DELAY: &str = "1h";
 /// Requests in flight when Caddy stops or reloads get this long.
 const GRACE_PERIOD: &str = "30s";
+/// Name of the log of answers.
+const TRAFFIC: &str = "traffic";
 /// Where the proxy's folder is mounted in its container; only the parts that it reads.
 const MOUNTED: &str = "/etc/partywall";
 
@@ -99,7 +101,7 @@ fn compose_text(proxy: &Proxy, layout: &Layout) -> String {
             "labels": {"partywall.proxy": proxy.name, "partywall.state": layout.identity()},
             "volumes": [
                 // Folders, not files: a mounted file would pin the inode and miss what a rename puts in its place.
-                bind("config", true), bind("switch", true), bind("run", false),
+                bind("config", true), bind("switch", true), bind("run", false), bind("log", false),
                 {"type": "volume", "source": "data", "target": "/data"},
                 {"type": "volume", "source": "state", "target": "/config"},
             ],
@@ -113,12 +115,14 @@ fn compose_text(proxy: &Proxy, layout: &Layout) -> String {
 /// The whole configuration of our Caddy, from the site files of all projects.
 pub fn configuration(sites: &[Site]) -> Value {
     let Some(proxy) = sites.first().map(|site| &site.proxy) else { return ground() };
+    let switches = format!("{MOUNTED}/switch");
     let routes: Vec<Value> =
-        all_routes(sites).map(|route| route_json(route, &format!("{MOUNTED}/switch"), proxy.tls)).collect();
+        all_routes(sites).map(|route| told(route_json(route, &switches, proxy.tls), route)).collect();
     let listen = if proxy.tls == TlsMode::Off { proxy.http_port } else { proxy.https_port };
     let mut server = json!({
         "listen": [format!(":{listen}")],
         "routes": routes,
+        "logs": {"default_logger_name": TRAFFIC},
         "errors": {"routes": [{"handle": [unavailable_page()]}]},
     });
     if proxy.tls == TlsMode::Off {
@@ -126,7 +130,7 @@ pub fn configuration(sites: &[Site]) -> Value {
     }
     // `https_port` stays Caddy's default: told another one, it would leave the port out of its redirects.
     let mut apps = json!({
-        "http": {"http_port": proxy.http_port, "grace_period": GRACE_PERIOD, "servers": {"partywall": server}},
+        "http": {"http_port": proxy.http_port, "grace_period": GRACE_PERIOD, "servers": {"partywall": server, "candidates": candidates(sites)}},
         "pki": {"certificate_authorities": {"local": {"install_trust": false}}},
     });
     if proxy.tls != TlsMode::Off {
@@ -142,8 +146,55 @@ fn ground() -> Value {
     json!({
         // Caddy is root in its container and whoever asks may not be: the folder around the socket is the owner's alone.
         "admin": {"listen": format!("unix/{MOUNTED}/run/admin.sock|0666"), "config": {"persist": false}},
-        "logging": {"logs": {"default": {"level": "WARN"}}},
+        "logging": {"logs": {"default": {"level": "WARN", "exclude": [format!("http.log.access.{TRAFFIC}")]}, TRAFFIC: traffic_log()}},
         "storage": {"module": "file_system", "root": "/data/caddy"},
+    })
+}
+
+/// The route with what the log of answers says of it.
+fn told(mut json: Value, route: &SiteRoute) -> Value {
+    let says = [("route", route.switch.as_str()), ("to", "{http.reverse_proxy.upstream.hostport}")];
+    if let Some(handlers) = json.get_mut("handle").and_then(Value::as_array_mut) {
+        let says = says.map(|(key, value)| json!({"handler": "log_append", "key": key, "value": value}));
+        handlers.splice(0..0, says);
+    }
+    json
+}
+
+/// What is written of each answer: when, how long, which status, which route, which container. Nothing of the visitor.
+fn traffic_log() -> Value {
+    let dropped = ["request", "resp_headers", "user_id", "level", "logger", "msg", "bytes_read"];
+    let fields: serde_json::Map<String, Value> =
+        dropped.iter().map(|name| ((*name).to_owned(), json!({"filter": "delete"}))).collect();
+    json!({
+        "include": [format!("http.log.access.{TRAFFIC}")],
+        "writer": {"output": "file", "filename": format!("{MOUNTED}/log/traffic.log"), "roll_size_mb": 20, "roll_keep": 1},
+        "encoder": {"format": "filter", "wrap": {"format": "json"}, "fields": fields},
+    })
+}
+
+/// The same routes on a socket that only the owner reaches, to containers that no visitor meets yet.
+fn candidates(sites: &[Site]) -> Value {
+    let root = format!("{MOUNTED}/switch/.candidate");
+    let route = |route: &SiteRoute| {
+        let file = format!("{root}/{}", route.switch);
+        json!({"match": [{"host": route.hosts}], "terminal": true, "handle": [to_switch(&file)]})
+    };
+    json!({
+        "listen": [format!("unix/{MOUNTED}/run/candidate.sock|0666")],
+        "routes": all_routes(sites).map(route).collect::<Vec<_>>(),
+        "automatic_https": {"disable": true},
+    })
+}
+
+/// Hands a request to the address that stands in a file.
+fn to_switch(file: &str) -> Value {
+    json!({
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": format!("{{file.{file}}}")}],
+        "stream_close_delay": STREAM_CLOSE_DELAY,
+        // Applications commonly close idle connections after 5 s; the proxy must be first, or requests die on a closed one.
+        "transport": {"protocol": "http", "keep_alive": {"idle_timeout": "4s"}},
     })
 }
 
@@ -176,13 +227,7 @@ fn route_json(route: &SiteRoute, switches: &str, tls: TlsMode) -> Value {
         "routes": [
             {
                 "match": [{"file": {"root": switches, "try_files": [format!("/{}", route.switch)]}}],
-                "handle": [{
-                    "handler": "reverse_proxy",
-                    "upstreams": [{"dial": format!("{{file.{switch}}}")}],
-                    "stream_close_delay": STREAM_CLOSE_DELAY,
-                    // Applications commonly close idle connections after 5 s; the proxy must be first, or requests die on a closed one.
-                    "transport": {"protocol": "http", "keep_alive": {"idle_timeout": "4s"}},
-                }],
+                "handle": [to_switch(&switch)],
                 "terminal": true,
             },
             {"handle": [unavailable_page()]},

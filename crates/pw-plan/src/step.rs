@@ -10,6 +10,9 @@ pub use crate::backup::step::{
     BackupRun, BaseRun, DrillRun, FolderPlace, Kept, LogHold, LogRun, PlayedLog, RepositoryPlace,
     ScratchServer, Stored, TableName,
 };
+pub use crate::promote::step::{
+    Checkout, CommandRun, Containers, Drain, Generation, Probe, Watch, WatchedRoute,
+};
 pub use crate::seed::step::{
     BackupOrigin, CachePlace, DatabasePlace, SampleRun, SourcePlace, TakeRun, VaultPlace, VaultRun,
 };
@@ -335,6 +338,57 @@ pub enum Action {
     /// Brings a backup back in a scratch place and tries it.
     Drill {
         drill: Box<DrillRun>,
+    },
+    /// Puts the files of a commit into a folder that is made.
+    CheckOut {
+        checkout: Checkout,
+    },
+    /// Creates the containers of a new generation, which do not run yet and have no name on any network but the edge.
+    MakeGeneration {
+        compose: ComposeRun,
+        generation: Box<Generation>,
+    },
+    StartContainers {
+        containers: Containers,
+    },
+    /// Waits until each container is healthy, or runs where it has no healthcheck.
+    AwaitContainers {
+        containers: Containers,
+        timeout_seconds: u64,
+    },
+    /// Stops and removes these containers; others of the service stay.
+    RemoveContainers {
+        containers: Containers,
+    },
+    /// Asks a new generation over the proxy, on a socket that no visitor reaches, until it answers well.
+    Probe {
+        probe: Box<Probe>,
+    },
+    /// Makes containers of a service answer to its names on the network where others call it.
+    AnswerCalls {
+        containers: Containers,
+        network: String,
+        aliases: Vec<String>,
+    },
+    /// Stops the containers of the services that are made otherwise, and starts them as described; no other service is touched.
+    ReplaceServices {
+        compose: ComposeRun,
+        /// Service → config hash that its containers have then.
+        services: BTreeMap<String, String>,
+        /// Services whose containers run side by side for a moment.
+        overlap: Vec<String>,
+    },
+    /// Runs a command with a service's image and variables to its end, once.
+    RunCommand {
+        run: Box<CommandRun>,
+    },
+    /// Fails when the new generation answers worse than the one before, or than the objective.
+    Watch {
+        watch: Box<Watch>,
+    },
+    /// Waits until an address has no request in flight, or the time is over.
+    Drain {
+        drain: Drain,
     },
 }
 

@@ -2,12 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod promote;
 mod restore;
 mod seed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pw_model::config::Class;
+use pw_model::config::{Class, Goals, Promote};
 use pw_model::desired::{
     Desired, DesiredProxy, DesiredRoute, DesiredService, FileText, FirewallChain, GroupLimits,
 };
@@ -85,7 +86,7 @@ fn desired(shape: &Shape) -> Desired {
         moved: false,
         store_folder: format!("/state/projects/shop/.store/{environment}"),
         kept_data: Vec::new(),
-        state_folder: folder,
+        state_folder: folder.clone(),
         group: Some(group(environment)),
         firewall: Some(FirewallChain {
             name: pw_plan::wall::firewall_chain_name(&project),
@@ -98,7 +99,14 @@ fn desired(shape: &Shape) -> Desired {
             hosts: vec![format!("{environment}.example")],
             switch: format!("/state/proxy/p/switch/{project}/web"),
             address: format!("{project}-web:8000"),
+            edge: Some(format!("{project}_edge")),
+            candidate: format!("/state/proxy/p/switch/.candidate/{project}/web"),
+            calls: None,
         }],
+        release_path: format!("{folder}/release.json"),
+        release: None,
+        promote: Promote::default(),
+        goals: Goals::default(),
         compose_project: project,
     }
 }
@@ -209,6 +217,7 @@ fn every_kind() -> Vec<(&'static str, Plan, FakeHost)> {
             kinds.push(("a part of a backup", plan, seed::filled(both())));
         }
     }
+    kinds.extend(promote::kinds(&production));
     for (name, plan, host) in &mut kinds {
         assert!(plan.steps.len() >= 2, "{name}:\n{plan}");
         plan.lint().unwrap();

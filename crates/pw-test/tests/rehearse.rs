@@ -70,6 +70,7 @@ fn planned(only_logical: Option<&str>, free: u64) -> Result<Plan, String> {
         disk_free: Bytes(free),
     };
     let migrate = Migrate {
+        compatible: false,
         service: ServiceName::parse("web").unwrap(),
         command: vec!["migrate".into()],
         down: vec!["migrate".into(), "down".into()],

@@ -132,6 +132,7 @@ fn provisional(
     let config = Config::provisional(project, guess.compose.clone(), environments.collect());
     let source = SourceFile::new(FILE_NAME, String::new());
     Ok(Session {
+        releases: BTreeMap::new(),
         directory,
         source,
         config,

@@ -11,6 +11,7 @@ mod home;
 mod init;
 mod moment;
 mod part;
+mod promote;
 mod prune;
 mod recover;
 mod rehearse;
@@ -53,7 +54,10 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
         Command::Plan { environment, operation } => {
             change::plan(session, &environment, &operation, printer).await
         }
-        Command::Up { environment, build, confirm } => {
+        Command::Up { environment, build, folder, confirm } => {
+            let (name, _) = session.environment(&environment)?;
+            let from_folder = folder.then(|| session.without_release(name));
+            let session = from_folder.as_ref().unwrap_or(session);
             change::up(session, &environment, build, &confirm, printer).await
         }
         Command::Down { environment, confirm } => {
@@ -79,6 +83,11 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
         },
         Command::Seed(asked) => seed::run(session, &asked, printer).await,
         Command::Rehearse(asked) => rehearse::run(session, &asked, printer).await,
+        Command::Push(asked) => promote::push(session, &asked, printer).await,
+        Command::Promote(asked) => promote::run(session, &asked, printer).await,
+        Command::Rollback(asked) => promote::rollback(session, &asked, printer).await,
+        Command::Releases { environment } => promote::releases(session, &environment, printer),
+        Command::Retire(asked) => promote::retire(session, &asked, printer).await,
         Command::Backup(asked) => backup::run(session, &asked, printer).await,
         Command::Backups { environment, prune: true, plan, .. } => {
             prune::run(session, environment.as_deref(), plan, printer).await

@@ -3,6 +3,7 @@
 mod complain;
 mod gaps;
 mod paths;
+mod released;
 mod service_files;
 pub(crate) mod unset;
 
@@ -67,9 +68,10 @@ async fn one(
     need: Need,
 ) -> Result<(Loaded, Vec<Warning>), Stop> {
     let files = session.config.compose_files(environment);
+    let release = session.releases.get(name);
     let sources = sources(session, name, environment, &files)?;
     let described = Described::read(&session.directory, &files);
-    let inputs = inputs(session, name, environment, files)?;
+    let inputs = released::inputs(inputs(session, name, environment, files)?, release);
     let (result, refusals) = match need {
         Need::All => (compose::config(&inputs).await, Vec::new()),
         Need::FirstLook => gaps::config(inputs.clone(), &sources).await,
@@ -86,7 +88,9 @@ async fn one(
     let read = result.map_err(|failure| told.error(failure))?;
     let refused = refusals.into_iter().flat_map(|refusal| told.complaints(refusal)).map(Warning::Other);
     let warnings = refused.chain(told.unset(&read.warnings).into_iter().map(Warning::Unset)).collect();
-    let loaded = Loaded { sources, ..Loaded::new(name.clone(), read.model) };
+    let model = released::model(read.model, release);
+    let pins = release.map(|release| release.images.clone()).unwrap_or_default();
+    let loaded = Loaded { sources, pins, ..Loaded::new(name.clone(), model) };
     Ok((with_facts(session, loaded, &described, (&inputs, tracked, need)).await?, warnings))
 }
 
@@ -139,7 +143,7 @@ fn sources(
 ) -> Result<Vec<SourceFile>, Stop> {
     let mut sources = Vec::new();
     for file in files {
-        let path = session.directory.join(file);
+        let path = released::path(session.directory.join(file), session.releases.get(name));
         if !path.is_file() {
             return Err(missing(session, name, environment, file, "Compose file"));
         }

@@ -1,8 +1,11 @@
 //! Caddy: ours, which is given its whole configuration, and the user's own, which is given our routes.
 
 mod admin;
+mod candidate;
 mod external;
+mod in_flight;
 mod ours;
+mod traffic;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,8 +14,11 @@ use std::path::Path;
 use pw_plan::proxy::Site;
 use pw_run::Failure;
 
+pub use candidate::probe;
 pub use external::load_external;
+pub use in_flight::{drain, in_flight};
 pub use ours::load;
+pub use traffic::Traffic;
 
 use crate::failed::io_failed;
 

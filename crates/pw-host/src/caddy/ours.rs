@@ -69,7 +69,7 @@ async fn answering(folder: &Path) -> Result<Admin, Failure> {
     }
 }
 
-fn socket(folder: &Path) -> Admin {
+pub(super) fn socket(folder: &Path) -> Admin {
     Admin::Socket(folder.join("run/admin.sock"))
 }
 
@@ -84,7 +84,7 @@ fn write_config(folder: &Path, wanted: &Value) -> Result<(), Failure> {
     if fs::read_to_string(&path).is_ok_and(|present| present == text) {
         return Ok(());
     }
-    for part in ["config", "switch"] {
+    for part in ["config", "switch", "log"] {
         make_folder(&folder.join(part))?;
     }
     write(&path, text.as_bytes(), 0o644)

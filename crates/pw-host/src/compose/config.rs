@@ -15,6 +15,8 @@ use super::process::{self, command, messages, output, output_of};
 pub struct ComposeInputs {
     pub directory: PathBuf,
     pub files: Vec<String>,
+    /// Where paths count from, when the files themselves lie elsewhere.
+    pub counts_from: Option<PathBuf>,
     /// Without any, Compose reads `.env` in the directory by itself.
     pub env_files: Vec<String>,
     pub profiles: Vec<String>,
@@ -45,13 +47,16 @@ pub enum ComposeFailure {
 impl ComposeInputs {
     fn command(&self) -> Command {
         let mut command = command();
-        // No `--project-directory`: paths count from the folder of the first file, as in the user's own `docker compose -f`.
+        // Left to itself, paths count from the folder of the first file, as in the user's own `docker compose -f`.
         command.current_dir(&self.directory).envs(&self.made_up);
         // Every shell sets it, and files say `${PWD}/data`.
         command.env("PWD", &self.directory);
         let flags = [("-f", &self.files), ("--env-file", &self.env_files), ("--profile", &self.profiles)];
         for (flag, values) in flags {
             command.args(values.iter().flat_map(|value| [flag, value]));
+        }
+        if let Some(folder) = &self.counts_from {
+            command.arg("--project-directory").arg(folder);
         }
         command.args(["-p", &self.project_name, "config", "--format", "json"]);
         command

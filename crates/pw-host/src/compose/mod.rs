@@ -6,4 +6,4 @@ mod run;
 
 pub use config::{ComposeAnswer, ComposeFailure, ComposeInputs, config, hashes, interpolated, variables};
 pub use process::version;
-pub use run::{build, images, pull, recreate, up};
+pub use run::{build, create, images, pull, recreate, run_once, up, up_only};

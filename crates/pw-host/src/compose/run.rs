@@ -1,6 +1,6 @@
 //! Compose runs that change the world: pull, build, up.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
 use pw_plan::step::ComposeRun;
@@ -15,12 +15,31 @@ use super::process::{self, Level, command, message, not_run};
 /// How many lines of a failed run are kept for the failure.
 const KEPT_LINES: usize = 20;
 
+/// A rendered file.
+fn parsed(file: &Path) -> Result<serde_json::Value, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| io_failed("read", file, error))?;
+    serde_saphyr::from_str(&text).map_err(|error| {
+        Failure::new(format!("could not understand `{}`", file.display())).because(error.to_string())
+    })
+}
+
+/// The services with all that they depend on, which Compose looks at too when it starts them.
+fn with_needs(file: &Path, services: &[String]) -> Result<BTreeSet<String>, Failure> {
+    let parsed = parsed(file)?;
+    let (mut all, mut next) = (BTreeSet::new(), services.to_vec());
+    while let Some(name) = next.pop() {
+        let needs = parsed.get("services").and_then(|all| all.get(&name)?.get("depends_on")?.as_object());
+        next.extend(
+            needs.into_iter().flatten().map(|(need, _)| need.clone()).filter(|need| !all.contains(need)),
+        );
+        all.insert(name);
+    }
+    Ok(all)
+}
+
 /// The image of each service of a rendered file.
 pub fn images(file: &Path) -> Result<BTreeMap<String, String>, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| io_failed("read", file, error))?;
-    let parsed: serde_json::Value = serde_saphyr::from_str(&text).map_err(|error| {
-        Failure::new(format!("could not understand `{}`", file.display())).because(error.to_string())
-    })?;
+    let parsed = parsed(file)?;
     let services = parsed.get("services").and_then(serde_json::Value::as_object).into_iter().flatten();
     let image = |service: &serde_json::Value| Some(service.get("image")?.as_str()?.to_owned());
     Ok(services.filter_map(|(name, service)| Some((name.clone(), image(service)?))).collect())
@@ -53,6 +72,50 @@ pub async fn recreate(run: &ComposeRun, services: &[String], on_line: OnLine<'_>
     let what = format!("could not make {} anew", listed(services));
     let verb = ["up", "-d", "--no-build", "--pull", "never", "--force-recreate"];
     carry_out(run, &verb, services, on_line, what).await
+}
+
+/// Creates containers beside those that are there, up to `count` of the service, and starts none.
+pub async fn create(
+    run: &ComposeRun,
+    service: &str,
+    count: usize,
+    on_line: OnLine<'_>,
+) -> Result<(), Failure> {
+    let what = format!("could not create another container of `{service}`");
+    let scale = format!("{service}={count}");
+    let verb = ["create", "--no-build", "--pull", "never", "--no-recreate", "--scale", &scale];
+    carry_out(run, &verb, &[service.to_owned()], on_line, what).await
+}
+
+/// Starts the services and leaves every container that is there as it is; `counts` says of how many Compose may know.
+pub async fn up_only(
+    run: &ComposeRun,
+    services: &[String],
+    counts: &BTreeMap<String, usize>,
+    on_line: OnLine<'_>,
+) -> Result<(), Failure> {
+    let what = format!("could not start {}", listed(services));
+    let mut verb: Vec<String> =
+        ["up", "-d", "--no-build", "--pull", "never", "--no-recreate"].map(str::to_owned).to_vec();
+    let looked_at = with_needs(Path::new(&run.file), services)?;
+    let counts = counts.iter().filter(|(name, _)| looked_at.contains(*name));
+    verb.extend(counts.flat_map(|(name, count)| ["--scale".to_owned(), format!("{name}={count}")]));
+    let verb: Vec<&str> = verb.iter().map(String::as_str).collect();
+    carry_out(run, &verb, services, on_line, what).await
+}
+
+/// Starts a command in a container of its own, which is not waited for. The container stays when it ends.
+pub async fn run_once(
+    run: &ComposeRun,
+    service: &str,
+    container: &str,
+    (variables, command): (&[String], &[String]),
+) -> Result<(), Failure> {
+    let what = format!("could not start `{}` in `{service}`", command.join(" "));
+    let mut verb = vec!["run", "-d", "--no-deps", "--name", container];
+    verb.extend(variables.iter().flat_map(|variable| ["-e", variable.as_str()]));
+    verb.push(service);
+    carry_out(run, &verb, command, None, what).await
 }
 
 fn listed(services: &[String]) -> String {

@@ -27,9 +27,27 @@ impl Engine {
     pub(super) async fn not_up(&self, project: &str, service: &str, why: &str) -> Failure {
         let failure = Failure::new(format!("service `{service}` {why}"));
         let found = self.inspect_services(project).await.unwrap_or_default();
-        let Some(one) = found.iter().find(|one| label_in(one, label::SERVICE) == Some(service)) else {
-            return failure;
-        };
+        match found.iter().find(|one| label_in(one, label::SERVICE) == Some(service)) {
+            Some(one) => self.with_evidence(failure, one, service).await,
+            None => failure,
+        }
+    }
+
+    /// The same of one container by its name.
+    pub(super) async fn not_up_container(&self, name: &str, service: &str, why: &str) -> Failure {
+        let failure = Failure::new(format!("service `{service}` {why}"));
+        match self.inspect_named(name).await {
+            Ok(Some(one)) => self.with_evidence(failure, &one, service).await,
+            _ => failure,
+        }
+    }
+
+    async fn with_evidence(
+        &self,
+        failure: Failure,
+        one: &ContainerInspectResponse,
+        service: &str,
+    ) -> Failure {
         let probe = last_probe(one);
         let lines = self.last_lines(one.id.as_deref().unwrap_or_default()).await;
         let lines = (!lines.is_empty()).then(|| format!("its last lines were\n{lines}"));

@@ -122,6 +122,17 @@ impl Engine {
         join_all(asked).await.into_iter().filter_map(Result::transpose).collect()
     }
 
+    /// The identity of an image, by which it stays known when its names move; `None` when it is not here.
+    pub async fn image_identity(&self, name: &str) -> Result<Option<String>, Failure> {
+        match self.docker().await?.inspect_image(name).await {
+            Ok(found) => Ok(found.id),
+            Err(error) if status(&error) == 404 => Ok(None),
+            Err(error) => {
+                Err(Failure::new(format!("could not look for image `{name}`")).because(said(error)))
+            }
+        }
+    }
+
     /// True when a container of this name runs; false when there is none.
     pub async fn is_running(&self, container: &str) -> Result<bool, Failure> {
         Ok(self.networks_of(container).await?.is_some())

@@ -2,9 +2,11 @@
 
 mod await_services;
 mod ceilings;
+mod command;
 mod connect;
 mod evidence;
 pub(crate) mod exec;
+mod generation;
 mod inside;
 mod inspected;
 mod job;

@@ -34,7 +34,7 @@ impl Engine {
 }
 
 /// The engine answers 403 for this and for other refusals; its words tell them apart.
-fn is_joined(message: &str) -> bool {
+pub(super) fn is_joined(message: &str) -> bool {
     message.contains("already exists in network") || message.contains("already attached to network")
 }
 

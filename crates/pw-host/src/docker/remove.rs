@@ -55,7 +55,7 @@ impl Engine {
         Ok(found)
     }
 
-    async fn remove_container(&self, summary: &ContainerSummary) -> Result<(), Failure> {
+    pub(super) async fn remove_container(&self, summary: &ContainerSummary) -> Result<(), Failure> {
         let docker = self.docker().await?;
         let (id, name) = (summary.id.as_deref().unwrap_or_default(), name_of(summary));
         self.stop_container(summary).await?;

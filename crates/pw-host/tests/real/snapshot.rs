@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use pw_host::facts;
-use pw_model::config::Class;
+use pw_model::config::{Class, Goals, Promote};
 use pw_model::desired::{Desired, DesiredRoute, DesiredService, FileText, GroupLimits};
 use pw_model::{EnvironmentName, Role};
 use pw_plan::Action;
@@ -32,6 +32,9 @@ fn desired(project: &Project, file: &str) -> Desired {
         hosts: vec!["shop.example.test".into()],
         switch: project.path("state/proxy/p/switch/shop/web"),
         address: "shop-web-1:80".into(),
+        edge: None,
+        candidate: project.path("state/proxy/p/switch/.candidate/shop/web"),
+        calls: None,
     };
     Desired {
         project: shop(),
@@ -58,6 +61,10 @@ fn desired(project: &Project, file: &str) -> Desired {
         firewall: None,
         proxy: None,
         routes: vec![route],
+        release_path: project.path("state/projects/shop/production/release.json"),
+        release: None,
+        promote: Promote::default(),
+        goals: Goals::default(),
     }
 }
 

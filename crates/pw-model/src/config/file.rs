@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use super::backup::Backup;
 use super::governor::Governor;
+use super::promote::Promote;
 use super::seed::Seed;
 use crate::name::{EnvironmentName, ProjectName, ServiceName};
 use crate::role::Role;
-use crate::unit::{Bytes, Cpus, Span};
+use crate::unit::{Bytes, Cpus};
 
 /// One application under Partywall: its Compose files and the environments that run from them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -263,51 +264,6 @@ pub struct Database {
     /// The service's variable that holds the password, or with `_FILE` behind it the file that does. Left out: `POSTGRES_PASSWORD`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
-}
-
-/// How a release is promoted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Promote {
-    /// The project's own migration command.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub migrate: Option<Migrate>,
-    /// What a rehearsed migration may cost.
-    #[serde(default)]
-    pub limits: Limits,
-    /// Requests that a new release must answer. Read and kept; not used by this version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verify: Option<Value>,
-}
-
-/// A command that brings a database to a release's schema.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Migrate {
-    /// The service whose image and variables it runs with.
-    pub service: ServiceName,
-    /// The command with its arguments, as in Compose; left out, the service's own.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub command: Vec<String>,
-    /// The way back, rehearsed after the way there.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub down: Vec<String>,
-}
-
-/// The most that a migration may cost; beyond, `rehearse` ends with exit code 1.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// How long reads or writes of one table may be kept waiting, e.g. `2s`.
-    pub lock: Span,
-    /// How long the whole may take, e.g. `10m`; it is stopped there.
-    pub total: Span,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { lock: Span::seconds(2), total: Span::seconds(600) }
-    }
 }
 
 /// Differences that are wanted.

@@ -5,16 +5,18 @@ mod check;
 mod file;
 mod governor;
 mod parse;
+mod promote;
 mod seed;
 
 pub use backup::{Backup, BackupCheck, BackupLog, Keep};
 pub use check::{HOLES, check, is_host_name};
 pub use file::{
-    Access, Allowance, Budget, Class, Config, Cost, Database, Environment, Files, Limits, Migrate, Objective,
-    Promote, Proxy, Route, Sleep, TlsMode,
+    Access, Allowance, Budget, Class, Config, Cost, Database, Environment, Files, Objective, Proxy, Route,
+    Sleep, TlsMode,
 };
 pub use governor::{Governor, Hours, Mode};
 pub use parse::{Percent, parse, schema};
+pub use promote::{Goals, Limits, Migrate, Promote, Verify};
 pub use seed::{CacheRule, Rewrite, Seed, Vault};
 
 /// The file that Partywall reads beside the Compose files.

@@ -252,7 +252,7 @@ impl Restore<'_> {
             };
             let mut actions: Vec<Action> = self.routes_of(&services).map(closed).collect();
             actions.push(Action::StopServices { project: project.clone(), services: services.clone() });
-            let does = Action::StartServices { compose: self.draft.compose(), services: services.clone() };
+            let does = self.draft.start_action(services.clone());
             self.draft.step(does, Undo::By { actions }, "in the order in which they need each other");
             let wait = Action::AwaitServices { project, services, timeout_seconds: AWAIT_SECONDS };
             self.draft.step(wait, Undo::Nothing, "what follows needs them");

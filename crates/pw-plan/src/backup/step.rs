@@ -246,7 +246,7 @@ impl Action {
             Self::RemovePlaced { from, schema } => {
                 write!(f, "remove schema {schema} of database {}", from.name)
             }
-            _ => f.write_str("something"),
+            promotion => promotion.fmt_promote(f),
         }
     }
 }

@@ -312,7 +312,7 @@ impl<'a> Seed<'a> {
         for services in running {
             let project = self.draft.desired.compose_project.clone();
             let compose = self.draft.compose();
-            let mut back = vec![Action::StartServices { compose, services: services.clone() }];
+            let mut back = self.draft.start_as_now(compose, &services);
             back.extend(self.draft.await_again(services.clone()));
             let does = Action::StopServices { project, services };
             self.step(does, Undo::By { actions: back }, "nobody may hold the database open");
@@ -349,7 +349,7 @@ impl<'a> Seed<'a> {
             let mut back: Vec<Action> = self.routes_of(&services).map(closed).collect();
             back.push(Action::StopServices { project: project.clone(), services: services.clone() });
             let back = Undo::By { actions: back };
-            let does = Action::StartServices { compose: self.draft.compose(), services: services.clone() };
+            let does = self.draft.start_action(services.clone());
             self.step(does, back, "in the order in which they need each other");
             let wait = Action::AwaitServices { project, services, timeout_seconds: AWAIT_SECONDS };
             self.step(wait, Undo::Nothing, "what follows needs them");

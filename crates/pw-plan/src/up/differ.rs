@@ -22,14 +22,19 @@ enum Reason {
 
 impl Draft<'_> {
     /// Services whose containers are missing, stopped, off their networks or made from another configuration.
-    pub(super) fn changed_services(&self) -> Vec<String> {
+    pub(crate) fn changed_services(&self) -> Vec<String> {
         let services = self.desired.services.keys();
         services.filter(|name| self.reason(name).is_some()).cloned().collect()
     }
 
     fn reason(&self, name: &str) -> Option<Reason> {
         let desired = &self.desired.services[name];
-        let containers: Vec<_> = self.containers_of(name).collect();
+        let containers: Vec<_> = self.serving(name);
+        // A job belongs to its release: what is described since then does not run it again.
+        let ran = || containers.iter().any(|one| one.ended_well());
+        if desired.role == Role::Job && self.desired.release.is_some() && ran() {
+            return None;
+        }
         let is_up = |one: &&Container| one.is_up() || desired.role == Role::Job && one.ended_well();
         if containers.is_empty() && desired.scale > 0 {
             Some(Reason::Missing)
@@ -85,12 +90,12 @@ impl Draft<'_> {
             Reason::Differs => self.differences(name, desired),
             Reason::CutOff => {
                 let lost: BTreeSet<&String> =
-                    self.containers_of(name).flat_map(|one| self.lost_networks(desired, one)).collect();
+                    self.serving(name).into_iter().flat_map(|one| self.lost_networks(desired, one)).collect();
                 lost.into_iter().cloned().collect()
             }
             Reason::Uncovered => {
                 let lost: BTreeSet<&String> =
-                    self.containers_of(name).flat_map(|one| &one.lost_mounts).collect();
+                    self.serving(name).into_iter().flat_map(|one| &one.lost_mounts).collect();
                 lost.into_iter().cloned().collect()
             }
         };

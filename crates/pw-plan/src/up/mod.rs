@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use pw_model::config::Class;
-use pw_model::desired::{Desired, FirewallChain, GroupLimits};
+use pw_model::desired::{Desired, FileText, FirewallChain, GroupLimits};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::observed::Observed;
 
 use crate::parts::{Draft, levels};
+use crate::promote::Flip;
 use crate::step::{Action, ComposeRun, Plan, Undo};
 
 mod data;
@@ -19,6 +20,21 @@ pub use data::{OtherData, other_data};
 /// How long a service may take to become healthy, in seconds. A large database replaying its log needs minutes.
 pub(crate) const AWAIT_SECONDS: u64 = 300;
 
+/// The same for another release, which is entered into the list of releases.
+pub fn with_release(
+    desired: &Desired,
+    observed: &Observed,
+    entry: &FileText,
+) -> Result<Plan, Box<Diagnostic>> {
+    let mut listed = Draft::new(desired, observed)?;
+    listed.install(entry, "the list of releases");
+    let mut plan = plan(desired, observed)?;
+    let entered = listed.finish("push");
+    plan.steps.splice(0..0, entered.steps);
+    plan.texts.extend(entered.texts);
+    Ok(Plan { operation: "push".to_owned(), ..plan })
+}
+
 /// Steps that start what is missing or changed, dependencies first, and open routes last. Empty when nothing differs.
 pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnostic>> {
     let mut draft = Draft::new(desired, observed)?;
@@ -29,20 +45,36 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnost
     if let Some(proxy) = &desired.proxy {
         draft.proxy_ground(proxy);
     }
+    let (flips, changed) = draft.split(changed);
+    flips.iter().for_each(|flip| flip.make(&mut draft));
     draft.hold_routes(&changed);
     draft.close_lost_routes();
     draft.start(&changed);
+    flips.iter().for_each(|flip| flip.try_out(&mut draft));
     draft.orphans();
     if let Some(proxy) = &desired.proxy {
         draft.proxy(proxy);
     }
+    flips.iter().for_each(|flip| flip.open(&mut draft));
     draft.open_routes(&changed);
     Ok(draft.finish("up"))
 }
 
+impl<'a> Draft<'a> {
+    /// Changed services that have been flipped before are flipped again; the others are started as Compose does it.
+    fn split(&self, changed: Vec<String>) -> (Vec<Flip<'a>>, Vec<String>) {
+        let coloured = |name: &String| self.generations(name).filter(|all| matches!(all.live, Some(Some(_))));
+        let (flipped, rest): (Vec<String>, Vec<String>) =
+            changed.into_iter().partition(|name| coloured(name).is_some());
+        let desired = self.desired;
+        let routes = desired.routes.iter().filter(|route| flipped.contains(&route.service));
+        (routes.map(|route| Flip::of(self, route)).collect(), rest)
+    }
+}
+
 impl Draft<'_> {
     /// Files, folders, secrets and the control group.
-    fn ground(&mut self) {
+    pub(crate) fn ground(&mut self) {
         let desired = self.desired;
         for folder in &desired.folders {
             self.folder(folder, "mounted in place of another environment's data");
@@ -57,6 +89,10 @@ impl Draft<'_> {
                 );
             }
         }
+        match &desired.release {
+            Some(file) => self.install(file, "which release runs"),
+            None => self.forget_release(),
+        }
         if let Some(file) = &desired.variable_file {
             self.install(file, "what secrets and configs take from variables");
         }
@@ -68,6 +104,16 @@ impl Draft<'_> {
         if let Some(chain) = &desired.firewall {
             self.wall_off(chain);
         }
+    }
+
+    /// From here on the project's folder itself is what runs.
+    fn forget_release(&mut self) {
+        let path = self.desired.release_path.clone();
+        let Some(hash) = self.observed.files.get(&path).cloned() else { return };
+        let keep = Action::KeepFile { path: path.clone(), hash: hash.clone() };
+        self.step(keep, Undo::Nothing, "for the way back");
+        let back = Undo::by(Action::InstallFile { path: path.clone(), hash });
+        self.step(Action::RemoveFile { path }, back, "the project's folder is what runs");
     }
 
     fn wall_off(&mut self, chain: &FirewallChain) {
@@ -99,7 +145,7 @@ impl Draft<'_> {
     }
 
     /// Everything slow comes before anything that runs is touched.
-    fn images(&mut self) {
+    pub(crate) fn images(&mut self) {
         let missing = |built: bool| -> Vec<String> {
             let services = self.desired.services.iter();
             let wanted = services.filter(|(_, service)| {
@@ -159,9 +205,15 @@ impl Draft<'_> {
         let mut undo = Some(undo);
         let mut undo_once = || undo.take().unwrap_or(Undo::Nothing);
         let compose = self.compose();
+        if !damaged.is_empty() && self.has_colours() {
+            let project = self.desired.compose_project.clone();
+            let remove = Action::RemoveServices { project, services: damaged.clone() };
+            self.step(remove, undo_once(), because);
+            self.step(self.start_action([others, damaged].concat()), undo_once(), because);
+            return;
+        }
         if !others.is_empty() {
-            let start = Action::StartServices { compose: compose.clone(), services: others };
-            self.step(start, undo_once(), because);
+            self.step(self.start_action(others), undo_once(), because);
         }
         if !damaged.is_empty() {
             self.step(Action::RecreateServices { compose, services: damaged }, undo_once(), because);
@@ -191,7 +243,7 @@ impl Draft<'_> {
             None => self.elsewhere(),
         };
         if let Some(compose) = compose {
-            actions.push(Action::StartServices { compose, services: old.clone() });
+            actions.extend(self.start_as_now(compose, &old));
             actions.extend(self.await_again(old.clone()));
             actions.extend(self.leave_again(&old));
         }
@@ -270,8 +322,12 @@ impl Draft<'_> {
     fn open_routes(&mut self, changed: &[String]) {
         for route in &self.desired.routes {
             let before = self.observed.open_switches.get(&route.switch);
+            let address = match changed.contains(&route.service) {
+                true => route.address.clone(),
+                false => self.serving_address(route),
+            };
             // A route that was held during the start is open in the snapshot, and closed by now.
-            if before == Some(&route.address) && !changed.contains(&route.service) {
+            if before == Some(&address) && !changed.contains(&route.service) {
                 continue;
             }
             let (path, service) = (route.switch.clone(), route.service.clone());
@@ -285,7 +341,7 @@ impl Draft<'_> {
                 Some(address) if !changed.contains(&route.service) => open(address),
                 _ => close,
             };
-            self.step(open(&route.address), Undo::by(undo), format!("{} answers", route.hosts.join(", ")));
+            self.step(open(&address), Undo::by(undo), format!("{} answers", route.hosts.join(", ")));
         }
     }
 }

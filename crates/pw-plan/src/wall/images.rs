@@ -23,6 +23,18 @@ impl Wall<'_> {
         }
     }
 
+    /// What a release was tried with is what runs, whatever a tag means by now.
+    pub(super) fn pins(&mut self) {
+        for (name, image) in &self.loaded.pins {
+            self.set(
+                name,
+                "image",
+                json!(image),
+                ("release", "the image of the release that runs".to_owned()),
+            );
+        }
+    }
+
     /// Written tag → tag of our own, after the first service that builds it. Services that only use it follow.
     fn built_images(&self) -> BTreeMap<String, String> {
         let mut own = BTreeMap::new();

@@ -11,6 +11,7 @@
 mod active;
 mod addresses;
 mod binds;
+mod calls;
 mod claims;
 mod code;
 mod edge;
@@ -68,6 +69,8 @@ pub struct Loaded {
     pub service_files: Vec<ServiceFile>,
     /// Files of secrets and configs that are not there.
     pub missing: BTreeSet<String>,
+    /// Service → image of the release that the environment runs.
+    pub pins: BTreeMap<String, String>,
 }
 
 /// A file from which one service takes variables.
@@ -93,6 +96,7 @@ impl Loaded {
             paths: BTreeMap::new(),
             service_files: Vec::new(),
             missing: BTreeSet::new(),
+            pins: BTreeMap::new(),
         }
     }
 
@@ -212,6 +216,7 @@ impl<'a> Wall<'a> {
         self.code_mounts();
         self.secrets();
         self.images();
+        self.pins();
         self.ports();
         self.limits();
         self.labels();

@@ -23,6 +23,7 @@ impl Wall<'_> {
             self.external_links(&name);
         }
         self.edge();
+        self.calls();
         self.bridges();
     }
 

@@ -145,7 +145,7 @@ impl FakeHost {
         Ok(())
     }
 
-    fn described(&self, compose: &ComposeRun, services: &[String]) -> Result<Known, String> {
+    pub(super) fn described(&self, compose: &ComposeRun, services: &[String]) -> Result<Known, String> {
         let file = &compose.file;
         let hash = self.world.files.get(file).ok_or_else(|| format!("{file} is not installed"))?;
         let known =
@@ -180,7 +180,7 @@ impl FakeHost {
         services.iter().try_for_each(|service| self.start_one(&compose.project, service, &known, anew))
     }
 
-    fn start_one(&mut self, project: &str, service: &str, known: &Known, anew: bool) -> Refusal {
+    pub(super) fn start_one(&mut self, project: &str, service: &str, known: &Known, anew: bool) -> Refusal {
         let sketch = &known.services[service];
         need(self.world.images.contains(&sketch.image), || format!("image {} is not here", sketch.image))?;
         for other in &sketch.needs {
@@ -281,7 +281,7 @@ impl FakeHost {
     fn open(&mut self, path: &str, service: &str, address: &str) -> Refusal {
         let (project, named) = target(path);
         need(named == service, || format!("{path} is not the switch of {service}"))?;
-        need(self.world.answers(path), || format!("no container of {service} runs in {project}"))?;
+        need(self.world.answers(path, address), || format!("no container of {service} runs in {project}"))?;
         let well = self.world.of(project, service).any(|c| c.health != Health::Unhealthy);
         need(well, || format!("{service} is unhealthy"))?;
         self.world.switches.insert(path.to_owned(), address.to_owned());
@@ -289,7 +289,7 @@ impl FakeHost {
     }
 }
 
-fn container(project: &str, service: &str, number: u64, known: &Known) -> FakeContainer {
+pub(super) fn container(project: &str, service: &str, number: u64, known: &Known) -> FakeContainer {
     let sketch: &ServiceSketch = &known.services[service];
     let mut new = FakeContainer {
         project: project.to_owned(),
@@ -317,7 +317,7 @@ impl FakeContainer {
         }
     }
 
-    fn start(&mut self, nature: Nature) {
+    pub(super) fn start(&mut self, nature: Nature) {
         (self.state, self.health, self.exit_code) = match nature {
             Nature::Serves => (State::Running, Health::Healthy, None),
             Nature::Sick => (State::Running, Health::Unhealthy, None),

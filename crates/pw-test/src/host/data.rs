@@ -99,7 +99,7 @@ impl FakeHost {
                 }
                 Ok(())
             }
-            other => Err(format!("the fake does not know `{other}`")),
+            promotion => self.do_promote(promotion),
         }
     }
 

@@ -4,6 +4,7 @@ mod act;
 mod data;
 mod known;
 mod observe;
+mod promote;
 mod rules;
 mod world;
 

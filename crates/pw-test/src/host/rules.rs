@@ -1,5 +1,6 @@
 //! What must hold after every single call.
 
+use pw_model::colour::Colour;
 use pw_model::observed::State;
 use pw_plan::Action;
 use pw_plan::wall::firewall_chain_name;
@@ -64,15 +65,22 @@ impl World {
     pub(super) fn keeps_the_promises(&self, action: &Action) {
         for (switch, address) in &self.switches {
             assert!(
-                self.answers(switch),
+                self.answers(switch, address),
                 "after `{action}` the open switch {switch} leads to {address}, where nothing runs"
             );
         }
     }
 
-    pub(super) fn answers(&self, switch: &str) -> bool {
+    /// True when a container of the generation that the address means runs.
+    pub(super) fn answers(&self, switch: &str, address: &str) -> bool {
         let (project, service) = target(switch);
-        self.of(project, service).any(|container| container.state == State::Running)
+        let wanted = Colour::of_address(&format!("{project}-{service}"), address);
+        self.containers.iter().any(|(name, one)| {
+            one.project == project
+                && one.service == service
+                && one.state == State::Running
+                && Colour::of_container(project, service, name) == wanted
+        })
     }
 }
 

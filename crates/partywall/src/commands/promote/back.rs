@@ -1,0 +1,150 @@
+//! `rollback` and `retire`: the release before comes back, or its containers go for good.
+
+use pw_model::name::EnvironmentName;
+use pw_model::release::Release;
+use pw_model::role::Role;
+use pw_plan::promote;
+use pw_run::Observe as _;
+use serde_json::json;
+
+use super::{Promotion, show};
+use crate::apply;
+use crate::cli;
+use crate::prepare;
+use crate::printer::Printer;
+use crate::releases as list;
+use crate::session::Session;
+use crate::stop::Stop;
+
+pub(crate) async fn rollback(
+    session: &Session,
+    asked: &cli::Rollback,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
+    let (name, _) = session.environment(&asked.environment)?;
+    let all = list::all(session, name)?;
+    let Some(current) = session.releases.get(name) else {
+        return Err(Stop::because(
+            format!("`{name}` runs no release"),
+            "it runs from the project's folder",
+            format!("`partywall releases {name}` lists what could come back"),
+        ));
+    };
+    let wanted = chosen(name, &all, current, asked.release)?;
+    knows_schema(name, &all, (current, wanted), asked.accept_schema)?;
+    let mut release = wanted.clone();
+    release.of = Some(wanted.of.unwrap_or(wanted.number));
+    release.number = all.last().map_or(1, |last| last.number + 1);
+    release.why = asked.why.clone().unwrap_or_default();
+    let mut promotion = Promotion { session, name, release, operation: promote::ROLLBACK, migrates: false };
+    let described = promotion.planned().await?.prepared.desired;
+    // A job that has run is not run again by an older release: it stays as it is.
+    for job in described.services.iter().filter(|(_, one)| one.role == Role::Job).map(|(name, _)| name) {
+        let image = current.images.get(job).cloned();
+        promotion.release.images.extend(image.map(|image| (job.clone(), image)));
+    }
+    let planned = promotion.planned().await?;
+    if asked.plan {
+        return show::plan(&planned.plan, printer);
+    }
+    if planned.plan.is_empty() {
+        return show::nothing(name, wanted, printer);
+    }
+    promotion.carry_out(planned, printer).await
+}
+
+/// The release named, else the newest before the present one that is another.
+fn chosen<'r>(
+    name: &EnvironmentName,
+    all: &'r [Release],
+    current: &Release,
+    wanted: Option<u64>,
+) -> Result<&'r Release, Stop> {
+    let found = match wanted {
+        Some(number) => all.iter().find(|one| one.number == number),
+        None => all.iter().rev().find(|one| one.number < current.number && is_other(one, current)),
+    };
+    found.ok_or_else(|| {
+        let what = wanted.map_or_else(
+            || format!("`{name}` has no earlier release"),
+            |number| format!("`{name}` has no release {number}"),
+        );
+        let known: Vec<String> = all.iter().map(|one| one.number.to_string()).collect();
+        Stop::because(
+            what,
+            format!("its releases are {}", known.join(", ")),
+            format!("see `partywall releases {name}`"),
+        )
+    })
+}
+
+/// Jobs aside: they stay when a release comes back.
+fn is_other(one: &Release, current: &Release) -> bool {
+    let base = |release: &Release| release.of.unwrap_or(release.number);
+    base(one) != base(current)
+}
+
+/// Refuses to go back over a migration that the code before may not understand.
+fn knows_schema(
+    name: &EnvironmentName,
+    all: &[Release],
+    (current, wanted): (&Release, &Release),
+    accepted: bool,
+) -> Result<(), Stop> {
+    let base = wanted.of.unwrap_or(wanted.number);
+    let over = all.iter().filter(|one| one.number > base && one.number <= current.number && one.of.is_none());
+    let unsafe_over: Vec<&Release> = over.filter(|one| !one.compatible).collect();
+    let Some(first) = unsafe_over.first().filter(|_| !accepted) else { return Ok(()) };
+    let numbers: Vec<String> = unsafe_over.iter().map(|one| one.number.to_string()).collect();
+    let back = match &first.restore_point {
+        Some(backup) => format!(
+            "`partywall restore {name} {backup}` brings the data back as it was before release {}; what was written since is lost",
+            first.number
+        ),
+        None => "no backup was made before it".to_owned(),
+    };
+    Err(Stop::because(
+        format!("release {} may not run with the schema of today", wanted.number),
+        format!(
+            "release {} migrated the database, and nothing says that the code before runs with its schema; {back}",
+            numbers.join(", ")
+        ),
+        "if it does run: `--accept-schema`, and `promote.migrate.compatible: true` for the next time",
+    ))
+}
+
+pub(crate) async fn retire(
+    session: &Session,
+    asked: &cli::Retire,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
+    let (name, _) = session.environment(&asked.environment)?;
+    let gone = retire_now(session, name, printer).await?;
+    if printer.is_json() {
+        return printer
+            .json(&json!({"ok": true, "operation": "retire", "environment": name, "removed": gone}));
+    }
+    printer.note(match gone.as_slice() {
+        [] => format!("nothing of an earlier release runs in `{name}`"),
+        gone => format!("removed {}", gone.join(", ")),
+    });
+    Ok(())
+}
+
+/// Ends the generations that serve nobody; answers the names of their containers.
+pub(super) async fn retire_now(
+    session: &Session,
+    name: &EnvironmentName,
+    printer: &mut Printer,
+) -> Result<Vec<String>, Stop> {
+    let host = session.host();
+    let (_lock, mut journal) = session.begin()?;
+    let walls = prepare::walls(session, &host, Some(name)).await?;
+    let desired = prepare::desired(session, &walls, name).await?;
+    let observed = host.observe(&desired).await?;
+    let plan = promote::retire(&desired, &observed, desired.promote.drain.0.as_secs())?;
+    if !plan.is_empty() {
+        apply::run(&plan, host, &mut journal, printer).await?;
+    }
+    Ok(promote::left(&desired, &observed))
+}

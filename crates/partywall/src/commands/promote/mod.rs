@@ -1,0 +1,210 @@
+//! `promote`, `rollback`, `retire`: a release comes to the visitors of an environment, or goes.
+
+mod back;
+mod push;
+mod show;
+mod source;
+
+use pw_model::config::Class;
+use pw_model::name::EnvironmentName;
+use pw_model::release::Release;
+use pw_plan::promote::{self, Wanted};
+use pw_plan::{Action, Plan};
+use pw_run::Observe as _;
+
+pub(super) use self::back::{retire, rollback};
+pub(super) use self::push::run as push;
+pub(super) use self::show::releases;
+use super::rehearse;
+use crate::apply;
+use crate::cli;
+use crate::prepare::{self, Prepared};
+use crate::printer::{GREEN, Printer, count};
+use crate::releases as list;
+use crate::session::Session;
+use crate::stop::Stop;
+
+/// A release on its way into an environment.
+struct Promotion<'s> {
+    session: &'s Session,
+    name: &'s EnvironmentName,
+    release: Release,
+    operation: &'static str,
+    migrates: bool,
+}
+
+/// A plan, with both sides that it was made from.
+struct Planned {
+    prepared: Prepared,
+    plan: Plan,
+    release: Release,
+}
+
+pub(super) async fn run(session: &Session, asked: &cli::Promote, printer: &mut Printer) -> Result<(), Stop> {
+    let name = target(session, asked.to.as_deref())?;
+    let from = origin(session, name, asked.from.as_deref())?;
+    let commit = source::commit(session, asked.reference.as_deref(), from).await?;
+    let tree = source::check_out(session, name, &commit, printer).await?;
+    let (release, images) = source::release(session, name, &commit, tree).await?;
+    let promotion = |mut release: Release| {
+        release.why = asked.why.clone().unwrap_or_default();
+        Promotion { session, name, release, operation: promote::OPERATION, migrates: true }
+    };
+    if asked.plan {
+        return show::plan(&promotion(release).planned().await?.plan, printer);
+    }
+    let release = {
+        let (_lock, mut journal) = session.begin()?;
+        source::built(session, name, (release, images), &mut journal, printer).await?
+    };
+    let promotion = promotion(release);
+    let planned = promotion.planned().await?;
+    if planned.plan.is_empty() {
+        return show::nothing(name, &promotion.release, printer);
+    }
+    promotion.rehearse(&planned.plan, asked, printer).await?;
+    promotion.carry_out(planned, printer).await
+}
+
+/// The environment named, else the first of class production. A development is pushed to.
+fn target<'s>(session: &'s Session, wanted: Option<&str>) -> Result<&'s EnvironmentName, Stop> {
+    let config = &session.config;
+    let first = || {
+        let mut all = config.environments_in_order().into_iter();
+        all.find(|(name, environment)| environment.class(name) == Class::Production).map(|(name, _)| name)
+    };
+    let name = match wanted {
+        Some(wanted) => session.environment(wanted)?.0,
+        None => first().ok_or_else(|| {
+            Stop::because(
+                "there is no production",
+                "no environment is of class production",
+                "name one with `--to`",
+            )
+        })?,
+    };
+    if session.class(name.as_str())? == Class::Development {
+        return Err(Stop::because(
+            format!("`{name}` is a development environment"),
+            "nobody waits for its answers, so nothing is flipped there",
+            format!("`partywall push {name}`"),
+        ));
+    }
+    Ok(name)
+}
+
+/// The release of the environment that it comes from: the one named, else the first development that runs one.
+fn origin<'s>(
+    session: &'s Session,
+    to: &EnvironmentName,
+    wanted: Option<&str>,
+) -> Result<Option<&'s Release>, Stop> {
+    let Some(wanted) = wanted else {
+        let all = session.config.environments_in_order().into_iter();
+        let mut others = all.filter(|(name, one)| *name != to && one.class(name) == Class::Development);
+        return Ok(others.find_map(|(name, _)| session.releases.get(name)));
+    };
+    let (name, _) = session.environment(wanted)?;
+    match session.releases.get(name) {
+        Some(release) => Ok(Some(release)),
+        None => Err(Stop::because(
+            format!("`{name}` runs no release"),
+            "it runs from the project's folder, which no commit says",
+            format!("`partywall push {name}` first, or name the commit with `--ref`"),
+        )),
+    }
+}
+
+impl Promotion<'_> {
+    /// Looks at the host as it is, and plans.
+    async fn planned(&self) -> Result<Planned, Stop> {
+        let host = self.session.host();
+        let session = self.session.with_release(self.name, self.release.clone());
+        let draft = self.plan_of(&session, &host).await?;
+        if draft.plan.is_empty() {
+            return Ok(draft);
+        }
+        // What the plan does is part of what the release remembers.
+        let mut release = self.release.clone();
+        release.compose = pw_plan::hash(&draft.prepared.desired.compose_file.text);
+        release.compatible = !changes_schema(&draft.plan) || self.is_compatible();
+        release.at = jiff::Timestamp::now().as_second();
+        let promotion = Promotion { release: release.clone(), ..*self };
+        promotion.plan_of(&self.session.with_release(self.name, release), &host).await
+    }
+
+    fn is_compatible(&self) -> bool {
+        let promote = self.session.config.promote.as_ref();
+        promote.and_then(|promote| promote.migrate.as_ref()).is_some_and(|migrate| migrate.compatible)
+    }
+
+    async fn plan_of(&self, session: &Session, host: &pw_host::Host) -> Result<Planned, Stop> {
+        let prepared = prepare::prepare(session, host, self.name, "up").await?;
+        let entry = list::entry(session, self.name, &self.release);
+        let wanted = Wanted { operation: self.operation, entry: &entry, migrates: self.migrates };
+        let plan = promote::plan(&prepared.desired, &prepared.observed, wanted)?;
+        plan.lint()
+            .map_err(|error| pw_run::Failure::new("the plan is not safe to carry out").because(error))?;
+        Ok(Planned { prepared, plan, release: self.release.clone() })
+    }
+
+    /// The migration on a full-size copy, before production meets it.
+    async fn rehearse(&self, plan: &Plan, asked: &cli::Promote, printer: &mut Printer) -> Result<(), Stop> {
+        let config = &self.session.config;
+        let described = config.promote.as_ref().is_some_and(|promote| promote.migrate.is_some());
+        if asked.skip_rehearsal || !described || config.databases.is_empty() || !changes_schema(plan) {
+            return Ok(());
+        }
+        let session = self.session.with_release(self.name, self.release.clone());
+        let rehearsal = cli::Rehearse {
+            environment: self.name.to_string(),
+            code: Some(self.name.to_string()),
+            database: None,
+            plan: false,
+        };
+        printer.note("rehearsing the migration on a copy");
+        rehearse::run(&session, &rehearsal, printer).await
+    }
+
+    async fn carry_out(&self, planned: Planned, printer: &mut Printer) -> Result<(), Stop> {
+        let host = self.session.host();
+        let desired = &planned.prepared.desired;
+        {
+            let (_lock, mut journal) = self.session.begin()?;
+            let observed = host.observe(desired).await?;
+            if pw_plan::basis(desired, &observed) != planned.plan.basis {
+                return Err(Stop::because(
+                    format!("`{}` changed since the plan was made", self.name),
+                    "somebody else, or a container by itself, was faster",
+                    format!("run `partywall {} {}` again", self.operation, self.name),
+                ));
+            }
+            apply::run(&planned.plan, host, &mut journal, printer).await?;
+        }
+        self.end(&planned, printer).await
+    }
+
+    /// The containers before go at once where nothing is to stay warm; else they wait for `rollback`.
+    async fn end(&self, planned: &Planned, printer: &mut Printer) -> Result<(), Stop> {
+        let warm = planned.prepared.desired.promote.warm;
+        let session = self.session.with_release(self.name, planned.release.clone());
+        if warm.0.is_zero() {
+            back::retire_now(&session, self.name, printer).await?;
+        }
+        show::done(self.name, self.operation, planned, warm, printer)
+    }
+}
+
+/// True for a plan that runs a job or the migration command.
+fn changes_schema(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| match &step.does {
+        Action::RunCommand { .. } => true,
+        Action::ReplaceServices { .. } => step.because.contains("schema"),
+        _ => false,
+    })
+}
+
+/// What is told of a plan that does something.
+fn steps(plan: &Plan) -> String {
+    count(plan.steps.len(), "step")
+}

@@ -1,0 +1,100 @@
+//! Asking containers that no visitor meets yet, over the proxy's own path.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pw_model::config::Verify;
+use pw_model::unit::Span;
+use pw_plan::step::Probe;
+use pw_run::Failure;
+use reqwest::{Client, redirect};
+
+use crate::files;
+
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Why an answer was not good.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Answered(String);
+
+/// Asks until everything is answered well as often in a row as wanted.
+///
+/// # Errors
+/// The time is over; the last bad answer is the cause.
+pub async fn probe(probe: &Probe) -> Result<(), Failure> {
+    let file = Path::new(&probe.candidate);
+    files::open_switch(file, &probe.address)?;
+    let result = ask_until_good(probe).await;
+    files::close_switch(file)?;
+    result
+}
+
+async fn ask_until_good(probe: &Probe) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let mut row = 0;
+    loop {
+        match ask_all(probe).await {
+            Ok(()) => row += 1,
+            Err(failure) if begun.elapsed() >= Duration::from_secs(probe.timeout_seconds) => {
+                return Err(failure);
+            }
+            Err(_) => row = 0,
+        }
+        if row >= probe.successes {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn ask_all(probe: &Probe) -> Result<(), Failure> {
+    if probe.requests.is_empty() {
+        let any =
+            Verify { get: "/".into(), expect: None, body: None, within: Span::seconds(5), service: None };
+        return ask(probe, &any, |status| status < 500).await;
+    }
+    for verify in &probe.requests {
+        ask(probe, verify, |status| {
+            verify.expect.map_or((200..400).contains(&status), |wanted| status == wanted)
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+async fn ask(probe: &Probe, verify: &Verify, is_good: impl Fn(u16) -> bool) -> Result<(), Failure> {
+    let wrong = |why: String| {
+        let service = &probe.containers.service;
+        Failure::new(format!("the new `{service}` does not answer `{}` as wanted", verify.get))
+            .because(Answered(why))
+            .hint("see `promote.verify` in `partywall.yaml`, and the logs of the release where it was tried")
+    };
+    let socket = Path::new(&probe.folder).join("run/candidate.sock");
+    let client = Client::builder()
+        .no_proxy()
+        .unix_socket(socket)
+        .pool_max_idle_per_host(0)
+        .redirect(redirect::Policy::none())
+        .timeout(verify.within.0)
+        .build()
+        .map_err(|error| wrong(error.to_string()))?;
+    let answer = client.get(format!("http://{}{}", probe.host, verify.get)).send().await;
+    let answer = answer.map_err(|error| match error.is_timeout() {
+        true => wrong(format!("no answer within {}", verify.within)),
+        false => wrong(error.to_string()),
+    })?;
+    let status = answer.status().as_u16();
+    let body = answer.text().await.map_err(|error| wrong(format!("its answer broke off: {error}")))?;
+    if !is_good(status) {
+        let wanted = verify.expect.map_or_else(String::new, |wanted| format!(", not {wanted}"));
+        return Err(wrong(format!(
+            "it answers {status}{wanted}: {}",
+            body.chars().take(200).collect::<String>().trim()
+        )));
+    }
+    match verify.body.as_ref().filter(|text| !body.contains(*text)) {
+        Some(text) => Err(wrong(format!("its answer does not hold `{text}`"))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,42 @@
+//! How many requests, streams and websockets Caddy has open to an address.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pw_plan::step::Drain;
+use pw_run::Failure;
+use serde_json::Value;
+
+use super::ours::socket;
+
+const POLL: Duration = Duration::from_millis(200);
+/// A request that read the switch before the flip may be counted a moment after it.
+const QUIET_LOOKS: u32 = 3;
+
+/// Waits until nothing is open to the address, or its time is over. Answers how many were still open.
+///
+/// # Errors
+/// Never: a proxy that does not answer has nothing open.
+pub async fn drain(drain: &Drain, tell: &(dyn Fn(&str) + Sync)) -> Result<u64, Failure> {
+    let (begun, mut quiet, mut told) = (Instant::now(), 0, None);
+    loop {
+        let open = in_flight(Path::new(&drain.folder), &drain.address).await;
+        quiet = if open == 0 { quiet + 1 } else { 0 };
+        if quiet >= QUIET_LOOKS || begun.elapsed() >= Duration::from_secs(drain.seconds) {
+            return Ok(open);
+        }
+        if open > 0 && told != Some(open) {
+            tell(&format!("waiting for {open} open to {}", drain.address));
+            told = Some(open);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// 0 where Caddy does not answer.
+pub async fn in_flight(folder: &Path, address: &str) -> u64 {
+    let answer = socket(folder).get("/reverse_proxy/upstreams").await;
+    let Ok((Value::Array(upstreams), _)) = answer else { return 0 };
+    let own = upstreams.iter().find(|one| one.get("address").and_then(Value::as_str) == Some(address));
+    own.and_then(|one| one.get("num_requests")?.as_u64()).unwrap_or(0)
+}

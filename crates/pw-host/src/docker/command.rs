@@ -1,0 +1,63 @@
+//! A command of a release that runs once, to its end.
+
+use std::time::Duration;
+
+use bollard::query_parameters::RemoveContainerOptionsBuilder;
+use pw_plan::step::CommandRun;
+use pw_run::Failure;
+
+use super::connect::{Engine, unless};
+use crate::compose;
+
+/// A command without a limit is given up after this: a day.
+const NO_LIMIT: Duration = Duration::from_secs(86_400);
+
+/// What the command said.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct CommandSaid(String);
+
+impl Engine {
+    /// Runs the command, or waits for the one that a cut-off run started.
+    pub(crate) async fn run_command(&self, run: &CommandRun) -> Result<(), Failure> {
+        let found = self.inspect_named(&run.container).await?;
+        let runs = found.and_then(|found| found.state?.running).unwrap_or(false);
+        if !runs {
+            self.forget_command(&run.container).await?;
+            compose::run_once(&run.compose, &run.service, &run.container, (&variables(run), &run.command))
+                .await?;
+        }
+        let limit = match run.total_milliseconds {
+            0 => NO_LIMIT,
+            limit => Duration::from_millis(limit),
+        };
+        let ended = self.await_job_in(&run.container, &run.service, limit).await?;
+        self.forget_command(&run.container).await?;
+        if ended.code == Some(0) {
+            return Ok(());
+        }
+        let how = ended.code.map_or_else(
+            || "was stopped at its limit".to_owned(),
+            |code| format!("ended with exit code {code}"),
+        );
+        let failure = Failure::new(format!("`{}` in `{}` {how}", run.command.join(" "), run.service));
+        let words = format!("its last lines were\n{}", ended.words);
+        Err(failure.because(CommandSaid(words)).hint("rehearse it: `partywall rehearse`"))
+    }
+
+    async fn forget_command(&self, container: &str) -> Result<(), Failure> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        let removed = self.docker().await?.remove_container(container, Some(options)).await;
+        unless(&[404, 409], removed, || format!("could not remove `{container}`"))
+    }
+}
+
+/// Limits that every client library of PostgreSQL's own family takes from its environment.
+fn variables(run: &CommandRun) -> Vec<String> {
+    match run.lock_milliseconds {
+        0 => Vec::new(),
+        lock => {
+            vec![format!("PGOPTIONS=-c lock_timeout={lock} -c statement_timeout={}", run.total_milliseconds)]
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Watching a new release under real requests.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use pw_plan::promote::judge::{Answers, judge};
+use pw_plan::step::{Watch, WatchedRoute};
+use pw_run::Failure;
+
+use crate::caddy::Traffic;
+use crate::docker::Engine;
+
+const POLL: Duration = Duration::from_millis(100);
+/// Containers are looked at this often; answers at every poll.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What the watch found.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Found(String);
+
+/// Holds until the time is over.
+///
+/// # Errors
+/// As soon as the new release is worse: its containers end, or its answers fail or are slow.
+pub(crate) async fn watch(
+    engine: &Engine,
+    watch: &Watch,
+    tell: &(dyn Fn(&str) + Sync),
+) -> Result<(), Failure> {
+    let path = Path::new(&watch.folder).join("log/traffic.log");
+    let before = Traffic::before(&path);
+    let mut traffic = Traffic::following(&path, Timestamp::now().as_millisecond() as f64 / 1000.0);
+    let (begun, mut looked, mut restarts) = (Instant::now(), None::<Instant>, HashMap::new());
+    while begun.elapsed() < Duration::from_millis(watch.milliseconds) {
+        traffic.read();
+        for route in &watch.routes {
+            let (old, new) = (before.of(&route.route, &route.before), traffic.of(&route.route, &route.after));
+            if let Some(worse) = judge(&old, &new, watch) {
+                return Err(gone_back(route, &worse.to_string()));
+            }
+        }
+        if looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
+            looked = Some(Instant::now());
+            still_run(engine, watch, &mut restarts).await?;
+            tell(&line(watch, &traffic, begun.elapsed()));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
+}
+
+async fn still_run(
+    engine: &Engine,
+    watch: &Watch,
+    restarts: &mut HashMap<String, i64>,
+) -> Result<(), Failure> {
+    for route in &watch.routes {
+        if let Some(why) = engine.broken(&route.containers, restarts).await? {
+            return Err(gone_back(route, &why));
+        }
+    }
+    Ok(())
+}
+
+fn gone_back(route: &WatchedRoute, why: &str) -> Failure {
+    let service = &route.containers.service;
+    Failure::new(format!("the new `{service}` is worse than the one before"))
+        .because(Found(why.to_owned()))
+        .hint("visitors meet the release before again; mend the new one, then promote it")
+}
+
+fn line(watch: &Watch, traffic: &Traffic, elapsed: Duration) -> String {
+    let all: Vec<Answers> = watch.routes.iter().map(|route| traffic.of(&route.route, &route.after)).collect();
+    let (count, failures): (usize, u64) =
+        (all.iter().map(|one| one.seconds.len()).sum(), all.iter().map(|one| one.failures).sum());
+    let left = Duration::from_millis(watch.milliseconds).saturating_sub(elapsed).as_secs();
+    format!("{count} answers, {failures} failed, {left} s left")
+}

@@ -1,0 +1,187 @@
+//! How a release gets into an environment, and back out of it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::file::{Config, Objective};
+use crate::diagnostic::Diagnostic;
+use crate::name::ServiceName;
+use crate::source::SourceFile;
+use crate::unit::Span;
+
+/// How a release is promoted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Promote {
+    /// The project's own migration command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migrate: Option<Migrate>,
+    /// What a rehearsed migration may cost.
+    pub limits: Limits,
+    /// Requests that the new containers must answer before any visitor meets them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub verify: Vec<Verify>,
+    /// How many times in a row each of `verify` must be answered well.
+    pub successes: u32,
+    /// How long new containers may take until they answer well, e.g. `5m`.
+    pub ready: Span,
+    /// How long the new release is watched under real requests, e.g. `30s`; worse than before, it goes back by itself.
+    pub watch: Span,
+    /// How long requests, streams and websockets may go on in the old containers, e.g. `10m`.
+    pub drain: Span,
+    /// How long the old containers stay ready for `rollback`, e.g. `10m`; `0s` stops them as soon as they are drained.
+    pub warm: Span,
+    /// Services without a route of which two generations may run side by side. All others stop before they start anew.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overlap: Vec<ServiceName>,
+    /// How many releases stay listed, with their images.
+    pub keep: usize,
+}
+
+impl Default for Promote {
+    fn default() -> Self {
+        Self {
+            migrate: None,
+            limits: Limits::default(),
+            verify: Vec::new(),
+            successes: 3,
+            ready: Span::seconds(300),
+            watch: Span::seconds(30),
+            drain: Span::seconds(600),
+            warm: Span::seconds(600),
+            overlap: Vec::new(),
+            keep: 10,
+        }
+    }
+}
+
+/// A request, and what must come back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Verify {
+    /// Path below the service's first host name, e.g. `/health`.
+    pub get: String,
+    /// The status; left out, any from 200 to 399.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<u16>,
+    /// A text that the body holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// How long the answer may take, e.g. `2s`.
+    #[serde(default = "five_seconds")]
+    pub within: Span,
+    /// The service that is asked; left out, every one that has a route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceName>,
+}
+
+fn five_seconds() -> Span {
+    Span::seconds(5)
+}
+
+/// A command that brings a database to a release's schema.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Migrate {
+    /// The service whose image and variables it runs with.
+    pub service: ServiceName,
+    /// The command with its arguments, as in Compose; left out, the service's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// The way back, rehearsed after the way there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub down: Vec<String>,
+    /// True when the code before it also runs with the schema after it; then `rollback` needs no way back of the schema.
+    #[serde(default)]
+    pub compatible: bool,
+}
+
+/// The most that a migration may cost; beyond, `rehearse` ends with exit code 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// How long reads or writes of one table may be kept waiting, e.g. `2s`.
+    pub lock: Span,
+    /// How long the whole may take, e.g. `10m`; it is stopped there.
+    pub total: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { lock: Span::seconds(2), total: Span::seconds(600) }
+    }
+}
+
+/// The limits of an objective, as numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Goals {
+    /// 99 of 100 requests are answered within this time.
+    pub p99: Option<Span>,
+    /// Share of requests that may fail, 0 to 1.
+    pub errors: Option<f64>,
+}
+
+impl Objective {
+    /// What is written, as numbers; what cannot be read is left out, since the check tells it.
+    pub fn goals(&self) -> Goals {
+        Goals {
+            p99: self.p99.as_deref().and_then(|text| Span::parse(text).ok()),
+            errors: self.errors.as_deref().and_then(share),
+        }
+    }
+}
+
+/// `0.1%` → 0.001.
+fn share(text: &str) -> Option<f64> {
+    let percent: f64 = text.trim().strip_suffix('%')?.trim().parse().ok()?;
+    (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
+}
+
+pub(super) fn check(config: &Config, source: &SourceFile) -> Vec<Diagnostic> {
+    let mut found = objective(config, source);
+    let Some(promote) = &config.promote else { return found };
+    for (number, verify) in promote.verify.iter().enumerate().filter(|(_, one)| !one.get.starts_with('/')) {
+        let place = source.find_nearest(&["promote", "verify", &number.to_string()]);
+        found.push(
+            Diagnostic::error(format!("`{}` is not a path", verify.get))
+                .at(place)
+                .hint(format!("write `get: /{}`", verify.get)),
+        );
+    }
+    if promote.successes == 0 {
+        found.push(
+            Diagnostic::error("`successes: 0` lets a release through that answers nothing")
+                .at(source.find_nearest(&["promote", "successes"]))
+                .hint("write 1 or more"),
+        );
+    }
+    found
+}
+
+fn objective(config: &Config, source: &SourceFile) -> Vec<Diagnostic> {
+    let Some(objective) = &config.objective else { return Vec::new() };
+    let goals = objective.goals();
+    let wrong = |key: &str, text: &str, example: &str| {
+        Diagnostic::error(format!("`{text}` is no limit"))
+            .at(source.find_nearest(&["objective", key]))
+            .hint(format!("write for example `{key}: {example}`"))
+    };
+    let p99 = objective.p99.iter().filter(|_| goals.p99.is_none()).map(|text| wrong("p99", text, "250ms"));
+    let errors =
+        objective.errors.iter().filter(|_| goals.errors.is_none()).map(|text| wrong("errors", text, "0.1%"));
+    p99.chain(errors).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_objective_is_read_as_numbers() {
+        let written = Objective { p99: Some("250ms".into()), errors: Some("0.1%".into()) };
+        assert_eq!(written.goals().p99.map(|p99| p99.0.as_millis()), Some(250));
+        assert!(written.goals().errors.is_some_and(|share| (share - 0.001).abs() < 1e-12));
+        let wrong = Objective { p99: Some("fast".into()), errors: Some("few".into()) };
+        assert_eq!(wrong.goals(), Goals::default());
+    }
+}

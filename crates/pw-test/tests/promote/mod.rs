@@ -1,0 +1,145 @@
+//! Promotions: a second generation beside the first, a flip, a way back, and what comes after them.
+
+use pw_model::desired::{Desired, DesiredCalls, FileText};
+use pw_plan::promote::{self, Wanted};
+use pw_plan::{Plan, down, up};
+use pw_run::{Outcome, apply};
+use pw_test::{FakeHost, MemoryJournal, run};
+
+use crate::{PRODUCTION, Shape, desired};
+
+/// Production of this version, as a release.
+pub(crate) fn release(version: u8) -> Desired {
+    let mut wanted = desired(&Shape { version, ..PRODUCTION });
+    wanted.release =
+        Some(FileText { path: wanted.release_path.clone(), text: format!("{{\"number\": {version}}}") });
+    let network = format!("{}_partywall-calls-web", wanted.compose_project);
+    wanted.networks.push(network.clone());
+    for name in ["web", "worker"] {
+        wanted.services.get_mut(name).unwrap().networks.insert(network.clone());
+    }
+    wanted.routes[0].calls = Some(DesiredCalls { network, aliases: vec!["web".into()] });
+    wanted.compose_file.text.push_str(" with calls");
+    wanted
+}
+
+/// Promotes to this version; `migrates` is false for a rollback.
+pub(crate) fn plan_promote(host: &mut FakeHost, version: u8, migrates: bool) -> Plan {
+    let mut wanted = release(version);
+    if !migrates {
+        wanted.services.insert("migrate".into(), release(version + 1).services["migrate"].clone());
+        wanted.compose_file.text.push_str(" again");
+    }
+    host.knows_desired(&wanted);
+    let entry = FileText {
+        path: format!("/state/projects/shop/production/releases/{version}{migrates}.json"),
+        text: format!("release {version}"),
+    };
+    let operation = if migrates { promote::OPERATION } else { promote::ROLLBACK };
+    promote::plan(&wanted, &host.snapshot(&wanted), Wanted { operation, entry: &entry, migrates }).unwrap()
+}
+
+fn carried_out(mut host: FakeHost, plan: &Plan) -> FakeHost {
+    let outcome = run(apply(plan, &mut host, &mut MemoryJournal::default(), &mut ()));
+    assert!(matches!(outcome, Some(Outcome::Applied)), "{outcome:?}\n{plan}");
+    host
+}
+
+/// Production that was promoted to this version, one after the other; the generation before is still there.
+pub(crate) fn promoted(mut host: FakeHost, version: u8) -> FakeHost {
+    // The network of calls comes with the first `up` that knows of promotions.
+    let first = Desired { release: None, ..release(1) };
+    host.knows_desired(&first);
+    let plan = up::plan(&first, &host.snapshot(&first)).unwrap();
+    host = carried_out(host, &plan);
+    for version in 2..=version {
+        let plan = plan_promote(&mut host, version, true);
+        host = carried_out(host, &plan);
+    }
+    host
+}
+
+fn retired(host: FakeHost, version: u8) -> FakeHost {
+    let wanted = release(version);
+    let plan = promote::retire(&wanted, &host.snapshot(&wanted), 60).unwrap();
+    assert!(!plan.is_empty());
+    carried_out(host, &plan)
+}
+
+/// Every kind of plan that has to do with generations.
+pub(crate) fn kinds(host: &impl Fn() -> FakeHost) -> Vec<(&'static str, Plan, FakeHost)> {
+    let mut kinds = Vec::new();
+    let mut before = promoted(host(), 1);
+    kinds.push(("a promotion", plan_promote(&mut before, 2, true), before));
+    let mut before = retired(promoted(host(), 2), 2);
+    kinds.push(("a second promotion", plan_promote(&mut before, 3, true), before));
+    let mut before = promoted(host(), 3);
+    kinds.push(("a rollback to what is warm", plan_promote(&mut before, 2, false), before));
+    let mut before = retired(promoted(host(), 3), 3);
+    kinds.push(("a rollback to what is gone", plan_promote(&mut before, 2, false), before));
+    let before = retired(promoted(host(), 2), 2);
+    let wanted = release(2);
+    kinds.push(("down after a promotion", down::plan(&wanted, &before.snapshot(&wanted)).unwrap(), before));
+    let (mut before, mut wanted) = (retired(promoted(host(), 2), 2), release(2));
+    for name in ["web", "worker"] {
+        wanted.services.get_mut(name).unwrap().config_hash = "other limits".into();
+    }
+    wanted.compose_file.text.push_str(" and other limits");
+    before.knows_desired(&wanted);
+    kinds.push(("up after a promotion", up::plan(&wanted, &before.snapshot(&wanted)).unwrap(), before));
+    kinds
+}
+
+#[test]
+fn a_promotion_reads_as_a_person_would_say_it() {
+    let mut host = promoted(crate::with(FakeHost::default(), &PRODUCTION), 1);
+    let text = plan_promote(&mut host, 2, true).to_string();
+    let steps: Vec<&str> = text.lines().map(|line| line.split(" | ").next().unwrap()).collect();
+    let hash = |text: &str| pw_plan::hash(text)[..8].to_owned();
+    let folder = "/state/projects/shop/production";
+    assert_eq!(
+        steps,
+        [
+            format!("1. write {folder}/releases/2true.json ({})", hash("release 2")),
+            format!("2. write {folder}/release.json ({})", hash("{\"number\": 2}")),
+            format!("3. keep a copy of {folder}/compose.yaml"),
+            format!("4. write {folder}/compose.yaml ({})", hash("production 2 false with calls")),
+            "5. create shop-production-web-blue-1".into(),
+            "6. replace migrate".into(),
+            "7. wait for migrate".into(),
+            "8. start shop-production-web-blue-1".into(),
+            "9. wait for shop-production-web-blue-1".into(),
+            "10. ask shop-production-web-blue-1 over the proxy, 3 times in a row".into(),
+            "11. replace worker".into(),
+            "12. wait for worker".into(),
+            "13. let shop-production-web-blue-1 answer calls to web".into(),
+            "14. open route to web at shop-production-web-blue:8000".into(),
+            "15. watch the new release for 30 s".into(),
+        ]
+    );
+}
+
+#[test]
+fn the_same_release_again_is_no_plan() {
+    let mut host = promoted(crate::with(FakeHost::default(), &PRODUCTION), 2);
+    assert!(plan_promote(&mut host, 2, true).is_empty());
+    let wanted = release(2);
+    assert_eq!(up::plan(&wanted, &host.snapshot(&wanted)).unwrap().to_string(), "");
+    let host = retired(host, 2);
+    assert_eq!(up::plan(&wanted, &host.snapshot(&wanted)).unwrap().to_string(), "");
+    assert!(promote::left(&wanted, &host.snapshot(&wanted)).is_empty());
+}
+
+#[test]
+fn what_keeps_data_is_never_flipped() {
+    let host = promoted(crate::with(FakeHost::default(), &PRODUCTION), 1);
+    let mut wanted = release(2);
+    wanted.services.get_mut("db").unwrap().config_hash = "db-2".into();
+    let entry = FileText { path: "/e".into(), text: String::new() };
+    let refused = promote::plan(
+        &wanted,
+        &host.snapshot(&wanted),
+        Wanted { operation: "promote", entry: &entry, migrates: true },
+    );
+    assert_eq!(refused.unwrap_err().message, "`db` keeps data and would be made anew");
+}
