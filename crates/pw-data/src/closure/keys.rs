@@ -22,14 +22,14 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// Fields `from..from + count` as one number; `None` when one is null.
-    pub(crate) fn number(&self, rows: &Rows, from: usize, count: usize) -> Option<u64> {
+    /// These fields as one number; `None` when one is null.
+    pub(crate) fn number(&self, rows: &Rows, fields: &[usize]) -> Option<u64> {
         match self {
-            Self::Integer => rows.field(from).map(integer),
+            Self::Integer => rows.field(*fields.first()?).map(integer),
             Self::Hashed(state) => {
                 let mut hasher = state.build_hasher();
-                for index in from..from + count {
-                    let field = rows.field(index)?;
+                for index in fields {
+                    let field = rows.field(*index)?;
                     // The length keeps ("a", "bc") and ("ab", "c") apart.
                     hasher.write_usize(field.len());
                     hasher.write(field);

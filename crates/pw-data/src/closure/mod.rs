@@ -9,8 +9,10 @@ mod owned;
 mod places;
 mod read;
 mod scan;
+mod short;
 mod walk;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use pw_run::Failure;
@@ -20,6 +22,7 @@ use crate::rules::{Children, Rules};
 use crate::server::Source;
 
 pub(crate) use places::{place, shown as place_shown, write as write_place};
+pub(crate) use short::Short;
 
 /// The rows of the sample.
 pub struct Closure {
@@ -40,6 +43,8 @@ pub struct Taken {
     pub places: Vec<u64>,
     /// Rows whose reference to an excluded row is to be cleared; positions in the catalogue's references.
     pub cleared: HashMap<u64, Vec<usize>>,
+    /// The rows themselves, until they are copied, where they were read whole.
+    pub(crate) rows: RefCell<Option<Short>>,
     pub by: Paths,
 }
 
@@ -81,7 +86,7 @@ pub async fn find(
     walk.spread_exclusion();
     scan::cohorts(source, catalogue, rules, &mut walk).await?;
     walk.descend();
-    let leaves = scan::leaves(source, &walk, &barred).await?;
+    let leaves = scan::leaves(source, &walk, rules, &barred).await?;
     let key_bytes = walk.size();
     Ok(walk.finish(leaves, key_bytes))
 }

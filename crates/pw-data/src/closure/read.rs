@@ -8,7 +8,7 @@ use pw_run::Failure;
 
 use super::Graph;
 use super::keys::{Bits, Form, Gathered, Keys, NOWHERE};
-use super::scan::{Lead, Node, by_size, select};
+use super::scan::{Asked, Lead, Node, by_size};
 use crate::catalogue::{Catalogue, Reference, Table};
 use crate::copy::Rows;
 use crate::server::{self, Source, scan};
@@ -33,38 +33,34 @@ impl KeySet {
 /// From the fields of a reference to the row it names.
 pub(super) struct Way<'a> {
     set: Option<&'a KeySet>,
-    /// Fields of its key.
-    pub(super) count: usize,
+    fields: Vec<usize>,
 }
 
 impl Way<'_> {
-    /// The row that the fields from `from` name.
-    pub(super) fn follow(&self, rows: &Rows, from: usize) -> u32 {
+    /// The row that the fields name.
+    pub(super) fn follow(&self, rows: &Rows) -> u32 {
         let Some(set) = self.set else { return NOWHERE };
-        set.form.number(rows, from, self.count).map_or(NOWHERE, |number| set.keys.find(number))
+        set.form.number(rows, &self.fields).map_or(NOWHERE, |number| set.keys.find(number))
     }
 }
 
-/// One for each of the references.
+/// One for each of the references, whose columns are asked for.
 pub(super) fn ways<'a>(
     catalogue: &'a Catalogue,
     nodes: &'a [Option<Node>],
     references: &[usize],
+    asked: &mut Asked,
 ) -> Vec<Way<'a>> {
     let way = |index: &usize| {
         let reference = &catalogue.references[*index];
         let sets = nodes[reference.to].as_ref().map(|node| node.keys.as_slice()).unwrap_or_default();
-        Way { set: set_of(sets, reference), count: reference.select.len() }
+        Way { set: set_of(sets, reference), fields: asked.fields(reference.select.iter().cloned()) }
     };
     references.iter().map(way).collect()
 }
 
 pub(super) fn set_of<'a>(sets: &'a [KeySet], reference: &Reference) -> Option<&'a KeySet> {
     sets.iter().find(|set| set.columns == reference.to_columns)
-}
-
-pub(super) fn link_columns(catalogue: &Catalogue, outgoing: &[usize]) -> Vec<String> {
-    outgoing.iter().flat_map(|reference| catalogue.references[*reference].select.clone()).collect()
 }
 
 /// What a reference of one table leads to: rows, or keys of a table that is not read yet.
@@ -165,15 +161,12 @@ impl Reader<'_> {
 
     async fn read(&self, client: &server::Reader, index: usize) -> Result<Half, Failure> {
         let table = &self.catalogue.tables[index];
-        let outgoing = &self.graph.outgoing[index];
         let mut scanned = Scanned::new(self, index);
-        let own = |column: &usize| table.columns[*column].as_key(&table.columns[*column]);
-        let mut columns: Vec<String> = self.key_columns(index).iter().flatten().map(own).collect();
-        columns.extend(link_columns(self.catalogue, outgoing));
-        scan(client, &select(table, &columns, None), |rows| scanned.row(table, rows)).await?;
-        let Scanned { lead, places, own, links } = scanned;
+        let query = scanned.asked.select(table, None);
+        scan(client, &query, |rows| scanned.row(table, rows)).await?;
+        let Scanned { lead, places, own, links, .. } = scanned;
         let mut gathered = own.into_iter();
-        let keys = || gathered.next().map_or(Ok(Keys::Gone), |(_, _, gathered)| Keys::new(&gathered));
+        let keys = || gathered.next().map_or(Ok(Keys::Gone), |(_, gathered)| Keys::new(&gathered));
         drop(self.sets[index].set(self.key_sets(index, keys)?));
         let links = links.into_iter().map(|(_, _, links)| links).collect();
         Ok(Half { heaps: lead.heaps, places, links })
@@ -206,12 +199,16 @@ impl Reader<'_> {
     }
 }
 
+/// How a key becomes one number, and the fields in which it stands.
+type Stands = (Form, Vec<usize>);
+
 /// What one scan gathers.
 struct Scanned<'a> {
     lead: Lead,
+    asked: Asked,
     places: super::places::Places,
-    own: Vec<(Form, usize, Gathered)>,
-    links: Vec<(Option<&'a KeySet>, (Form, usize), Links)>,
+    own: Vec<(Stands, Gathered)>,
+    links: Vec<(Option<&'a KeySet>, Stands, Links)>,
 }
 
 impl<'a> Scanned<'a> {
@@ -219,9 +216,13 @@ impl<'a> Scanned<'a> {
         let table = &reader.catalogue.tables[index];
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
         let rows = table.rows() as usize;
+        let lead = Lead::new(table);
+        let mut asked = Asked::new(&lead);
         let own = |columns: Vec<usize>| {
-            (reader.form(index, &columns), columns.len(), Gathered::with_capacity(rows))
+            let keys = columns.iter().map(|column| table.columns[*column].as_key(&table.columns[*column]));
+            ((reader.form(index, &columns), asked.fields(keys)), Gathered::with_capacity(rows))
         };
+        let own = reader.key_columns(index).into_iter().map(own).collect();
         let link = |reference: &usize| {
             let reference = &reader.catalogue.references[*reference];
             let set = reader.sets[reference.to].get().and_then(|sets| set_of(sets, reference));
@@ -229,27 +230,22 @@ impl<'a> Scanned<'a> {
                 Some(_) => Links::Followed(Vec::with_capacity(rows)),
                 None => Links::Gathered(Gathered::with_capacity(rows)),
             };
-            (set, (reader.form(reference.to, &reference.to_columns), reference.select.len()), links)
+            let fields = asked.fields(reference.select.iter().cloned());
+            (set, (reader.form(reference.to, &reference.to_columns), fields), links)
         };
-        Self {
-            lead: Lead::new(table),
-            places: super::places::Places::default(),
-            own: reader.key_columns(index).into_iter().map(own).collect(),
-            links: reader.graph.outgoing[index].iter().map(link).collect(),
-        }
+        let links = reader.graph.outgoing[index].iter().map(link).collect();
+        Self { lead, asked, places: super::places::Places::default(), own, links }
     }
 
     fn row(&mut self, table: &Table, rows: &Rows) -> Result<(), Failure> {
         if !self.places.push(self.lead.place(rows)?) {
             return Err(Failure::new(format!("`{}` was not read in the order of its heap", table.shown())));
         }
-        let mut from = self.lead.width();
-        for (form, count, gathered) in &mut self.own {
-            gathered.push(form.number(rows, from, *count));
-            from += *count;
+        for ((form, fields), gathered) in &mut self.own {
+            gathered.push(form.number(rows, fields));
         }
-        for (set, (form, count), links) in &mut self.links {
-            let number = form.number(rows, from, *count);
+        for (set, (form, fields), links) in &mut self.links {
+            let number = form.number(rows, fields);
             match (links, set) {
                 (Links::Followed(list), Some(set)) => {
                     list.push(number.map_or(NOWHERE, |number| set.keys.find(number)));
@@ -257,7 +253,6 @@ impl<'a> Scanned<'a> {
                 (Links::Followed(list), None) => list.push(NOWHERE),
                 (Links::Gathered(gathered), _) => gathered.push(number),
             }
-            from += *count;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::keys::{Bits, NOWHERE};
 use super::owned::{Part, part};
 use super::places::{Places, place};
 use super::read::KeySet;
+use super::short::{self, Room, Short};
 use super::walk::Walk;
 use crate::catalogue::{Catalogue, Table};
 use crate::copy::Rows;
@@ -40,6 +41,23 @@ pub(super) struct Leaf {
     /// For each reference that leaves it: the rows it needs.
     pub(super) needs: Vec<Bits>,
     pub(super) trace: Vec<(u64, usize, u32)>,
+    /// The rows whole, where they are short.
+    pub(super) rows: Option<Short>,
+}
+
+impl Leaf {
+    /// Gives back what was reserved for rows that did not come.
+    fn shrink(&mut self) {
+        self.places.shrink_to_fit();
+        self.rows.iter_mut().for_each(Short::shrink);
+    }
+
+    /// Holds a row whole, or none of them.
+    fn hold(&mut self, rows: &Rows, fields: &[usize], room: &Room) {
+        if self.rows.as_mut().is_some_and(|short| !short.push(rows, fields, room)) {
+            self.rows.take().into_iter().for_each(|short| short.forget(room));
+        }
+    }
 }
 
 /// Does one thing for each table, as many at once as there are connections.
@@ -101,11 +119,36 @@ impl Lead {
     }
 }
 
-pub(super) fn select(table: &Table, columns: &[String], filter: Option<&str>) -> String {
-    let list: String = columns.iter().map(|column| format!(", {column}")).collect();
-    let filter = filter.map(|filter| format!(" WHERE ({filter})")).unwrap_or_default();
-    let heap = if table.partitioned { ", tableoid" } else { "" };
-    format!("SELECT ctid{heap}{list} FROM {}{filter}", table.from())
+/// The columns of a scan behind its lead: each is read once, for however many keys it stands.
+pub(super) struct Asked {
+    columns: Vec<String>,
+    before: usize,
+}
+
+impl Asked {
+    pub(super) fn new(lead: &Lead) -> Self {
+        Self { columns: Vec::new(), before: lead.width() }
+    }
+
+    /// The fields of each row in which these stand.
+    pub(super) fn fields(&mut self, wanted: impl Iterator<Item = String>) -> Vec<usize> {
+        let mut field = |column: String| {
+            let known = self.columns.iter().position(|known| *known == column);
+            self.before
+                + known.unwrap_or_else(|| {
+                    self.columns.push(column);
+                    self.columns.len() - 1
+                })
+        };
+        wanted.map(&mut field).collect()
+    }
+
+    pub(super) fn select(&self, table: &Table, filter: Option<&str>) -> String {
+        let list: String = self.columns.iter().map(|column| format!(", {column}")).collect();
+        let filter = filter.map(|filter| format!(" WHERE ({filter})")).unwrap_or_default();
+        let heap = if table.partitioned { ", tableoid" } else { "" };
+        format!("SELECT ctid{heap}{list} FROM {}{filter}", table.from())
+    }
 }
 
 /// Largest first, so that the last connection is not left alone with the largest.
@@ -127,8 +170,8 @@ pub(super) async fn excluded(
     let mut barred = Barred::new();
     for exclude in &rules.excludes {
         let table = &catalogue.tables[exclude.table];
-        let query = select(table, &[], Some(&exclude.filter));
         let mut lead = Lead::new(table);
+        let query = Asked::new(&lead).select(table, Some(&exclude.filter));
         let mut places = Vec::new();
         scan(source.leader(), &query, |rows| {
             places.push(lead.place(rows)?);
@@ -176,16 +219,14 @@ pub(super) async fn cohorts(
 ) -> Result<(), Failure> {
     for cohort in &rules.cohorts {
         let table = &catalogue.tables[cohort.table];
-        let columns: Vec<String> = table
-            .primary
-            .iter()
-            .map(|column| table.columns[*column].as_key(&table.columns[*column]))
-            .collect();
+        let columns = table.primary.iter().map(|column| &table.columns[*column]);
         let Some(node) = &mut walk.nodes[cohort.table] else { continue };
         let (mut lead, mut key, mut ranked) = (Lead::new(table), Vec::new(), Vec::new());
-        scan(source.leader(), &select(table, &columns, cohort.filter.as_deref()), |rows| {
+        let mut asked = Asked::new(&lead);
+        let fields = asked.fields(columns.map(|column| column.as_key(column)));
+        scan(source.leader(), &asked.select(table, cohort.filter.as_deref()), |rows| {
             let place = renumbered(lead.place(rows)?, &lead.heaps, &node.heaps);
-            gather(rows, lead.width(), columns.len(), &mut key);
+            gather(rows, &fields, &mut key);
             if let Some(row) =
                 place.and_then(|place| node.places.row(place)).filter(|row| !node.excluded.holds(*row))
             {
@@ -208,11 +249,11 @@ pub(super) async fn cohorts(
     Ok(())
 }
 
-/// Fields `from..from + count` as one key.
-fn gather(rows: &Rows, from: usize, count: usize, key: &mut Vec<u8>) {
+/// These fields as one key.
+fn gather(rows: &Rows, fields: &[usize], key: &mut Vec<u8>) {
     key.clear();
-    for field in (from..from + count).filter_map(|index| rows.field(index)) {
-        if count > 1 {
+    for field in fields.iter().filter_map(|index| rows.field(*index)) {
+        if fields.len() > 1 {
             // The length keeps ("a", "bc") and ("ab", "c") apart.
             key.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
         }
@@ -237,14 +278,20 @@ fn within(rank: u32, size: Size) -> bool {
 pub(super) async fn leaves(
     source: &Source,
     walk: &Walk<'_>,
+    rules: &Rules,
     barred: &Barred,
 ) -> Result<Vec<(usize, Leaf)>, Failure> {
     let wanted = by_size(walk.catalogue, |table| !walk.graph.held[table] && !walk.graph.empty[table]);
     source.scan_only().await?;
-    each_table(source, wanted, async |client, table| match part(walk, source.version, table) {
-        Part::Nothing => Ok(Leaf::default()),
-        Part::Whole => leaf(client, walk, (table, None), barred.get(&table)).await,
-        Part::Where(filter) => leaf(client, walk, (table, Some(&filter)), barred.get(&table)).await,
+    let room = Room::default();
+    each_table(source, wanted, async |client, table| {
+        let filter = match part(walk, source.version, table) {
+            Part::Nothing => return Ok(Leaf::default()),
+            Part::Whole => None,
+            Part::Where(filter) => Some(filter),
+        };
+        let whole = short::columns(&walk.catalogue.tables[table], rules, table);
+        leaf(client, walk, (table, filter.as_deref()), (whole, &room), barred.get(&table)).await
     })
     .await
 }
@@ -253,29 +300,32 @@ async fn leaf(
     client: &Reader,
     walk: &Walk<'_>,
     (index, filter): (usize, Option<&str>),
+    (whole, room): (Option<Vec<String>>, &Room),
     barred: Option<&(Vec<u32>, HashSet<u64>)>,
 ) -> Result<Leaf, Failure> {
-    let ways = super::read::ways(walk.catalogue, walk.nodes, &walk.graph.outgoing[index]);
     let table = &walk.catalogue.tables[index];
-    let (mut lead, mut links) = (Lead::new(table), vec![NOWHERE; ways.len()]);
-    let mut leaf = Leaf { needs: vec![Bits::default(); ways.len()], ..Leaf::default() };
-    let columns = super::read::link_columns(walk.catalogue, &walk.graph.outgoing[index]);
-    scan(client, &select(table, &columns, filter), |rows| {
+    let mut lead = Lead::new(table);
+    let mut asked = Asked::new(&lead);
+    let ways = super::read::ways(walk.catalogue, walk.nodes, &walk.graph.outgoing[index], &mut asked);
+    let mut links = vec![NOWHERE; ways.len()];
+    let fields = whole.map(|columns| asked.fields(columns.into_iter()));
+    let rows = fields.as_ref().map(|fields| Short::new(fields.len()));
+    let mut leaf = Leaf { needs: vec![Bits::default(); ways.len()], rows, ..Leaf::default() };
+    scan(client, &asked.select(table, filter), |rows| {
         let here = lead.place(rows)?;
-        let mut from = lead.width();
         for (link, way) in links.iter_mut().zip(&ways) {
-            *link = way.follow(rows, from);
-            from += way.count;
+            *link = way.follow(rows);
         }
         let out = barred.is_some_and(|(heaps, places)| {
             renumbered(here, &lead.heaps, heaps).is_some_and(|place| places.contains(&place))
         });
-        if !out {
-            walk.judge(index, here, &links, &mut leaf);
+        if !out && walk.judge(index, here, &links, &mut leaf) {
+            leaf.hold(rows, fields.as_deref().unwrap_or_default(), room);
         }
         Ok(())
     })
     .await?;
     leaf.heaps = lead.heaps;
+    leaf.shrink();
     Ok(leaf)
 }

@@ -1,5 +1,6 @@
 //! The walk over row numbers: exclusion spreads to what needs it, ownership goes down, parents go up.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::keys::{GONE, Keys, NOWHERE};
@@ -120,7 +121,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Is a row of a table that is not held in the sample, and what does it need?
-    pub(super) fn judge(&self, table: usize, place: u64, links: &[u32], leaf: &mut Leaf) {
+    pub(super) fn judge(&self, table: usize, place: u64, links: &[u32], leaf: &mut Leaf) -> bool {
         let outgoing = &self.graph.outgoing[table];
         let mut owner = None;
         let mut cleared = Vec::new();
@@ -128,7 +129,7 @@ impl<'a> Walk<'a> {
             let to = self.catalogue.references[*index].to;
             if self.is_out(to, *link) {
                 if self.graph.binding[*index] {
-                    return;
+                    return false;
                 }
                 cleared.push(*index);
             } else if self.graph.owning[*index].is_some() && self.is_down(to, *link) {
@@ -136,7 +137,7 @@ impl<'a> Walk<'a> {
             }
         }
         if owner.is_none() && !self.graph.whole[table] {
-            return;
+            return false;
         }
         leaf.places.push(place);
         if let (Some((index, link)), true) = (owner, self.trace.is_some()) {
@@ -148,14 +149,18 @@ impl<'a> Walk<'a> {
         if !cleared.is_empty() {
             leaf.cleared.insert(place, cleared);
         }
+        true
     }
 
     /// All parents, then the answer.
     pub(super) fn finish(mut self, leaves: Vec<(usize, Leaf)>, key_bytes: usize) -> Closure {
-        let mut stack = Vec::new();
         let mut tables: Vec<Taken> = self.catalogue.tables.iter().map(|_| Taken::default()).collect();
+        for table in 0..tables.len() {
+            let rows = self.went_down(table);
+            self.climb(rows);
+        }
         for (table, leaf) in leaves {
-            self.climb_from_leaf(table, &leaf, &mut stack);
+            self.climb_from_leaf(table, &leaf);
             let count = leaf.places.len();
             let whole = self.graph.whole[table];
             let by = if whole {
@@ -163,29 +168,39 @@ impl<'a> Walk<'a> {
             } else {
                 Paths { owned: count, ..Paths::default() }
             };
-            tables[table] = Taken { heaps: leaf.heaps, places: leaf.places, cleared: leaf.cleared, by };
+            let Leaf { heaps, places, cleared, rows, .. } = leaf;
+            tables[table] = Taken { heaps, places, cleared, rows: RefCell::new(rows), by };
         }
-        for (table, node) in self.nodes.iter().enumerate() {
-            let Some(node) = node else { continue };
-            let whole = self.graph.whole[table];
-            let taken = |row: &u32| (whole || node.down.holds(*row)) && !node.excluded.holds(*row);
-            stack.extend((0..node.places.len()).filter(taken).map(|row| (table, row)));
-        }
-        self.climb(stack);
         let keys = self.nodes.iter().flatten().map(|node| node.places.len() as usize).sum();
+        let losing: Vec<bool> = (0..tables.len()).map(|table| self.loses(table)).collect();
+        // No key is looked for any more: what comes now takes the memory that they had.
+        self.nodes.iter_mut().flatten().for_each(|node| node.keys = Vec::new());
         for (table, taken) in tables.iter_mut().enumerate() {
             if let Some(node) = &self.nodes[table] {
-                *taken = self.taken(table, node);
+                *taken = self.taken((table, node), &losing);
+            }
+            if let Some(node) = &mut self.nodes[table] {
+                (node.links, node.places) = Default::default();
             }
         }
         Closure { tables, keys, key_bytes, trace: self.trace }
     }
 
-    fn climb_from_leaf(&mut self, table: usize, leaf: &Leaf, stack: &mut Vec<(usize, u32)>) {
+    /// Rows that need all that they name.
+    fn went_down(&self, table: usize) -> Vec<(usize, u32)> {
+        let Some(node) = &self.nodes[table] else { return Vec::new() };
+        let whole = self.graph.whole[table];
+        let taken = |row: &u32| (whole || node.down.holds(*row)) && !node.excluded.holds(*row);
+        (0..node.places.len()).filter(taken).map(|row| (table, row)).collect()
+    }
+
+    fn climb_from_leaf(&mut self, table: usize, leaf: &Leaf) {
+        let mut stack = Vec::new();
         for (index, needs) in self.graph.outgoing[table].iter().zip(&leaf.needs) {
             let to = self.catalogue.references[*index].to;
             stack.extend(needs.iter().map(|row| (to, row)));
         }
+        self.climb(stack);
         let Some(trace) = &mut self.trace else { return };
         for (place, index, link) in &leaf.trace {
             let to = self.catalogue.references[*index].to;
@@ -232,11 +247,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn taken(&self, table: usize, node: &Node) -> Taken {
+    fn taken(&self, (table, node): (usize, &Node), losing: &[bool]) -> Taken {
         let mut taken = Taken { heaps: node.heaps.clone(), ..Taken::default() };
         let outgoing = self.graph.outgoing[table].iter().zip(&node.links);
         let losing: Vec<(&usize, &Vec<u32>)> =
-            outgoing.filter(|(index, _)| self.loses(self.catalogue.references[**index].to)).collect();
+            outgoing.filter(|(index, _)| losing[self.catalogue.references[**index].to]).collect();
         for (row, place) in node.places.of(node.up.iter()) {
             taken.places.push(place);
             let path = if node.cohort.holds(row) {

@@ -3,8 +3,10 @@
 mod fits;
 mod lane;
 mod objects;
+mod outlet;
 mod owners;
 mod permute;
+mod row;
 mod schema;
 mod stage;
 mod transfer;

@@ -3,34 +3,30 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
-use std::pin::Pin;
 use std::time::Instant;
 
-use bytes::Bytes;
+use futures_util::TryStreamExt;
 use futures_util::future::try_join_all;
-use futures_util::{SinkExt, TryStreamExt};
 use pw_run::Failure;
-use tokio_postgres::{Client, CopyInSink};
+use tokio_postgres::{Client, Error};
 
 use super::lane::{Lane, lane};
 use super::objects;
+use super::outlet::Outlet;
 use super::permute::{Permutation, Swapped};
 use super::schema::{self, Own, Schema};
 use super::stage::{self, Staged};
 use super::work::{Job, Work};
 use crate::catalogue::{Catalogue, Column};
-use crate::closure::{Closure, Taken, write_place};
-use crate::copy::{Rows, Writer};
+use crate::closure::{Closure, Short, Taken, write_place};
+use crate::copy::Rows;
 use crate::mask::{Kind, Mask, Secret};
 use crate::proof::Values;
 use crate::rules::Rules;
 use crate::server::{Address, Reader, Source, quoted};
 
 /// Rows that one query asks for by place.
-const CHUNK: usize = 20_000;
-/// Bytes that are gathered before they are sent.
-const BATCH: usize = 64 << 10;
-
+const CHUNK: usize = 50_000;
 /// A masked production value that stood in what goes out. Its text is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leak {
@@ -41,13 +37,13 @@ pub struct Leak {
 /// One way from source to scratch.
 pub struct Transfer<'a> {
     source: &'a Source,
-    catalogue: &'a Catalogue,
-    closure: &'a Closure,
-    lanes: Vec<Vec<Lane>>,
-    values: Values,
-    leaks: RefCell<Vec<Leak>>,
+    pub(super) catalogue: &'a Catalogue,
+    pub(super) closure: &'a Closure,
+    pub(super) lanes: Vec<Vec<Lane>>,
+    pub(super) values: Values,
+    pub(super) leaks: RefCell<Vec<Leak>>,
     /// Numbers in the rows that went out which may be those of large objects, and whose column it was first.
-    numbers: RefCell<BTreeMap<u32, Leak>>,
+    pub(super) numbers: RefCell<BTreeMap<u32, Leak>>,
     pub moved: &'a Moved,
     /// Large objects that were copied.
     pub objects: Cell<u64>,
@@ -64,7 +60,7 @@ pub struct Moved {
 }
 
 impl Moved {
-    fn row(&self, table: usize) {
+    pub(super) fn row(&self, table: usize) {
         if self.begun.get().is_none() {
             self.begun.set(Some(Instant::now()));
         }
@@ -74,9 +70,9 @@ impl Moved {
 }
 
 /// Rows of one heap.
-struct Piece {
-    table: usize,
-    heap: u32,
+pub(super) struct Piece {
+    pub(super) table: usize,
+    pub(super) heap: u32,
     from: usize,
     to: usize,
 }
@@ -402,25 +398,38 @@ impl<'a> Transfer<'a> {
             set.map_err(|error| what().because(error))?;
         }
         let sink = to.copy_in(&statement).await.map_err(|error| what().because(error))?;
-        let mut sink = std::pin::pin!(sink);
-        let mut writer = Writer::default();
-        for piece in pieces {
-            self.carry(from, piece, (&mut writer, &mut sink)).await.map_err(|error| what().because(error))?;
+        let mut outlet = Outlet::new(sink, self.moved);
+        let whole = self.closure.tables[table].rows.take();
+        for piece in pieces.iter().filter(|_| whole.is_none()) {
+            self.carry(from, piece, &mut outlet).await.map_err(|error| what().because(error))?;
+        }
+        if let Some(short) = whole {
+            self.hand_on(table, &short, &mut outlet).await.map_err(|error| what().because(error))?;
         }
         if rests {
             let back = from.batch_execute("ROLLBACK TO as_text; RELEASE as_text").await;
             back.map_err(|error| what().because(error))?;
         }
-        writer.end();
-        sink.send(writer.take()).await.map_err(|error| what().because(error))?;
-        sink.as_mut().finish().await.map_err(|error| what().because(error))
+        outlet.end().await.map_err(|error| what().because(error))
+    }
+
+    /// Rows that were read whole.
+    async fn hand_on(&self, table: usize, short: &Short, outlet: &mut Outlet<'_>) -> Result<(), Error> {
+        let (mut at, mut fields, mut scratch) = (0, Vec::new(), Vec::new());
+        for place in &self.closure.tables[table].places {
+            short.row(&mut at, &mut fields);
+            let field = |lane: usize| fields.get(lane).copied().flatten();
+            self.row((table, Some(*place)), (field, &Swapped::new()), outlet, &mut scratch);
+            outlet.pass().await?;
+        }
+        Ok(())
     }
 
     async fn carry(
         &self,
         from: &Reader,
         piece: &Piece,
-        (writer, sink): (&mut Writer, &mut Pin<&mut CopyInSink<Bytes>>),
+        outlet: &mut Outlet<'_>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let selects: Vec<&str> = self.lanes[piece.table].iter().map(|lane| lane.select.as_str()).collect();
         let mut scratch = Vec::new();
@@ -435,12 +444,11 @@ impl<'a> Transfer<'a> {
                 from.pace.spend(bytes.len()).await;
                 rows.push(bytes);
                 while rows.advance()? {
-                    self.row(piece, (&rows, &swapped), writer, &mut scratch);
+                    let place = self.place(piece, &rows);
+                    let field = |lane: usize| rows.field(lane + 1);
+                    self.row((piece.table, place), (field, &swapped), outlet, &mut scratch);
                 }
-                if writer.len() >= BATCH {
-                    self.moved.bytes.set(self.moved.bytes.get() + writer.len() as u64);
-                    sink.send(writer.take()).await?;
-                }
+                outlet.pass().await?;
             }
             from.release().await?;
         }
@@ -464,7 +472,7 @@ impl<'a> Transfer<'a> {
                 let query = self.query(&piece, &few.places[piece.from..piece.to], &[lane.select.as_str()]);
                 crate::server::scan(from, &query, |rows| {
                     let place = self.place(&piece, rows);
-                    let cleared = self.cleared(&piece, rows).contains(&lane.column);
+                    let cleared = self.cleared(table, place).contains(&lane.column);
                     if let Some(to) = place.and_then(|place| gets.remove(&place)) {
                         let value = rows.field(1).filter(|_| !cleared).map(<[u8]>::to_vec);
                         swapped.entry(to).or_insert_with(|| vec![None; permuted.len()])[index] = value;
@@ -475,90 +483,6 @@ impl<'a> Transfer<'a> {
             }
         }
         Ok(swapped)
-    }
-
-    fn row(
-        &self,
-        piece: &Piece,
-        (rows, swapped): (&Rows, &Swapped),
-        writer: &mut Writer,
-        scratch: &mut Vec<u8>,
-    ) {
-        let lanes = &self.lanes[piece.table];
-        let cleared = self.cleared(piece, rows);
-        let mut gets = self.place(piece, rows).and_then(|place| swapped.get(&place)).into_iter().flatten();
-        writer.row(lanes.len());
-        self.moved.row(piece.table);
-        for (index, lane) in lanes.iter().enumerate() {
-            let value = match &lane.permutation {
-                // What is named by the row from which it comes decides there whether it is cleared.
-                Some(_) => gets.next().and_then(Option::as_deref),
-                None => rows.field(index + 1).filter(|_| !cleared.contains(&lane.column)),
-            };
-            let value = match (value, &lane.mask) {
-                (Some(value), Some(mask)) => mask.apply(value, scratch).then_some(scratch.as_slice()),
-                (value, _) => value,
-            };
-            if let Some(value) = value.filter(|_| lane.searched)
-                && self.values.find(value).is_some()
-            {
-                self.leaked(Leak { table: piece.table, column: lane.column });
-            }
-            if lane.names_object {
-                self.noted(value, Leak { table: piece.table, column: lane.column });
-            }
-            match (value, lane.element) {
-                (Some(value), Some(element)) if value.len() >= 12 => {
-                    let mut patched = value.to_vec();
-                    patched[8..12].copy_from_slice(&element.to_be_bytes());
-                    writer.field(Some(&patched));
-                }
-                (value, _) => writer.field(value),
-            }
-        }
-    }
-
-    fn noted(&self, value: Option<&[u8]>, column: Leak) {
-        if let Some(number) = value.and_then(number) {
-            self.numbers.borrow_mut().entry(number).or_insert(column);
-        }
-    }
-
-    fn leaked(&self, leak: Leak) {
-        let mut leaks = self.leaks.borrow_mut();
-        if !leaks.contains(&leak) {
-            leaks.push(leak);
-        }
-    }
-
-    fn place(&self, piece: &Piece, rows: &Rows) -> Option<u64> {
-        let heaps = &self.closure.tables[piece.table].heaps;
-        let heap = heaps.iter().position(|oid| *oid == piece.heap).unwrap_or_default();
-        rows.field(0).and_then(|tid| crate::closure::place(heap, tid))
-    }
-
-    /// Columns to be cleared in this row, for what they name does not come along.
-    fn cleared(&self, piece: &Piece, rows: &Rows) -> Vec<usize> {
-        let taken = &self.closure.tables[piece.table];
-        if taken.cleared.is_empty() {
-            return Vec::new();
-        }
-        let references =
-            self.place(piece, rows).and_then(|place| taken.cleared.get(&place)).into_iter().flatten();
-        let columns = &self.catalogue.tables[piece.table].columns;
-        references
-            .flat_map(|index| self.catalogue.references[*index].columns.iter().copied())
-            .filter(|column| !columns[*column].not_null)
-            .collect()
-    }
-}
-
-/// Of four or eight bytes.
-fn number(value: &[u8]) -> Option<u32> {
-    match value.len() {
-        4 => value.try_into().ok().map(u32::from_be_bytes),
-        8 => value.try_into().ok().and_then(|bytes| u32::try_from(u64::from_be_bytes(bytes)).ok()),
-        _ => None,
     }
 }
 
