@@ -124,14 +124,19 @@ pub struct Writer {
 
 impl Default for Writer {
     fn default() -> Self {
-        let mut buffer = BytesMut::with_capacity(1 << 17);
-        buffer.put_slice(SIGNATURE);
-        buffer.put_slice(&[0; 8]);
-        Self { buffer }
+        Self::with_capacity(1 << 17)
     }
 }
 
 impl Writer {
+    /// For as many bytes before they are taken.
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut buffer = BytesMut::with_capacity(bytes);
+        buffer.put_slice(SIGNATURE);
+        buffer.put_slice(&[0; 8]);
+        Self { buffer }
+    }
+
     pub fn row(&mut self, width: usize) {
         // A table has at most 1,600 columns.
         self.buffer.put_i16(i16::try_from(width).unwrap_or(i16::MAX));

@@ -98,6 +98,9 @@ fn shape(server: &Server) {
     assert_ne!(ask("SELECT count(*) FROM \"playerEvents\""), "0");
     assert_eq!(ask("SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM audit_log)"), "0|0");
     assert_eq!(ask("SELECT count(*) FROM site_settings"), "25");
+    let order = "SELECT count(*) > 1000, bool_and(key >= before) FROM \
+        (SELECT storage_key AS key, lag(storage_key) OVER (ORDER BY ctid) AS before FROM post_files) AS files";
+    assert_eq!(ask(order), "t|t", "rows lie in the order of a text that no two of them share");
     let sequence = "SELECT last_value FROM pg_sequences WHERE sequencename = 'users_id_seq'";
     assert_eq!(ask(sequence), server.sql("production", sequence));
     let added = "INSERT INTO tags VALUES (90001, 'new'); INSERT INTO teams (owner_id, slug, name) SELECT min(id), 'new-team', 'n' FROM users RETURNING 1";

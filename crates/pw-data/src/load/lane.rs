@@ -21,6 +21,8 @@ pub(super) struct Lane {
     pub(super) permutation: Option<Permutation>,
     /// The number of the element's type in the scratch database.
     pub(super) element: Option<u32>,
+    /// The rows are written in the order of what goes out here.
+    pub(super) orders: bool,
 }
 
 pub(super) fn lane(
@@ -52,6 +54,7 @@ pub(super) fn lane(
         names_object: known.names_object || rules.objects.contains(&(table, column)),
         permutation: None,
         element: None,
+        orders: false,
     }
 }
 

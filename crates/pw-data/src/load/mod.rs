@@ -3,6 +3,7 @@
 mod fits;
 mod lane;
 mod objects;
+mod order;
 mod outlet;
 mod owners;
 mod permute;

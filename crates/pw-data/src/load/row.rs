@@ -43,6 +43,7 @@ impl Transfer<'_> {
                     patched[8..12].copy_from_slice(&element.to_be_bytes());
                     outlet.field(Some(&patched));
                 }
+                (value, _) if lane.orders => outlet.key(value),
                 (value, _) => outlet.field(value),
             }
         }

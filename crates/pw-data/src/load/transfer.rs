@@ -8,10 +8,12 @@ use std::time::Instant;
 use futures_util::TryStreamExt;
 use futures_util::future::try_join_all;
 use pw_run::Failure;
+use tokio::sync::Mutex;
 use tokio_postgres::{Client, Error};
 
 use super::lane::{Lane, lane};
 use super::objects;
+use super::order::{self, Held};
 use super::outlet::Outlet;
 use super::permute::{Permutation, Swapped};
 use super::schema::{self, Own, Schema};
@@ -45,6 +47,8 @@ pub struct Transfer<'a> {
     /// Numbers in the rows that went out which may be those of large objects, and whose column it was first.
     pub(super) numbers: RefCell<BTreeMap<u32, Leak>>,
     pub moved: &'a Moved,
+    /// For the rows of one table that are held to be put in order.
+    room: Mutex<()>,
     /// Large objects that were copied.
     pub objects: Cell<u64>,
 }
@@ -105,6 +109,7 @@ impl<'a> Transfer<'a> {
             leaks: RefCell::default(),
             numbers: RefCell::default(),
             moved,
+            room: Mutex::default(),
             objects: Cell::new(0),
         }
     }
@@ -139,7 +144,7 @@ impl<'a> Transfer<'a> {
         }))
         .await?;
         self.values = values.into_inner();
-        Ok(())
+        self.orders().await
     }
 
     async fn learn_from(
@@ -377,6 +382,21 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
+    /// Tables whose rows are written in the order of a key, as far as they may be held until then.
+    async fn orders(&mut self) -> Result<(), Failure> {
+        let keys = order::keys(self.source, self.catalogue).await?;
+        for (index, key) in keys.into_iter().enumerate() {
+            let (table, rows) = (&self.catalogue.tables[index], self.closure.tables[index].places.len());
+            let bytes = table.bytes() as f64 / table.rows().max(1.0) * rows as f64;
+            if bytes > order::ROOM as f64 || self.rests(index) {
+                continue;
+            }
+            let lanes = self.lanes[index].iter_mut();
+            lanes.filter(|lane| Some(lane.column) == key).for_each(|lane| lane.orders = true);
+        }
+        Ok(())
+    }
+
     /// Answers how many rows the scratch database took.
     async fn copy(
         &self,
@@ -397,8 +417,10 @@ impl<'a> Transfer<'a> {
             let set = from.batch_execute(&format!("SAVEPOINT as_text; {}", stage::ALIKE)).await;
             set.map_err(|error| what().because(error))?;
         }
+        let orders = lanes.iter().any(|lane| lane.orders);
+        let room = if orders { Some(self.room.lock().await) } else { None };
         let sink = to.copy_in(&statement).await.map_err(|error| what().because(error))?;
-        let mut outlet = Outlet::new(sink, self.moved);
+        let mut outlet = Outlet::new(sink, room.as_ref().map(|_| Held::default()), self.moved);
         let whole = self.closure.tables[table].rows.take();
         for piece in pieces.iter().filter(|_| whole.is_none()) {
             self.carry(from, piece, &mut outlet).await.map_err(|error| what().because(error))?;
