@@ -1,5 +1,6 @@
 //! `./x bench NAME`: ours and the alternatives in one run, on the same work; medians and ratios.
 
+mod govern;
 mod keep;
 mod seed;
 
@@ -28,11 +29,12 @@ struct Goal {
 pub(crate) fn run(name: &str) -> Result<()> {
     match name {
         "speed" => speed(),
+        "govern" => govern::run(),
         "keep" => keep::run(),
         "seed" => seed::run(),
         "rehearse" => rehearse(),
         other => {
-            let known = "`keep`, `rehearse`, `seed` and `speed`";
+            let known = "`govern`, `keep`, `rehearse`, `seed` and `speed`";
             Err(format!("there is no benchmark `{other}`; there are {known}").into())
         }
     }
