@@ -2,10 +2,6 @@
 
 mod bench;
 mod demo;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the benchmarks that send requests are not all written yet")
-)]
 mod load;
 mod run;
 

@@ -2,6 +2,7 @@
 
 mod govern;
 mod keep;
+mod promote;
 mod seed;
 
 use std::path::{Path, PathBuf};
@@ -31,10 +32,11 @@ pub(crate) fn run(name: &str) -> Result<()> {
         "speed" => speed(),
         "govern" => govern::run(),
         "keep" => keep::run(),
+        "promote" => promote::run(),
         "seed" => seed::run(),
         "rehearse" => rehearse(),
         other => {
-            let known = "`govern`, `keep`, `rehearse`, `seed` and `speed`";
+            let known = "`govern`, `keep`, `promote`, `rehearse`, `seed` and `speed`";
             Err(format!("there is no benchmark `{other}`; there are {known}").into())
         }
     }

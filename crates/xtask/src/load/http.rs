@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use super::Load;
 
@@ -12,11 +13,32 @@ pub(crate) enum Connection {
     Each,
 }
 
+/// What is posted: a text in which the number of the request stands, so that no two are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Post {
+    /// Lines of the header, each with its end.
+    pub(crate) headers: String,
+    pub(crate) before: String,
+    pub(crate) after: String,
+}
+
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
-    closes: bool,
+    /// Of the request, counted from 0.
+    pub(crate) number: u32,
+    /// When the request was to be sent, when it was sent, and when its answer was whole.
+    pub(crate) due: Instant,
+    pub(crate) sent: Instant,
+    pub(crate) ended: Instant,
+}
+
+/// A request by its number, and when it is due.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    pub(super) number: u32,
+    pub(super) due: Instant,
 }
 
 impl Answer {
@@ -36,11 +58,14 @@ impl<'a> Line<'a> {
         Self { load, stream: None }
     }
 
-    /// Asks once; again on a new connection where the server had closed the kept one meanwhile, as browsers do.
-    pub(super) fn ask(&mut self) -> io::Result<Answer> {
-        if let Some(kept) = self.stream.take() {
-            match self.exchange(kept) {
-                Err(error) if was_closed(&error) => {}
+    /// Asks once. What may be asked twice is asked again on a new connection where the server had closed the kept one
+    /// meanwhile, as browsers do.
+    pub(super) fn ask(&mut self, turn: Turn) -> io::Result<Answer> {
+        let kept = self.stream.take();
+        let again = kept.is_some() && self.load.post.is_none();
+        if let Some(kept) = kept {
+            match self.exchange(kept, turn) {
+                Err(error) if again && was_closed(&error) => {}
                 other => return other,
             }
         }
@@ -48,18 +73,36 @@ impl<'a> Line<'a> {
         fresh.set_nodelay(true)?;
         fresh.set_read_timeout(Some(self.load.patience))?;
         fresh.set_write_timeout(Some(self.load.patience))?;
-        self.exchange(BufReader::new(fresh))
+        self.exchange(BufReader::new(fresh), turn)
     }
 
-    fn exchange(&mut self, mut stream: BufReader<TcpStream>) -> io::Result<Answer> {
+    fn exchange(&mut self, mut stream: BufReader<TcpStream>, turn: Turn) -> io::Result<Answer> {
         let keep = self.load.connection == Connection::Kept;
+        let sent = Instant::now();
+        stream.get_mut().write_all(self.request(turn.number, keep).as_bytes())?;
+        let first = line(&mut stream)?;
+        let (status, body, closes) = read(&mut stream, &first).map_err(broke_off)?;
+        self.stream = (keep && !closes).then_some(stream);
+        Ok(Answer { status, body, number: turn.number, due: turn.due, sent, ended: Instant::now() })
+    }
+
+    fn request(&self, number: u32, keep: bool) -> String {
         let (path, host) = (&self.load.path, &self.load.host);
         let word = if keep { "keep-alive" } else { "close" };
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: {word}\r\n\r\n");
-        stream.get_mut().write_all(request.as_bytes())?;
-        let answer = read(&mut stream)?;
-        self.stream = (keep && !answer.closes).then_some(stream);
-        Ok(answer)
+        let common = format!("{path} HTTP/1.1\r\nHost: {host}\r\nConnection: {word}\r\n");
+        let Some(Post { headers, before, after }) = &self.load.post else {
+            return format!("GET {common}\r\n");
+        };
+        let body = format!("{before}{number}{after}");
+        format!("POST {common}{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+    }
+}
+
+/// An answer that has begun is not asked for again.
+fn broke_off(error: io::Error) -> io::Error {
+    match error.kind() {
+        _ if was_closed(&error) => io::Error::other("the answer broke off"),
+        _ => error,
     }
 }
 
@@ -70,8 +113,8 @@ fn was_closed(error: &io::Error) -> bool {
     )
 }
 
-fn read(stream: &mut BufReader<TcpStream>) -> io::Result<Answer> {
-    let first = line(stream)?;
+/// Status, body, and whether the server closes the connection.
+fn read(stream: &mut BufReader<TcpStream>, first: &str) -> io::Result<(u16, Vec<u8>, bool)> {
     let status = first.split_whitespace().nth(1).and_then(|word| word.parse().ok());
     let status = status.ok_or_else(|| io::Error::other(format!("`{first}` is no answer of HTTP")))?;
     let (mut length, mut chunked, mut closes) = (None, false, first.starts_with("HTTP/1.0"));
@@ -95,7 +138,7 @@ fn read(stream: &mut BufReader<TcpStream>) -> io::Result<Answer> {
             closes = true;
         }
     }
-    Ok(Answer { status, body, closes })
+    Ok((status, body, closes))
 }
 
 fn chunks(stream: &mut BufReader<TcpStream>, body: &mut Vec<u8>) -> io::Result<()> {

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use http::Line;
-pub(crate) use http::{Answer, Connection};
+pub(crate) use http::{Answer, Connection, Post};
+use http::{Line, Turn};
 pub(crate) use report::Report;
 
 /// Requests to one address, so many in a second.
@@ -24,6 +24,8 @@ pub(crate) struct Load {
     /// The `Host` header.
     pub(crate) host: String,
     pub(crate) path: String,
+    /// What is sent; `None` asks with GET.
+    pub(crate) post: Option<Post>,
     /// Requests in a second, evenly.
     pub(crate) rate: f64,
     /// Requests that may be under way at once; those that are due beyond wait, and their wait counts.
@@ -56,7 +58,7 @@ impl Load {
     pub(crate) fn new(address: SocketAddr, host: &str, path: &str, rate: f64) -> Self {
         let (host, path) = (host.to_owned(), path.to_owned());
         let patience = Duration::from_secs(2);
-        Self { address, host, path, rate, lines: 40, connection: Connection::Kept, patience }
+        Self { address, host, path, post: None, rate, lines: 40, connection: Connection::Kept, patience }
     }
 
     pub(crate) fn run(self, time: Duration, right: impl Judge) -> Report {
@@ -96,11 +98,9 @@ impl Clock {
     fn send(&self, right: &dyn Fn(&Answer) -> bool) -> Report {
         let mut report = Report::default();
         let mut line = Line::new(&self.load);
-        while let Some(due) = self.next_due() {
-            let answered = line.ask();
-            let latency = due.elapsed();
-            match answered {
-                Ok(answer) if right(&answer) => report.answered(latency),
+        while let Some(turn) = self.next_due() {
+            match line.ask(turn) {
+                Ok(answer) if right(&answer) => report.answered(answer.ended.duration_since(answer.due)),
                 Ok(answer) => report.failed(format!("{} {}", answer.status, answer.excerpt())),
                 Err(error) => report.failed(error.to_string()),
             }
@@ -109,14 +109,14 @@ impl Clock {
     }
 
     /// Waits until the next request is due; `None` when no more are wanted.
-    fn next_due(&self) -> Option<Instant> {
+    fn next_due(&self) -> Option<Turn> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let due = self.begun + Duration::from_secs_f64(f64::from(number) / self.load.rate);
         // In short sleeps, so that a slow schedule ends soon after it is stopped.
         while !self.stopped.load(Ordering::Relaxed) {
             let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Some(due);
+                return Some(Turn { number, due });
             }
             std::thread::sleep(left.min(Duration::from_millis(50)));
         }

@@ -68,3 +68,38 @@ fn a_server_that_is_not_there_fails_each_request() {
     let report = Load::new(gone, "x", "/", 100.0).run(Duration::from_millis(100), |_| true);
     assert!(report.failures > 0 && report.latencies.is_empty());
 }
+
+/// Answers the first request of each connection, and closes the connection instead of answering the second.
+fn forgetful_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(stream.try_clone().expect("a handle")).lines();
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").expect("writes");
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+        }
+    });
+    address
+}
+
+#[test]
+fn a_get_is_asked_again_on_a_closed_connection_and_a_post_is_not() {
+    let address = forgetful_server();
+    let load = Load { lines: 1, ..Load::new(address, "x", "/", 100.0) };
+    let asked = load.clone().run(Duration::from_millis(200), |answer| answer.body == b"ok");
+    assert!(asked.failures == 0 && asked.requests() > 5, "{asked:?}");
+    // Without a body, the server needs not read it.
+    let post = Post { headers: String::new(), before: String::new(), after: String::new() };
+    let posted = Load { post: Some(post), ..load }.run(Duration::from_millis(200), |_| true);
+    assert!(posted.failures > 0, "{posted:?}");
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_a_failure() {
+    let address = server(Duration::ZERO, "content-length: 9\r\n\r\nok");
+    let load = Load { patience: Duration::from_millis(100), ..Load::new(address, "x", "/", 50.0) };
+    let report = load.run(Duration::from_millis(200), |_| true);
+    assert!(report.latencies.is_empty() && report.failures > 0, "{report:?}");
+}
