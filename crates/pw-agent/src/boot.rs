@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pw_host::eyes::Sensor;
 use pw_host::{Host, ProjectLock, facts, group};
 use pw_journal::History;
 use pw_model::host::CgroupVersion;
@@ -29,8 +28,9 @@ const QUEUE: usize = 16;
 pub(crate) struct Running {
     pub(crate) governor: Governor,
     pub(crate) recorder: Recorder,
+    /// What failed when things were held again the last time.
+    pub(crate) troubles: Vec<String>,
     since: Timestamp,
-    sensors: Vec<(String, String)>,
     looks: Interval,
     tends: Interval,
     events: Receiver<Event>,
@@ -64,8 +64,6 @@ pub(crate) async fn boot(
     for (environment, left) in governor.resume() {
         recorder.own(&environment, &left, "a former agent left it so");
     }
-    let sensors =
-        governor.eyes.sensors().map(|(what, sensor): (_, Sensor)| (what.into(), sensor.as_str().into()));
     // 5. Containers come and go; only control groups v1 need to know.
     if group::version(Path::new(group::ROOT)) == CgroupVersion::V1 {
         containers::watch(host, governor.compose_projects(&settings.config), events.clone());
@@ -75,11 +73,11 @@ pub(crate) async fn boot(
     if let Some(path) = &path {
         socket::listen(path, events)?;
     }
-    let running = Running {
+    let mut running = Running {
         governor,
         recorder,
+        troubles: Vec::new(),
         since: Timestamp::now(),
-        sensors: sensors.into(),
         looks: every(LOOK),
         tends: every(TEND),
         events: received,
@@ -128,12 +126,14 @@ impl Running {
         }
     }
 
-    pub(crate) fn status(&self) -> Status {
+    pub(crate) fn status(&mut self) -> Status {
+        let sensors =
+            self.governor.eyes.sensors().map(|(what, sensor)| (what.into(), sensor.as_str().into()));
         Status {
             pid: std::process::id(),
             since: self.since,
             mode: self.governor.rules.mode,
-            sensors: self.sensors.clone(),
+            sensors: sensors.into(),
             reading: self.governor.reading.clone(),
             held: self.governor.held(),
             lacks: self.governor.hands.lacks(),

@@ -86,9 +86,15 @@ fn tend(running: &mut Running, tell: &mut impl FnMut(Notice<'_>)) {
     if running.governor.dry_run {
         return;
     }
-    for failure in running.governor.tend() {
-        tell(Notice::Trouble(&failure));
+    let failures = running.governor.tend();
+    // What fails every second is told once.
+    let words: Vec<String> = failures.iter().map(ToString::to_string).collect();
+    for (failure, words) in failures.iter().zip(&words) {
+        if !running.troubles.contains(words) {
+            tell(Notice::Trouble(failure));
+        }
     }
+    running.troubles = words;
 }
 
 /// Who stops the agent wants development back as budgeted; the static limits go on holding.

@@ -88,7 +88,17 @@ impl History {
 
     /// The newest first.
     pub fn newest(&self, count: u32) -> Result<Vec<Decision>, JournalFailure> {
-        self.read(count).map_err(self.at.failed("read"))
+        match self.is_prepared() {
+            Ok(false) => Ok(Vec::new()),
+            Ok(true) => self.read(count).map_err(self.at.failed("read")),
+            Err(error) => Err(self.at.failed("read")(error)),
+        }
+    }
+
+    /// An agent that is being started has made the file, and not yet the table.
+    fn is_prepared(&self) -> rusqlite::Result<bool> {
+        let query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'decisions'";
+        self.connection.query_row(query, [], |row| row.get::<_, i64>(0)).map(|count| count > 0)
     }
 
     fn read(&self, count: u32) -> rusqlite::Result<Vec<Decision>> {
@@ -116,6 +126,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("agent.db");
         assert!(History::open_read_only(&path).expect("looks").is_none());
+        std::fs::write(&path, "").expect("a file");
+        let empty = History::open_read_only(&path).expect("opens").expect("there");
+        assert_eq!(empty.newest(5).expect("reads"), vec![]);
         let mut history = History::open(&path).expect("opens");
         history.connection.execute_batch("BEGIN").expect("begins");
         for at in 1..=MOST + 2 * SLACK {

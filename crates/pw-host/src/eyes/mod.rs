@@ -41,6 +41,8 @@ pub enum Sensor {
     Threads,
     /// The kernel's figure for the whole machine.
     Machine,
+    /// Production is not up.
+    Nobody,
     Missing,
 }
 
@@ -50,6 +52,7 @@ impl Sensor {
             Self::Group => "pressure of production's own group",
             Self::Threads => "waiting of production's threads",
             Self::Machine => "pressure of the whole machine",
+            Self::Nobody => "production is not up",
             Self::Missing => "nothing: this kernel does not tell",
         }
     }
@@ -79,13 +82,13 @@ impl Eyes {
     }
 
     pub fn look(&mut self) -> Counters {
-        let group = |resource| pressure::of_groups(&self.root, &self.production, resource);
         let machine = machine::look();
+        let [cpu, memory, io] = self.waited();
         Counters {
             at: Self::now(),
-            cpu: group(Resource::Cpu).or_else(|| self.threads.waited(&self.root, &self.production)),
-            memory: group(Resource::Memory).or_else(|| pressure::of_machine(Resource::Memory)),
-            io: group(Resource::Io).or_else(|| pressure::of_machine(Resource::Io)),
+            cpu,
+            memory,
+            io,
             busy: machine.busy,
             cpus: machine.cpus,
             memory_free: machine::memory_free(),
@@ -93,6 +96,19 @@ impl Eyes {
             latency: None,
             uses: self.others.iter().map(|(name, path)| (name.clone(), self.used(path))).collect(),
         }
+    }
+
+    /// For a processor, for memory, for a disk. Who is not there waits for nothing.
+    fn waited(&mut self) -> [Option<Duration>; 3] {
+        if !pressure::is_any_there(&self.root, &self.production) {
+            return [Some(Duration::ZERO); 3];
+        }
+        let group = |resource| pressure::of_groups(&self.root, &self.production, resource);
+        [
+            group(Resource::Cpu).or_else(|| self.threads.waited(&self.root, &self.production)),
+            group(Resource::Memory).or_else(|| pressure::of_machine(Resource::Memory)),
+            group(Resource::Io).or_else(|| pressure::of_machine(Resource::Io)),
+        ]
     }
 
     fn used(&self, path: &str) -> Used {
@@ -106,6 +122,9 @@ impl Eyes {
 
     /// By what processors, memory and disks are watched.
     pub fn sensors(&mut self) -> [(&'static str, Sensor); 3] {
+        if !pressure::is_any_there(&self.root, &self.production) {
+            return ["processors", "memory", "disk"].map(|what| (what, Sensor::Nobody));
+        }
         let of = |resource| match pressure::of_groups(&self.root, &self.production, resource) {
             Some(_) => Sensor::Group,
             None if pressure::of_machine(resource).is_some() => Sensor::Machine,

@@ -21,6 +21,12 @@ impl Resource {
     }
 }
 
+/// Whether one of these groups exists, in any tree.
+pub(super) fn is_any_there(root: &Path, paths: &[String]) -> bool {
+    let trees = [tree(root), root.join("cpu")];
+    paths.iter().any(|path| trees.iter().any(|tree| tree.join(path.trim_start_matches('/')).is_dir()))
+}
+
 /// Of all these groups together; `None` when there are none, or when the kernel does not tell of one that is there.
 pub(super) fn of_groups(root: &Path, paths: &[String], resource: Resource) -> Option<Duration> {
     let file = format!("{}.pressure", resource.name());
@@ -68,6 +74,8 @@ mod tests {
         };
         assert_eq!(of(&["a", "gone"]), Some(Duration::from_micros(1500)));
         assert_eq!(of(&["gone"]), None);
+        assert!(!is_any_there(root.path(), &["/gone".into()]));
+        assert!(is_any_there(root.path(), &["/gone".into(), "/a".into()]));
         write("b", "");
         assert_eq!(of(&["a", "b"]), None);
     }

@@ -14,13 +14,15 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// Ever growing, whoever comes and goes. `None` when production has no thread, or the kernel does not count.
+    /// Ever growing, whoever comes and goes. `None` when the kernel does not count.
     pub(super) fn waited(&mut self, root: &Path, paths: &[String]) -> Option<Duration> {
         let threads: Vec<String> =
             paths.iter().flat_map(|path| below(&tree(root).join(path.trim_start_matches('/')))).collect();
+        // A group in which nothing runs waits for nothing.
+        let nobody = threads.is_empty();
         let now: HashMap<String, u64> =
             threads.into_iter().filter_map(|thread| Some((thread.clone(), delay(&thread)?))).collect();
-        if now.is_empty() {
+        if now.is_empty() && !nobody {
             return None;
         }
         for (thread, delay) in &now {

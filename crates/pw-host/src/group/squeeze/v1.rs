@@ -90,7 +90,7 @@ impl Group<'_> {
         let folder = self.folder("memory");
         match bytes {
             Some(bytes) => {
-                let marked = bytes.0 / MEGABYTE * MEGABYTE + MARK;
+                let marked = bytes.0.next_multiple_of(MEGABYTE) + MARK;
                 put(&folder, "memory.limit_in_bytes", &marked.to_string())
             }
             None if memory_squeezed(&folder).is_some() => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::load::Load;
 use crate::run::{Result, say};
 use blast::{BLASTS, Blast};
-use scene::{CLIENT, Scene};
+use scene::{Agent, CLIENT, Scene};
 use watch::{Watch, Watched};
 
 /// Production may be so much slower than alone.
@@ -123,13 +123,11 @@ fn measured(scene: &Scene, blast: &Blast, protection: Protection, time: Duration
     }
     // The first sign, the squeeze, and what was queued before.
     std::thread::sleep(Duration::from_secs(2));
-    let watch = Watch::start(scene.groups(), agent.as_ref().map(std::process::Child::id));
+    let watch = Watch::start(scene.groups(), agent.as_ref().map(Agent::id));
     let load = Load::new(scene.address, "production", "/", RATE);
     let report = load.run(time, |answer| answer.status == 200 && answer.body.ends_with(CLIENT.as_bytes()));
     let watched = watch.stop();
-    if let Some(agent) = agent {
-        scene::end(agent)?;
-    }
+    drop(agent);
     scene.calm()?;
     let millis = |share| report.quantile(share).as_secs_f64() * 1000.0;
     Ok(Slot { p50: millis(0.5), p99: millis(0.99), ratio: 1.0, failed: report.failures, watched })

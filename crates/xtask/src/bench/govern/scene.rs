@@ -116,9 +116,10 @@ impl Scene {
     }
 
     /// The agent as it is run, once it watches.
-    pub(super) fn agent(&self) -> Result<Child> {
+    pub(super) fn agent(&self) -> Result<Agent> {
         let mut command = self.partywall(&["agent", "run"]);
-        let agent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn()?;
+        let agent =
+            Agent(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn()?);
         for _ in 0..100 {
             let told = output(&mut self.partywall(&["agent", "status", "--json"]))?;
             if told.contains("\"running\":true") {
@@ -126,7 +127,6 @@ impl Scene {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        end(agent)?;
         Err("the agent does not answer".into())
     }
 
@@ -154,11 +154,24 @@ impl Scene {
     }
 }
 
-/// Ends an agent as systemd does.
-pub(super) fn end(mut agent: Child) -> Result<()> {
-    output(Command::new("kill").arg(agent.id().to_string()))?;
-    agent.wait()?;
-    Ok(())
+/// Ends with its round, whatever becomes of it.
+pub(super) struct Agent(Child);
+
+impl Agent {
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Agent {
+    /// As systemd ends it, so that it gives everything back.
+    fn drop(&mut self) {
+        let ended = output(Command::new("kill").arg(self.0.id().to_string()));
+        if ended.is_err() {
+            drop(self.0.kill());
+        }
+        drop(self.0.wait());
+    }
 }
 
 enum Cpu {
