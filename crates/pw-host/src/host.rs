@@ -144,6 +144,9 @@ impl Host {
                 engine.await_containers(containers, *timeout_seconds, line).await
             }
             Action::RemoveContainers { containers } => engine.remove_containers(containers).await,
+            Action::WithdrawContainers { containers, edge, networks } => {
+                engine.withdraw_running(containers, edge, networks).await
+            }
             Action::Probe { probe } => caddy::probe(probe).await,
             Action::AnswerCalls { containers, network, aliases } => {
                 for name in &containers.names {

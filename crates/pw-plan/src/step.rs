@@ -364,6 +364,14 @@ pub enum Action {
     Probe {
         probe: Box<Probe>,
     },
+    /// Takes away the names by which other services find containers; the proxy and they themselves go on.
+    WithdrawContainers {
+        containers: Containers,
+        /// The network on which the proxy meets them.
+        edge: String,
+        /// The other networks that they stay on, without a name.
+        networks: Vec<String>,
+    },
     /// Makes containers of a service answer to its names on the network where others call it.
     AnswerCalls {
         containers: Containers,

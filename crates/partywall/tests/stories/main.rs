@@ -20,6 +20,7 @@ mod kill;
 mod looking;
 mod moment;
 mod people;
+mod promote;
 mod rehearse;
 mod sample;
 mod seed;

@@ -68,22 +68,51 @@ impl Engine {
         Ok(())
     }
 
-    /// Leaves a container that does not run with no name but that for the proxy.
+    /// Leaves a container that does not run yet with no name but that for the proxy.
     async fn withdraw(&self, name: &str, generation: &Generation) -> Result<(), Failure> {
         let Some(found) = self.inspect_named(name).await? else { return Ok(()) };
         if is_running(&found) {
             return Ok(());
         }
-        let short: String = found.id.clone().unwrap_or_default().chars().take(12).collect();
-        let joined = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
         let edge = (&generation.edge, vec![generation.alias.clone()]);
         let wanted: Vec<_> =
             generation.networks.iter().map(|network| (network, Vec::new())).chain([edge]).collect();
+        self.only_on(name, found, &wanted).await
+    }
+
+    /// Takes the names away under which other services find containers that run.
+    pub(crate) async fn withdraw_running(
+        &self,
+        containers: &Containers,
+        edge: &str,
+        networks: &[String],
+    ) -> Result<(), Failure> {
+        for name in &containers.names {
+            let Some(found) = self.inspect_named(name).await? else { continue };
+            let on_edge = found.network_settings.as_ref().and_then(|all| all.networks.as_ref()?.get(edge));
+            let (edge, aliases) =
+                (edge.to_owned(), on_edge.and_then(|one| one.aliases.clone()).unwrap_or_default());
+            let wanted: Vec<_> =
+                networks.iter().map(|network| (network, Vec::new())).chain([(&edge, aliases)]).collect();
+            self.only_on(name, found, &wanted).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a container on these networks alone, each with exactly these names beside its own.
+    async fn only_on(
+        &self,
+        name: &str,
+        found: ContainerInspectResponse,
+        wanted: &[(&String, Vec<String>)],
+    ) -> Result<(), Failure> {
+        let short: String = found.id.clone().unwrap_or_default().chars().take(12).collect();
+        let joined = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
         for network in joined.keys().filter(|network| !wanted.iter().any(|(name, _)| name == network)) {
             self.leave(name, network).await?;
         }
         for (network, aliases) in wanted {
-            let has = joined.get(network).map(|settings| settings.aliases.clone().unwrap_or_default());
+            let has = joined.get(*network).map(|settings| settings.aliases.clone().unwrap_or_default());
             let own = |alias: &String| *alias == short || alias == name;
             let is_right = has.is_some_and(|has| {
                 aliases.iter().all(|alias| has.contains(alias))
@@ -91,7 +120,7 @@ impl Engine {
             });
             if !is_right {
                 self.leave(name, network).await?;
-                self.join_as(name, network, &aliases).await?;
+                self.join_as(name, network, aliases).await?;
             }
         }
         Ok(())

@@ -6,7 +6,8 @@ use pw_model::colour::Colour;
 use pw_model::desired::{Desired, DesiredRoute};
 use pw_model::observed::{Container, Observed};
 
-use crate::step::{Action, ComposeRun, Containers, Generation};
+use crate::parts::Draft;
+use crate::step::{Action, ComposeRun, Containers, Generation, Undo};
 
 /// The generations of a routed service. `None` is what Compose itself started.
 #[derive(Debug, Clone)]
@@ -95,6 +96,18 @@ impl<'a> Generations<'a> {
     pub(crate) fn free(&self) -> Colour {
         self.live.flatten().map_or(Colour::Blue, Colour::other)
     }
+}
+
+/// Ends containers that no visitor meets any more: first nobody finds them, then they go.
+pub(crate) fn remove(draft: &mut Draft<'_>, route: &DesiredRoute, containers: &Containers) {
+    let withdraw = Action::WithdrawContainers {
+        containers: containers.clone(),
+        edge: route.edge.clone().unwrap_or_default(),
+        networks: silent_networks(draft.desired, route),
+    };
+    draft.step(withdraw, Undo::Nothing, "other services call the generation that serves");
+    let remove = Action::RemoveContainers { containers: containers.clone() };
+    draft.step(remove, Undo::Nothing, "nobody meets them any more");
 }
 
 /// Networks on which a new generation has no name: all but the edge and that of calls.

@@ -8,6 +8,8 @@ use crate::step::Watch;
 const FAILURES_BELIEVED: u64 = 3;
 /// Fewer answers than this have no 99th percentile to speak of.
 const ANSWERS_BELIEVED: usize = 100;
+/// This many answers tell a median.
+const ANSWERS_WITH_MEDIAN: usize = 10;
 /// The new release may be slower than the one before by this factor; measured minutes apart, neither is exact.
 const SLOWER: f64 = 2.0;
 
@@ -23,8 +25,23 @@ pub struct Answers {
 /// Why a new release is not kept.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Worse {
-    Fails { failures: u64, of: usize, share: f64, before: f64, limit: f64 },
-    Slow { p99: f64, before: Option<f64>, limit: f64 },
+    Fails {
+        failures: u64,
+        of: usize,
+        share: f64,
+        before: f64,
+        limit: f64,
+    },
+    Slow {
+        p99: f64,
+        before: Option<f64>,
+        limit: f64,
+    },
+    /// Half of a few answers took longer than all but one of a hundred may.
+    Slower {
+        median: f64,
+        limit: f64,
+    },
 }
 
 impl Answers {
@@ -33,14 +50,19 @@ impl Answers {
         if self.seconds.is_empty() { 0.0 } else { self.failures as f64 / self.seconds.len() as f64 }
     }
 
-    /// The 99th percentile, nearest rank; `None` for too few.
+    /// The 99th percentile; `None` for too few.
     pub fn p99(&self) -> Option<f64> {
-        if self.seconds.len() < ANSWERS_BELIEVED {
+        self.percentile(0.99, ANSWERS_BELIEVED)
+    }
+
+    /// By nearest rank; `None` for fewer answers than are believed.
+    fn percentile(&self, part: f64, believed: usize) -> Option<f64> {
+        if self.seconds.len() < believed {
             return None;
         }
         let mut sorted = self.seconds.clone();
         sorted.sort_by(f64::total_cmp);
-        let rank = (sorted.len() as f64 * 0.99).ceil() as usize;
+        let rank = (sorted.len() as f64 * part).ceil() as usize;
         sorted.get(rank.saturating_sub(1)).copied()
     }
 }
@@ -49,7 +71,7 @@ impl Answers {
 ///
 /// Failures count when there are three of them and their share is over the objective's (1 % where there is none) and
 /// twice that of the generation before. Slowness counts when the 99th percentile is over the objective's and twice
-/// that before; without an objective, over three times that before.
+/// that before; without an objective, over three times that before. Of few answers, the median must be over it.
 pub fn judge(before: &Answers, after: &Answers, watch: &Watch) -> Option<Worse> {
     let limit = watch.errors_per_million.map_or(0.01, |errors| errors as f64 / 1e6);
     let share = after.share();
@@ -57,14 +79,18 @@ pub fn judge(before: &Answers, after: &Answers, watch: &Watch) -> Option<Worse> 
         let (failures, of) = (after.failures, after.seconds.len());
         return Some(Worse::Fails { failures, of, share, before: before.share(), limit });
     }
-    let (p99, old) = (after.p99()?, before.p99());
+    let old = before.p99();
     let goal = watch.p99_milliseconds.map(|goal| goal as f64 / 1000.0);
     let limit = match (goal, old) {
         (Some(goal), old) => goal.max(old.unwrap_or(0.0) * SLOWER),
         (None, Some(old)) => old * (SLOWER + 1.0),
         (None, None) => return None,
     };
-    (p99 > limit).then_some(Worse::Slow { p99, before: old, limit })
+    if let Some(p99) = after.p99() {
+        return (p99 > limit).then_some(Worse::Slow { p99, before: old, limit });
+    }
+    let median = after.percentile(0.5, ANSWERS_WITH_MEDIAN)?;
+    (median > limit).then_some(Worse::Slower { median, limit })
 }
 
 impl fmt::Display for Worse {
@@ -77,6 +103,10 @@ impl fmt::Display for Worse {
                 limit * 100.0,
                 before * 100.0
             ),
+            Self::Slower { median, limit } => {
+                let [median, limit] = [median, limit].map(|seconds| seconds * 1000.0);
+                write!(f, "half of its answers took over {median:.0} ms, where 99 of 100 may take {limit:.0}")
+            }
             Self::Slow { p99, before, limit } => {
                 write!(
                     f,
@@ -126,9 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn slowness_needs_a_hundred_answers() {
+    fn slowness_needs_answers_enough() {
         let (good, held) = (answers(1000, 0.01, 0), watch(None, Some(250)));
-        assert_eq!(judge(&good, &answers(99, 1.0, 0), &held), None);
+        assert_eq!(judge(&good, &answers(9, 1.0, 0), &held), None);
+        let told = judge(&good, &answers(10, 1.0, 0), &held).map(|worse| worse.to_string());
+        let said = "half of its answers took over 1000 ms, where 99 of 100 may take 250";
+        assert_eq!(told.as_deref(), Some(said));
         let told = judge(&good, &answers(100, 1.0, 0), &held).map(|worse| worse.to_string());
         assert_eq!(
             told.as_deref(),

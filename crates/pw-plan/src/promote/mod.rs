@@ -212,8 +212,7 @@ impl<'a> Flip<'a> {
         for (containers, address) in &self.leftovers {
             let drain = self.drain(address, self.promote.drain.0.as_secs());
             draft.step(drain, Undo::Nothing, "left from an earlier release");
-            let remove = Action::RemoveContainers { containers: containers.clone() };
-            draft.step(remove, Undo::Nothing, "no visitor meets them any more");
+            generations::remove(draft, self.route, containers);
         }
         let Some(generation) = &self.made else { return };
         let back = vec![

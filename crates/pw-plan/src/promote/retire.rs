@@ -4,7 +4,7 @@ use pw_model::desired::Desired;
 use pw_model::diagnostic::Diagnostic;
 use pw_model::observed::Observed;
 
-use super::generations::Generations;
+use super::generations::{self, Generations};
 use super::step::{Containers, Drain};
 use crate::parts::Draft;
 use crate::step::{Action, Plan, Undo};
@@ -22,8 +22,9 @@ pub fn plan(desired: &Desired, observed: &Observed, drain_seconds: u64) -> Resul
         let (service, folder) = (containers.service.clone(), folder.clone());
         let drain = Drain { service, folder, address, seconds: drain_seconds };
         draft.step(Action::Drain { drain }, Undo::Nothing, "what began there may end there");
-        let remove = Action::RemoveContainers { containers };
-        draft.step(remove, Undo::Nothing, "no visitor meets them any more");
+        if let Some(route) = desired.routes.iter().find(|route| route.service == containers.service) {
+            generations::remove(&mut draft, route, &containers);
+        }
     }
     Ok(draft.finish(OPERATION))
 }

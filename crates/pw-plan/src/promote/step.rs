@@ -114,6 +114,7 @@ impl Action {
             Self::Probe { probe } => {
                 write!(f, "ask {} over the proxy, {} times in a row", probe.containers, probe.successes)
             }
+            Self::WithdrawContainers { containers, .. } => write!(f, "let no call meet {containers}"),
             Self::AnswerCalls { containers, aliases, .. } => {
                 write!(f, "let {containers} answer calls to {}", aliases.join(", "))
             }

@@ -25,6 +25,14 @@ impl FakeHost {
                 self.world.containers.retain(|name, _| !containers.names.contains(name));
                 Ok(())
             }
+            Action::WithdrawContainers { containers, edge, networks } => {
+                for name in &containers.names {
+                    if let Some(one) = self.world.containers.get_mut(name) {
+                        one.networks = networks.iter().chain([edge]).cloned().collect();
+                    }
+                }
+                Ok(())
+            }
             Action::Probe { probe } => self.all_healthy(&probe.containers),
             Action::AnswerCalls { containers, network, .. } => {
                 need(self.world.networks.contains(network), || format!("network {network} does not exist"))?;

@@ -3,6 +3,7 @@
 mod application;
 mod clean;
 mod docker;
+mod flip;
 mod http;
 mod program;
 mod shop;

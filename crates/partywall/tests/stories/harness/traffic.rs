@@ -37,6 +37,15 @@ impl Traffic {
         Self { stop, failures, visitors: visitors.into() }
     }
 
+    /// Ends the visits and answers what failed.
+    pub(crate) fn failures(self) -> Vec<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        for visitor in self.visitors {
+            visitor.join().expect("a visitor");
+        }
+        self.failures.lock().expect("a lock").clone()
+    }
+
     /// Ends the visits and fails when one of them was not answered as wanted.
     #[track_caller]
     pub(crate) fn all_answered(self) {

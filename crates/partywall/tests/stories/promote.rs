@@ -1,0 +1,251 @@
+//! `promote`, `rollback`, `retire`, `push`: releases come and go, and no visitor notices.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::harness::{DEVELOPMENT, PRODUCTION, Story, Traffic, finished, lines, random, until};
+
+/// Promise: a new release comes without a lost request, and what runs stays a plain Compose project.
+/// Given: production from the folder, visitors who never stop, another service that calls `web` by name.
+/// Then: three promotions lose no request of a visitor; each answers its release; the database keeps its
+/// container; the same commit again builds and flips nothing; after `retire` one container serves, nothing is
+/// left to do, and a plain `docker compose up -d` with the rendered file leaves every container as it is.
+#[test]
+fn promotions_lose_no_request() {
+    let story = Story::released();
+    let database = story.ids(PRODUCTION)["db"].clone();
+    let traffic = Traffic::to(story.http, &story.host(PRODUCTION), "production release");
+    for number in ["2", "3", "4"] {
+        story.commit_good(number);
+        story.promote();
+        assert_eq!(story.serves(PRODUCTION), format!("production release {number}"));
+    }
+    story.promote().says(&["nothing is built, nothing is flipped"]);
+    story.run(&["retire", PRODUCTION]).ended(0);
+    traffic.all_answered();
+
+    let calls = story.container(PRODUCTION, "caller").exec(&["true"]).map(|_| lost_calls(&story));
+    // One that is under way when a generation goes may be cut; none is refused, and none meets one that starts.
+    assert!(calls.is_some_and(|lost| lost <= 4), "{calls:?} calls between services are lost");
+    assert_eq!(story.ids(PRODUCTION)["db"], database);
+    assert!(story.plan(PRODUCTION).is_empty());
+    let before = story.ids(PRODUCTION);
+    assert_eq!(story.containers(PRODUCTION).len(), 4);
+    let file = story.rendered(PRODUCTION).display().to_string();
+    lines(&["compose", "-f", &file, "up", "-d"]);
+    let after = story.ids(PRODUCTION);
+    assert_eq!(after["web"], before["web"]);
+    assert_eq!(after, before);
+
+    let listed = story.run(&["releases", PRODUCTION, "--json"]).ended(0).json();
+    let numbers: Vec<_> =
+        listed["releases"].as_array().expect("releases").iter().map(|one| one["number"].clone()).collect();
+    assert_eq!((listed["current"].clone(), numbers), (3.into(), vec![3.into(), 2.into(), 1.into()]));
+}
+
+fn lost_calls(story: &Story) -> usize {
+    let name = format!("{}-caller-1", story.compose_project(PRODUCTION));
+    lines(&["logs", &name]).iter().filter(|line| line.contains("lost")).count()
+}
+
+/// Promise: a bad release goes back by itself, and says why.
+/// Given: production on release 2, and releases that never get healthy, that answer wrongly, whose migration
+/// fails, that fail 1 of 16 requests, that are slow, that end after a while.
+/// Then: each ends with an error that names the cause; release 2 answers, from the containers that it had
+/// before; nothing is unfinished; visitors met no more than a few failures, and only those of the release that was
+/// flipped to before it failed.
+#[test]
+fn a_bad_release_goes_back_by_itself() {
+    let story = Story::released();
+    story.commit_good("2");
+    story.promote();
+    story.run(&["retire", PRODUCTION]).ended(0);
+    let before = story.ids(PRODUCTION);
+    for (kind, says, may_fail) in bad_releases() {
+        kind(&story);
+        story.commit("a bad release");
+        let traffic = Traffic::to(story.http, &story.host(PRODUCTION), "production release");
+        let told = story.run(&["promote"]);
+        assert_ne!(told.code, Some(0), "{says}: {}", told.err);
+        let told = told.says(&[says]);
+        let failures = traffic.failures();
+        assert!(failures.len() <= may_fail, "{says}: {} failures: {failures:#?}", failures.len());
+        assert_eq!(story.serves(PRODUCTION), "production release 2", "{}", told.err);
+        let mut after = story.ids(PRODUCTION);
+        // A job that ran stays as it ran.
+        after.insert("migrate".into(), before["migrate"].clone());
+        assert_eq!(after, before, "{says}");
+        assert!(!story.run(&["status"]).err.contains("unfinished"), "{says}");
+    }
+}
+
+type Bad = (fn(&Story), &'static str, usize);
+
+/// What is bad, what is said, and how many failures visitors may meet before it is noticed.
+fn bad_releases() -> Vec<Bad> {
+    vec![
+        (
+            |story| {
+                story.good_release("a");
+                story.write("app/serve.sh", "exec sleep infinity\n");
+            },
+            "service `web`",
+            0,
+        ),
+        (
+            |story| story.answering("b", "respond \"no\" 500"),
+            "the new `web` does not answer `/whoami` as wanted",
+            0,
+        ),
+        (
+            |story| {
+                story.good_release("c");
+                story.write("app/migrate.sh", "echo no such column >&2; exit 3\n");
+            },
+            "no such column",
+            0,
+        ),
+        (|story| story.answering("d", SOMETIMES), "answers failed", 40),
+        (|story| story.answering("e", SLOW), "answers took", 0),
+        (
+            |story| {
+                story.good_release("f");
+                story.write(
+                    "app/serve.sh",
+                    "caddy run --config /app/Caddyfile --adapter caddyfile & sleep 4; exit 7\n",
+                );
+            },
+            "the new `web` is worse than the one before",
+            40,
+        ),
+    ]
+}
+
+/// One of sixteen requests fails, but for those of the probe.
+const SOMETIMES: &str = "@bad {\n\t\tvars_regexp {http.request.uuid} ^0\n\t\theader !X-Nobody\n\t}\n\thandle @bad {\n\t\trespond \"bad\" 500\n\t}\n\thandle {\n\t\trespond \"{$APP_ENV} release NAME\"\n\t}";
+/// The answer comes after half a second, when a server that is not there was waited for.
+const SLOW: &str = "reverse_proxy 127.0.0.1:9 {\n\t\tlb_try_duration 500ms\n\t}\n\thandle_errors {\n\t\trespond \"{$APP_ENV} release NAME\" 200\n\t}";
+
+/// Promise: the release before comes back, at once while it is warm and else from its images; and never over a
+/// migration that nobody called compatible.
+/// Given: releases 1 and 2, then visitors.
+/// Then: `rollback` from 2 brings 1 back without a build, while warm from the very container that it had; again
+/// leads to 2; after `retire` the same from the image; without `compatible` it is refused until it is accepted.
+#[test]
+fn the_release_before_comes_back() {
+    let story = Story::released();
+    story.promote();
+    story.run(&["retire", PRODUCTION]).ended(0);
+    story.commit_good("2");
+    let warm = web(&story);
+    story.promote();
+    let traffic = Traffic::to(story.http, &story.host(PRODUCTION), "production release");
+    story.run(&["rollback", PRODUCTION]).ended(0).says(&["which is release 1 again"]);
+    assert_eq!(story.serves(PRODUCTION), "production release 1");
+    assert!(web(&story).is_superset(&warm), "the warm container is the one that serves");
+    story.run(&["rollback", PRODUCTION]).ended(0).says(&["which is release 2 again"]);
+    assert_eq!(story.serves(PRODUCTION), "production release 2");
+    story.run(&["retire", PRODUCTION]).ended(0);
+    assert_eq!(web(&story).len(), 1);
+
+    story.edit("partywall.yaml", "compatible: true", "compatible: false");
+    story.commit_good("3");
+    story.promote();
+    story.run(&["retire", PRODUCTION]).ended(0);
+    story.run(&["rollback", PRODUCTION, "1"]).ended(1).says(&["may not run with the schema of today"]);
+    assert_eq!(story.serves(PRODUCTION), "production release 3");
+    story.run(&["rollback", PRODUCTION, "1", "--accept-schema"]).ended(0);
+    assert_eq!(story.serves(PRODUCTION), "production release 1");
+    story.run(&["rollback", PRODUCTION, "77"]).ended(1).says(&["has no release 77"]);
+    traffic.all_answered();
+}
+
+fn web(story: &Story) -> BTreeSet<String> {
+    let all = story.containers(PRODUCTION).into_iter().filter(|one| one.service() == "web");
+    all.map(|one| one.id()).collect()
+}
+
+/// Promise: a promotion that is killed at any moment leaves production on a known release.
+/// Given: production under visitors; each round another commit.
+/// Then: after 8 kills at random moments, each followed by `resume` or `abandon`, production answers the old or
+/// the new release and no request was lost.
+#[test]
+fn a_promotion_is_killed_eight_times() {
+    let story = Story::released();
+    story.edit("partywall.yaml", "watch: 4s", "watch: 1s");
+    story.commit_good("0");
+    let begun = Instant::now();
+    story.promote();
+    let takes = begun.elapsed();
+    let traffic = Traffic::to(story.http, &story.host(PRODUCTION), "production release");
+    let mut serving = "production release 0".to_owned();
+    for round in 1..=8 {
+        story.commit_good(&round.to_string());
+        let mut promotion = story.start(&["promote"]);
+        let moment = takes.mul_f64((random() % 1000) as f64 / 1000.0);
+        std::thread::sleep(moment);
+        drop(promotion.kill());
+        let told = finished(promotion);
+        let word = if round % 2 == 0 { "resume" } else { "abandon" };
+        let ended = story.run(&[word]);
+        assert_eq!(ended.code, Some(0), "{word} after {moment:?}:\n{}\n{}", told.err, ended.err);
+        let now = story.serves(PRODUCTION);
+        let new = format!("production release {round}");
+        assert!(now == serving || now == new, "{now} after {serving}, {moment:?}:\n{}", told.err);
+        assert!(story.plan(PRODUCTION).is_empty(), "{word} after {moment:?}:\n{}\n{}", told.err, ended.err);
+        serving = now;
+    }
+    traffic.all_answered();
+}
+
+/// Promise: two at once are one after the other, and the second is told of the first.
+/// Given: a promotion under watch.
+/// Then: a second one ends at once and names the command that holds the lock; the first one ends well.
+#[test]
+fn the_second_of_two_promotions_is_told() {
+    let story = Story::released();
+    story.commit_good("2");
+    let first = story.start(&["promote"]);
+    until("the flip", || story.serves(PRODUCTION) == "production release 2");
+    story.commit_good("3");
+    let begun = Instant::now();
+    let second = story.run(&["promote"]);
+    assert_ne!(second.code, Some(0));
+    assert!(second.err.contains("partywall promote"), "{}", second.err);
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    finished(first).ended(0);
+    assert_eq!(story.serves(PRODUCTION), "production release 2");
+}
+
+/// Promise: what was tried in development is what production gets, and nothing is built twice.
+/// Given: a commit that was pushed to development.
+/// Then: development answers it; `promote` takes the same commit though the folder has gone on, and builds
+/// nothing; pushing to production is refused; the folder runs again in development when it is asked for.
+#[test]
+fn what_was_pushed_is_what_is_promoted() {
+    let story = Story::released();
+    story.commit_good("2");
+    story.run(&["push", DEVELOPMENT]).ended(0).says(&["`development` runs release 1"]);
+    assert_eq!(story.serves(DEVELOPMENT), "development release 2");
+    story.run(&["push", DEVELOPMENT]).ended(0).says(&["nothing is built"]);
+    story.commit_good("3");
+    let told = story.promote();
+    assert!(!told.err.contains("build images"), "{}", told.err);
+    assert_eq!(story.serves(PRODUCTION), "production release 2");
+    story.run(&["push", PRODUCTION]).ended(1).says(&["partywall promote --to production"]);
+
+    story.write("app/Caddyfile", "changed and not committed");
+    story.run(&["promote", "--ref", "HEAD"]).ended(0);
+    assert_eq!(story.serves(PRODUCTION), "production release 3");
+    story
+        .run(&["push", DEVELOPMENT])
+        .ended(1)
+        .says(&["the folder is not what its last commit says", "app/Caddyfile"]);
+    story
+        .run(&["promote", "--ref", "no-such-branch"])
+        .ended(2)
+        .says(&["there is no commit `no-such-branch`"]);
+    story.good_release("4");
+    story.run(&["up", DEVELOPMENT, "--folder", "--build"]).ended(0);
+    assert_eq!(story.serves(DEVELOPMENT), "development release 4");
+}
