@@ -9,7 +9,7 @@ use pw_data::mask::Secret;
 use pw_data::rehearse::judge::Limits;
 use pw_data::rehearse::{Report, Watch, Watched};
 use pw_data::rules::Size;
-use pw_data::sample::{Order, Reading, Standing};
+use pw_data::sample::{Opening, Order, Reading, Standing};
 use pw_data::server::Address;
 use pw_host::{Host, OnLine, vault};
 use pw_model::config::FILE_NAME;
@@ -142,7 +142,8 @@ impl Hands {
         let rules = SourceFile::new(FILE_NAME, self.host.text(rules)?);
         let (size, ways) = (size.and_then(Size::parse), self.asked.wants_ways());
         let tell = |stage: &str| self.tell(stage);
-        let reading = Reading::open_sized(from, &rules, size, ways, &tell).await.map_err(of_halt)?;
+        let opening = Opening { size, why: ways, ..Opening::default() };
+        let reading = Reading::open_as(from, &rules, &opening, &tell).await.map_err(of_halt)?;
         look::readable(&reading, &rules).map_err(of_halt)?;
         Ok(reading)
     }

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use futures_util::future::try_join;
+use futures_util::future::{OptionFuture, try_join};
 use pw_model::diagnostic::{Diagnostic, nearest};
 use pw_model::source::SourceFile;
 use pw_run::Failure;
@@ -30,7 +30,22 @@ pub struct Reading {
     closure: Closure,
     /// Known to have no gap in its rules.
     covered: Cell<bool>,
+    /// Read while rows were found, until the first load takes it.
+    schema: Cell<Option<Schema>>,
     moved: Moved,
+}
+
+/// How a source is read.
+#[derive(Default)]
+pub struct Opening<'a> {
+    /// Of the cohort, where it is another than the rules say.
+    pub size: Option<Size>,
+    /// Remember how each row came.
+    pub why: bool,
+    /// It will be loaded, so that the schema is read while rows are found.
+    pub load: bool,
+    /// The words that start `pg_dump`, where it is not on this host.
+    pub pg_dump: Option<&'a [String]>,
 }
 
 /// How far the copying is.
@@ -112,39 +127,45 @@ impl Reading {
         why: bool,
         tell: Progress<'_>,
     ) -> Result<Self, Halt> {
-        Self::open_sized(from, rules, None, why, tell).await
+        Self::open_as(from, rules, &Opening { why, ..Opening::default() }, tell).await
     }
 
-    /// As [`open`](Self::open), with another size of the cohort than the rules say.
+    /// As [`open`](Self::open), with more to say about it.
     ///
     /// # Errors
     /// The rules are wrong, or the source cannot be read.
-    pub async fn open_sized(
+    pub async fn open_as(
         from: &Address,
         rules: &SourceFile,
-        size: Option<Size>,
-        why: bool,
+        opening: &Opening<'_>,
         tell: Progress<'_>,
     ) -> Result<Self, Halt> {
         let source = Source::open(from.clone(), CONNECTIONS).await?;
         let standby = source.standby;
-        Self::read(source, rules, (size, why), tell).await.map_err(|halt| halt.explained(standby))
+        Self::read(source, rules, opening, tell).await.map_err(|halt| halt.explained(standby))
     }
 
     async fn read(
         source: Source,
         rules: &SourceFile,
-        (size, why): (Option<Size>, bool),
+        opening: &Opening<'_>,
         tell: Progress<'_>,
     ) -> Result<Self, Halt> {
         tell("reading the catalogue");
         let mut catalogue = catalogue::read(source.leader()).await?;
         let mut rules = rules::check(rules, &mut catalogue).map_err(Halt::Complaints)?;
-        size.into_iter().for_each(|size| rules.resize(size));
+        opening.size.into_iter().for_each(|size| rules.resize(size));
         tell("finding the rows");
-        let closure = closure::find(&source, &catalogue, &rules, why).await?;
+        let found = closure::find(&source, &catalogue, &rules, opening.why);
+        let dumped = async {
+            // Whatever fails here is tried once more when it is needed, and told then.
+            let dump = opening.load.then(|| Schema::dump(&source, opening.pg_dump, &rules.roles));
+            Ok(OptionFuture::from(dump).await.and_then(Result::ok))
+        };
+        let (closure, schema) = try_join(found, dumped).await?;
         source.fetch_by_place().await?;
-        Ok(Self { source, catalogue, rules, closure, covered: Cell::new(false), moved: Moved::default() })
+        let (covered, schema) = (Cell::new(false), Cell::new(schema));
+        Ok(Self { source, catalogue, rules, closure, covered, schema, moved: Moved::default() })
     }
 
     /// How far a load of this reading is; `None` while it copies nothing yet.
@@ -380,7 +401,10 @@ impl Reading {
             Ok::<(), Halt>(transfer.learn().await?)
         };
         let made = async {
-            let schema = Schema::dump(&self.source, order.pg_dump, &self.rules.roles).await?;
+            let schema = match self.schema.take() {
+                Some(schema) => schema,
+                None => Schema::dump(&self.source, order.pg_dump, &self.rules.roles).await?,
+            };
             if covered.await.is_err() {
                 return Ok(None);
             }

@@ -6,7 +6,7 @@ mod server;
 
 use pw_data::Halt;
 use pw_data::mask::Secret;
-use pw_data::sample::{Done, Order, Reading};
+use pw_data::sample::{Done, Opening, Order, Reading};
 use pw_model::source::SourceFile;
 use server::Server;
 
@@ -24,8 +24,10 @@ fn told(halt: Halt) -> String {
 
 async fn sample(server: &Server, rules: &str, secret: &str, to: &str) -> Result<Done, String> {
     let file = SourceFile::new("rules.yaml", rules);
-    let reading = Reading::open(&server.address("production"), &file, false, &|_| ()).await.map_err(told)?;
     let (to, secret, program) = (server.address(to), Secret::new(secret), server.pg_dump());
+    let opening = Opening { load: true, pg_dump: Some(&program), ..Opening::default() };
+    let from = server.address("production");
+    let reading = Reading::open_as(&from, &file, &opening, &|_| ()).await.map_err(told)?;
     let order = Order { to: &to, secret: &secret, keep_failed: false, pg_dump: Some(&program) };
     reading.load(&order, &|_| ()).await.map_err(told)
 }

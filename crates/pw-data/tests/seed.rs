@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use pw_data::Halt;
 use pw_data::mask::Secret;
 use pw_data::rules::Size;
-use pw_data::sample::{Order, Reading};
+use pw_data::sample::{Opening, Order, Reading};
 use pw_data::seed::{self, Rewrite};
 use pw_data::server::Address;
 use pw_model::source::SourceFile;
@@ -44,7 +44,8 @@ async fn sampled(server: &Server, name: &str) -> Address {
 async fn fill(server: &Server, name: &str) -> Address {
     let rules = SourceFile::new("partywall.yaml", RULES);
     let (from, to) = (server.address("production"), server.address("development"));
-    let reading = told(Reading::open_sized(&from, &rules, Some(Size::Count(100)), false, &|_| {}).await);
+    let opening = Opening { size: Some(Size::Count(100)), ..Opening::default() };
+    let reading = told(Reading::open_as(&from, &rules, &opening, &|_| {}).await);
     assert!(reading.bars_reading("files.key").is_none());
     assert!(reading.bars_reading("users.email").is_some_and(|told| told.to_string().contains("is masked")));
     let misspelt = reading.bars_reading("files.kye").expect("no such column").to_string();

@@ -7,7 +7,7 @@ use std::path::Path;
 use comfy_table::{CellAlignment, Table};
 use pw_data::load::Scratch;
 use pw_data::mask::Secret;
-use pw_data::sample::{Done, Order, Planned, Reading, Standing};
+use pw_data::sample::{Done, Opening, Order, Planned, Reading, Standing};
 use pw_data::server::Address;
 use pw_model::source::SourceFile;
 use pw_model::unit::Bytes;
@@ -38,7 +38,10 @@ pub(crate) async fn run(asked: &Sample, printer: &mut Printer) -> Result<(), Sto
         (_, true) => {}
         _ => moving::draw(standing),
     };
-    let reading = Reading::open(&from, &file, asked.why.is_some(), &tell).await?;
+    let (why, words) = (asked.why.is_some(), pg_dump());
+    let load = !(asked.plan || asked.suggest || why);
+    let opening = Opening { why, load, pg_dump: words.as_deref(), ..Opening::default() };
+    let reading = Reading::open_as(&from, &file, &opening, &tell).await?;
     if asked.plan {
         return plan(&reading.plan(), printer);
     }

@@ -8,7 +8,7 @@ use std::io::Write;
 
 use pw_backup::Manifest;
 use pw_data::rules::Size;
-use pw_data::sample::Reading;
+use pw_data::sample::{Opening, Reading};
 use pw_data::server::Address;
 use pw_model::config::{Class, Seed};
 use pw_model::diagnostic::Diagnostic;
@@ -206,7 +206,8 @@ async fn read(
         }
     };
     let rules = SourceFile::clone(&session.source);
-    Ok(Some(Reading::open_sized(&address, &rules, size, asked.why.is_some(), &tell).await?))
+    let opening = Opening { size, why: asked.why.is_some(), ..Opening::default() };
+    Ok(Some(Reading::open_as(&address, &rules, &opening, &tell).await?))
 }
 
 async fn address(session: &Session, from: &EnvironmentName, seed: &Seed) -> Result<Address, Stop> {

@@ -32,9 +32,11 @@ const BUILDING: &str = "SET maintenance_work_mem = '256MB'; SET max_parallel_mai
     SELECT set_config('default_statistics_target', least(30, current_setting('default_statistics_target')::int)::text, false)";
 
 /// One statement for each table that has unchecked keys. Frozen rows can be read from their indexes alone, in order:
-/// to merge two indexes takes half the time of a hash. Where sorting is dear (texts), the planner decides.
+/// to merge two indexes takes half the time of a hash. Where sorting is dear (texts) or there is no index, the planner
+/// decides.
 const CHECKS: &str = "SELECT string_agg(format('SET enable_hashjoin = %s; ALTER TABLE %s VALIDATE CONSTRAINT %I', \
-    EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = conrelid AND a.attnum = ANY (conkey) AND a.attcollation <> 0), \
+    EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = conrelid AND a.attnum = ANY (conkey) AND a.attcollation <> 0) \
+    OR NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = conrelid AND i.indkey[0] = conkey[1] AND i.indpred IS NULL), \
     conrelid::regclass, conname), ';') FROM pg_constraint \
     WHERE contype = 'f' AND NOT convalidated GROUP BY conrelid ORDER BY pg_table_size(conrelid) DESC";
 
