@@ -8,7 +8,6 @@ use std::time::Instant;
 use futures_util::TryStreamExt;
 use futures_util::future::try_join_all;
 use pw_run::Failure;
-use tokio::sync::Mutex;
 use tokio_postgres::{Client, Error};
 
 use super::lane::{Lane, lane};
@@ -47,8 +46,6 @@ pub struct Transfer<'a> {
     /// Numbers in the rows that went out which may be those of large objects, and whose column it was first.
     pub(super) numbers: RefCell<BTreeMap<u32, Leak>>,
     pub moved: &'a Moved,
-    /// For the rows of one table that are held to be put in order.
-    room: Mutex<()>,
     /// Large objects that were copied.
     pub objects: Cell<u64>,
 }
@@ -109,7 +106,6 @@ impl<'a> Transfer<'a> {
             leaks: RefCell::default(),
             numbers: RefCell::default(),
             moved,
-            room: Mutex::default(),
             objects: Cell::new(0),
         }
     }
@@ -250,7 +246,9 @@ impl<'a> Transfer<'a> {
         let staged = this.staged();
         stage::open(&clients[0], &staged).await?;
         let own = schema.own(this.catalogue);
-        let work = Work::new(&this.order(), own.iter().map(|own| own.indexes.len()).collect());
+        let indexes = own.iter().map(|own| own.indexes.len()).collect();
+        let held = this.lanes.iter().map(|lanes| is_ordered(lanes)).collect();
+        let work = Work::new(&this.order(), indexes, held);
         try_join_all(this.source.clients.iter().zip(&clients).map(async |(from, to)| {
             while let Some(job) = work.next().await {
                 this.work(job, &own, (from, to)).await?;
@@ -417,10 +415,8 @@ impl<'a> Transfer<'a> {
             let set = from.batch_execute(&format!("SAVEPOINT as_text; {}", stage::ALIKE)).await;
             set.map_err(|error| what().because(error))?;
         }
-        let orders = lanes.iter().any(|lane| lane.orders);
-        let room = if orders { Some(self.room.lock().await) } else { None };
         let sink = to.copy_in(&statement).await.map_err(|error| what().because(error))?;
-        let mut outlet = Outlet::new(sink, room.as_ref().map(|_| Held::default()), self.moved);
+        let mut outlet = Outlet::new(sink, is_ordered(lanes).then(Held::default), self.moved);
         let whole = self.closure.tables[table].rows.take();
         for piece in pieces.iter().filter(|_| whole.is_none()) {
             self.carry(from, piece, &mut outlet).await.map_err(|error| what().because(error))?;
@@ -506,6 +502,11 @@ impl<'a> Transfer<'a> {
         }
         Ok(swapped)
     }
+}
+
+/// Are the rows of these columns held until they can be put in order?
+fn is_ordered(lanes: &[Lane]) -> bool {
+    lanes.iter().any(|lane| lane.orders)
 }
 
 /// A table's rows by heap, and large heaps in halves so that two connections share them.

@@ -23,16 +23,21 @@ pub(super) struct Work {
     busy: Cell<usize>,
     /// Indexes that are not built yet, of each table.
     unbuilt: RefCell<Vec<usize>>,
+    /// Tables whose rows are held while they come, and whether one of them is being filled: there is room for one.
+    held: Vec<bool>,
+    holding: Cell<bool>,
     changed: Notify,
 }
 
 impl Work {
-    /// Tables in the order in which they are filled, and how many indexes each has.
-    pub(super) fn new(order: &[usize], indexes: Vec<usize>) -> Self {
+    /// Tables in the order in which they are filled, how many indexes each has, and which of them are held.
+    pub(super) fn new(order: &[usize], indexes: Vec<usize>, held: Vec<bool>) -> Self {
         Self {
             queue: RefCell::new(order.iter().map(|table| Job::Fill(*table)).collect()),
             busy: Cell::new(0),
             unbuilt: RefCell::new(indexes),
+            held,
+            holding: Cell::new(false),
             changed: Notify::new(),
         }
     }
@@ -41,7 +46,7 @@ impl Work {
     pub(super) async fn next(&self) -> Option<Job> {
         loop {
             let changed = self.changed.notified();
-            if let Some(job) = self.queue.borrow_mut().pop_front() {
+            if let Some(job) = self.take() {
                 self.busy.set(self.busy.get() + 1);
                 return Some(job);
             }
@@ -52,8 +57,21 @@ impl Work {
         }
     }
 
+    /// The first that there is room for: while one table is held, others go before the next such.
+    fn take(&self) -> Option<Job> {
+        let holds = |job: &Job| matches!(job, Job::Fill(table) if self.held[*table]);
+        let mut queue = self.queue.borrow_mut();
+        let at = queue.iter().position(|job| !(self.holding.get() && holds(job)))?;
+        let job = queue.remove(at)?;
+        self.holding.set(self.holding.get() || holds(&job));
+        Some(job)
+    }
+
     pub(super) fn done(&self, job: Job) {
         let (mut queue, mut unbuilt) = (self.queue.borrow_mut(), self.unbuilt.borrow_mut());
+        if matches!(job, Job::Fill(table) if self.held[table]) {
+            self.holding.set(false);
+        }
         match job {
             Job::Fill(table) => match unbuilt[table] {
                 0 => queue.push_front(Job::Measure(table)),
@@ -78,7 +96,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_table_is_measured_when_its_last_index_stands() {
-        let work = Work::new(&[1, 0], vec![0, 2]);
+        let work = Work::new(&[1, 0], vec![0, 2], vec![false; 2]);
         let first = work.next().await.unwrap();
         assert_eq!(first, Job::Fill(1));
         let other = work.next().await.unwrap();
@@ -97,8 +115,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_table_is_held_at_a_time_and_others_go_before_the_next() {
+        let work = Work::new(&[0, 1, 2], vec![0; 3], vec![true, true, false]);
+        let first = work.next().await.unwrap();
+        let other = work.next().await.unwrap();
+        assert_eq!([first, other], [Job::Fill(0), Job::Fill(2)]);
+        work.done(other);
+        assert_eq!(work.next().await, Some(Job::Measure(2)));
+        work.done(Job::Measure(2));
+        let (next, ()) = tokio::join!(work.next(), async { work.done(first) });
+        assert_eq!(next, Some(Job::Measure(0)));
+        assert_eq!(work.next().await, Some(Job::Fill(1)));
+    }
+
+    #[tokio::test]
     async fn who_has_nothing_to_do_waits_for_what_others_bring() {
-        let work = Work::new(&[0], vec![1]);
+        let work = Work::new(&[0], vec![1], vec![false]);
         let fill = work.next().await.unwrap();
         let (next, ()) = tokio::join!(work.next(), async { work.done(fill) });
         assert_eq!(next, Some(Job::Build(0, 0)));
