@@ -120,3 +120,23 @@ proptest! {
         }
     }
 }
+
+/// An agent that died while development stood still must not leave it so.
+#[test]
+fn what_is_found_standing_still_goes_on() {
+    for cpu in [Some(0.0), Some(1.0), None] {
+        let rules = rules(Mode::Balanced, None);
+        let left = Found { cpus: Some(0.2), frozen: true, ..Found::default() };
+        let left = BTreeMap::from([(name("development"), left)]);
+        let mut state = State::resumed(&rules, &left, Duration::ZERO);
+        let mut thawed = false;
+        for turn in 1..=30 {
+            let reading = Reading { cpu, busy: Some(1.0), ..Reading::default() };
+            let moment = Moment { at: Duration::from_millis(200) * turn, office: false };
+            let (next, orders) = govern(&rules, state, &reading, moment);
+            state = next;
+            thawed |= orders.iter().any(|order| order.amount == Amount::Frozen(false));
+        }
+        assert!(thawed, "it stands still after six seconds, with {cpu:?}");
+    }
+}
