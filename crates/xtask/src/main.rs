@@ -21,7 +21,7 @@ enum Chore {
     Demo,
     /// Run ours and the alternatives side by side
     Bench {
-        /// `seed` or `speed`
+        /// `govern`, `keep`, `promote`, `rehearse`, `seed` or `speed`
         name: String,
     },
 }
