@@ -272,6 +272,9 @@ pub(crate) struct Promote {
     /// Print the steps; build and change nothing
     #[arg(long)]
     pub(crate) plan: bool,
+    /// Make no backup before the migration
+    #[arg(long)]
+    pub(crate) skip_backup: bool,
     /// Do not try the migration on a copy first
     #[arg(long)]
     pub(crate) skip_rehearsal: bool,

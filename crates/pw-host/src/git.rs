@@ -62,10 +62,12 @@ pub async fn commit(folder: &Path, reference: &str) -> Result<Commit, Failure> {
     })?;
     let prefix = git(folder, &["rev-parse", "--show-prefix"]).await?;
     let wanted = format!("{reference}^{{commit}}");
-    let id = git(folder, &["rev-parse", "--verify", "--quiet", &wanted]).await.map_err(|_| {
-        Failure::new(format!("there is no commit `{reference}`"))
-            .hint("name a branch, a tag or a commit that `git log` shows; `git fetch` brings new ones")
-    })?;
+    let id = git(folder, &["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted]).await.map_err(
+        |_| {
+            Failure::new(format!("there is no commit `{reference}`"))
+                .hint("name a branch, a tag or a commit that `git log` shows; `git fetch` brings new ones")
+        },
+    )?;
     let subject = git(folder, &["log", "-1", "--format=%s", &id]).await?;
     Ok(Commit { repository: top, prefix, id, subject })
 }

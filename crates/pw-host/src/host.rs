@@ -11,7 +11,7 @@ use pw_run::{Failure, Perform};
 
 use crate::docker::{Awaited, Engine};
 use crate::files::Store;
-use crate::{caddy, compose, files, firewall, git, group, vault, watch};
+use crate::{caddy, compose, files, firewall, git, group, hook, vault, watch};
 
 /// Told each line that a long run (pull, build, start) prints.
 pub type OnLine = Arc<dyn Fn(&str) + Send + Sync>;
@@ -158,6 +158,8 @@ impl Host {
                 engine.replace_services(compose, services, overlap, line).await
             }
             Action::RunCommand { run } => engine.run_command(run).await,
+            Action::RunHook { hook } => hook::run(hook, &tell).await,
+            Action::RemoveImages { names } => engine.remove_images(names).await,
             Action::Watch { watch: wanted } => watch::watch(engine, wanted, &tell).await,
             Action::Drain { drain } => caddy::drain(drain, &tell).await.map(drop),
             _ => self.perform_on_files(action).await,

@@ -17,6 +17,7 @@ pub mod files;
 pub mod firewall;
 pub mod git;
 pub mod group;
+mod hook;
 mod host;
 pub mod identity;
 pub mod lock;

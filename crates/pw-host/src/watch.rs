@@ -31,14 +31,16 @@ pub(crate) async fn watch(
     tell: &(dyn Fn(&str) + Sync),
 ) -> Result<(), Failure> {
     let path = Path::new(&watch.folder).join("log/traffic.log");
-    let before = Traffic::before(&path);
+    let before: Vec<Answers> = {
+        let written = Traffic::before(&path);
+        watch.routes.iter().map(|route| written.of(&route.route, &route.before).clone()).collect()
+    };
     let mut traffic = Traffic::following(&path, Timestamp::now().as_millisecond() as f64 / 1000.0);
     let (begun, mut looked, mut restarts) = (Instant::now(), None::<Instant>, HashMap::new());
     while begun.elapsed() < Duration::from_millis(watch.milliseconds) {
         traffic.read();
-        for route in &watch.routes {
-            let (old, new) = (before.of(&route.route, &route.before), traffic.of(&route.route, &route.after));
-            if let Some(worse) = judge(&old, &new, watch) {
+        for (route, old) in watch.routes.iter().zip(&before) {
+            if let Some(worse) = judge(old, traffic.of(&route.route, &route.after), watch) {
                 return Err(gone_back(route, &worse.to_string()));
             }
         }
@@ -73,9 +75,9 @@ fn gone_back(route: &WatchedRoute, why: &str) -> Failure {
 }
 
 fn line(watch: &Watch, traffic: &Traffic, elapsed: Duration) -> String {
-    let all: Vec<Answers> = watch.routes.iter().map(|route| traffic.of(&route.route, &route.after)).collect();
+    let all = || watch.routes.iter().map(|route| traffic.of(&route.route, &route.after));
     let (count, failures): (usize, u64) =
-        (all.iter().map(|one| one.seconds.len()).sum(), all.iter().map(|one| one.failures).sum());
+        (all().map(|one| one.seconds.len()).sum(), all().map(|one| one.failures).sum());
     let left = Duration::from_millis(watch.milliseconds).saturating_sub(elapsed).as_secs();
     format!("{count} answers, {failures} failed, {left} s left")
 }

@@ -11,7 +11,7 @@ pub use crate::backup::step::{
     ScratchServer, Stored, TableName,
 };
 pub use crate::promote::step::{
-    Checkout, CommandRun, Containers, Drain, Generation, Probe, Watch, WatchedRoute,
+    Checkout, CommandRun, Containers, Drain, Generation, Hook, Probe, Watch, WatchedRoute,
 };
 pub use crate::seed::step::{
     BackupOrigin, CachePlace, DatabasePlace, SampleRun, SourcePlace, TakeRun, VaultPlace, VaultRun,
@@ -389,6 +389,14 @@ pub enum Action {
     /// Runs a command with a service's image and variables to its end, once.
     RunCommand {
         run: Box<CommandRun>,
+    },
+    /// Runs a command of the user's on the host.
+    RunHook {
+        hook: Box<Hook>,
+    },
+    /// Removes images that no container uses.
+    RemoveImages {
+        names: Vec<String>,
     },
     /// Fails when the new generation answers worse than the one before, or than the objective.
     Watch {

@@ -94,8 +94,9 @@ impl Traffic {
     }
 
     /// What an address answered for a route.
-    pub fn of(&self, route: &str, address: &str) -> Answers {
-        self.answers.get(&(route.to_owned(), address.to_owned())).cloned().unwrap_or_default()
+    pub fn of(&self, route: &str, address: &str) -> &Answers {
+        static NONE: Answers = Answers { seconds: Vec::new(), failures: 0 };
+        self.answers.get(&(route.to_owned(), address.to_owned())).unwrap_or(&NONE)
     }
 }
 
@@ -130,12 +131,12 @@ mod tests {
         assert!(traffic.of("p/web", "b:1").seconds.is_empty(), "half a line is none");
         file.write_all(rest.as_bytes()).expect("writes");
         traffic.read();
-        assert_eq!(traffic.of("p/web", "b:1"), Answers { seconds: vec![0.5], failures: 0 });
+        assert_eq!(traffic.of("p/web", "b:1"), &Answers { seconds: vec![0.5], failures: 0 });
         let new = folder.path().join("new");
         std::fs::write(&new, line(4, 502) + &line(5, 101)).expect("writes");
         std::fs::rename(&new, &path).expect("renames");
         traffic.read();
-        assert_eq!(traffic.of("p/web", "b:1"), Answers { seconds: vec![0.5; 2], failures: 1 });
+        assert_eq!(traffic.of("p/web", "b:1"), &Answers { seconds: vec![0.5; 2], failures: 1 });
         assert!(traffic.of("p/web", "other:1").seconds.is_empty());
     }
 }

@@ -8,12 +8,13 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     InspectContainerOptions, ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions,
+    RemoveImageOptions,
 };
 use futures_util::future::join_all;
 use pw_model::observed::{Container, Health, Origin, State};
 use pw_run::Failure;
 
-use super::connect::{Engine, said, status};
+use super::connect::{Engine, said, status, unless};
 use super::label;
 
 /// Labels of a network or volume, by its name.
@@ -120,6 +121,17 @@ impl Engine {
             }
         });
         join_all(asked).await.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    /// Takes these names off images; an image without a name that no container uses is gone.
+    pub(crate) async fn remove_images(&self, names: &[String]) -> Result<(), Failure> {
+        let docker = self.docker().await?;
+        for name in names {
+            let removed = docker.remove_image(name, None::<RemoveImageOptions>, None).await;
+            // 409: a container runs it, and keeps it.
+            unless(&[404, 409], removed.map(drop), || format!("could not remove image `{name}`"))?;
+        }
+        Ok(())
     }
 
     /// The identity of an image, by which it stays known when its names move; `None` when it is not here.

@@ -1,5 +1,7 @@
 //! How a release gets into an environment, and back out of it.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,37 @@ pub struct Promote {
     pub overlap: Vec<ServiceName>,
     /// How many releases stay listed, with their images.
     pub keep: usize,
+    /// Commands of the host, run in the project's folder; one that fails stops the promotion and takes it back.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: BTreeMap<Moment, Vec<String>>,
+}
+
+/// When a hook runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Moment {
+    BeforeBuild,
+    /// Before jobs and the migration command.
+    BeforeMigrate,
+    /// The new containers answer, and no visitor meets them yet.
+    BeforeFlip,
+    /// Visitors meet the new release, which is not watched yet.
+    AfterFlip,
+    /// The new release is kept.
+    AfterWatch,
+}
+
+impl Moment {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BeforeBuild => "before-build",
+            Self::BeforeMigrate => "before-migrate",
+            Self::BeforeFlip => "before-flip",
+            Self::AfterFlip => "after-flip",
+            Self::AfterWatch => "after-watch",
+        }
+    }
 }
 
 impl Default for Promote {
@@ -51,6 +84,7 @@ impl Default for Promote {
             warm: Span::seconds(600),
             overlap: Vec::new(),
             keep: 10,
+            hooks: BTreeMap::new(),
         }
     }
 }

@@ -7,10 +7,11 @@
 pub mod build;
 pub(crate) mod generations;
 pub mod judge;
+pub mod prune;
 mod retire;
 pub(crate) mod step;
 
-use pw_model::config::Promote;
+use pw_model::config::{Moment, Promote};
 use pw_model::desired::{Desired, DesiredRoute, FileText};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::observed::{Container, Observed};
@@ -18,7 +19,7 @@ use pw_model::role::Role;
 
 use self::generations::Generations;
 pub use self::retire::{left, plan as retire};
-use self::step::{CommandRun, Containers, Drain, Generation, Probe, Watch, WatchedRoute};
+use self::step::{CommandRun, Containers, Drain, Generation, Hook, Probe, Watch, WatchedRoute};
 use crate::parts::Draft;
 use crate::step::{Action, Plan, Undo};
 
@@ -36,6 +37,8 @@ pub struct Wanted<'a> {
     pub operation: &'a str,
     /// Its entry in the list of releases.
     pub entry: &'a FileText,
+    /// Its commit, as hooks are told.
+    pub commit: &'a str,
     /// True where the schema is to be brought to the release's: jobs and the migration command run.
     pub migrates: bool,
 }
@@ -57,11 +60,17 @@ pub fn plan(desired: &Desired, observed: &Observed, wanted: Wanted<'_>) -> Resul
     draft.images();
     let flips: Vec<Flip<'_>> = sorted.flipped.iter().map(|route| Flip::of(&draft, route)).collect();
     flips.iter().for_each(|flip| flip.make(&mut draft));
+    if wanted.migrates {
+        draft.hook(Moment::BeforeMigrate, wanted);
+    }
     draft.migrate(&sorted.jobs, wanted.migrates);
     flips.iter().for_each(|flip| flip.try_out(&mut draft));
     draft.replace(&sorted.others);
+    draft.hook(Moment::BeforeFlip, wanted);
     flips.iter().for_each(|flip| flip.open(&mut draft));
+    draft.hook(Moment::AfterFlip, wanted);
     draft.watch(&flips);
+    draft.hook(Moment::AfterWatch, wanted);
     Ok(draft.finish(wanted.operation))
 }
 
@@ -282,11 +291,37 @@ impl<'a> Flip<'a> {
     }
 }
 
+/// What is run at a moment, if anything; its folder is to be filled in.
+pub fn hook(promote: &Promote, moment: Moment, (environment, commit): (&str, &str)) -> Option<Hook> {
+    let command = promote.hooks.get(&moment).filter(|command| !command.is_empty())?;
+    let told = [
+        ("PARTYWALL_MOMENT", moment.as_str()),
+        ("PARTYWALL_ENVIRONMENT", environment),
+        ("PARTYWALL_COMMIT", commit),
+    ];
+    let variables = told.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Some(Hook {
+        moment: moment.as_str().to_owned(),
+        command: command.clone(),
+        folder: String::new(),
+        variables: variables.into(),
+    })
+}
+
 fn containers_named(project: &str, service: &str, names: Vec<String>) -> Containers {
     Containers { project: project.to_owned(), service: service.to_owned(), names }
 }
 
 impl Draft<'_> {
+    fn hook(&mut self, moment: Moment, wanted: Wanted<'_>) {
+        let desired = self.desired;
+        if let Some(hook) = hook(&desired.promote, moment, (desired.environment.as_str(), wanted.commit)) {
+            let hook = Hook { folder: desired.folder().to_owned(), ..hook };
+            let does = Action::RunHook { hook: Box::new(hook) };
+            self.step(does, Undo::Nothing, "`promote.hooks` names it; one that fails takes everything back");
+        }
+    }
+
     /// Jobs first, for what follows needs them; then the migration command.
     fn migrate(&mut self, jobs: &[String], migrates: bool) {
         if !jobs.is_empty() {

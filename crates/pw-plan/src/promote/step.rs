@@ -1,5 +1,6 @@
 //! What the steps of `promote`, `rollback` and `retire` need to know.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use pw_model::colour::Colour;
@@ -88,6 +89,17 @@ pub struct Drain {
     pub seconds: u64,
 }
 
+/// A command of the user's, on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    /// `after-flip`
+    pub moment: String,
+    pub command: Vec<String>,
+    pub folder: String,
+    /// What it is told: variable → value.
+    pub variables: BTreeMap<String, String>,
+}
+
 /// A command that runs once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandRun {
@@ -123,6 +135,8 @@ impl Action {
                 write!(f, "replace {}", names.join(", "))
             }
             Self::RunCommand { run } => write!(f, "run `{}` in {}", run.command.join(" "), run.service),
+            Self::RunHook { hook } => write!(f, "run {} hook `{}`", hook.moment, hook.command.join(" ")),
+            Self::RemoveImages { names } => write!(f, "remove images {}", names.join(", ")),
             Self::Watch { watch } => {
                 write!(f, "watch the new release for {} s", watch.milliseconds as f64 / 1000.0)
             }

@@ -44,6 +44,11 @@ impl FakeHost {
             Action::RunCommand { run } => {
                 self.described(&run.compose, std::slice::from_ref(&run.service)).map(drop)
             }
+            Action::RunHook { .. } => Ok(()),
+            Action::RemoveImages { names } => {
+                self.world.images.retain(|image| !names.contains(image));
+                Ok(())
+            }
             Action::Watch { watch } => watch.routes.iter().try_for_each(|route| self.holds(route)),
             Action::Drain { .. } => Ok(()),
             other => Err(format!("the fake does not know `{other}`")),

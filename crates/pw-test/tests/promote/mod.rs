@@ -36,7 +36,12 @@ pub(crate) fn plan_promote(host: &mut FakeHost, version: u8, migrates: bool) -> 
         text: format!("release {version}"),
     };
     let operation = if migrates { promote::OPERATION } else { promote::ROLLBACK };
-    promote::plan(&wanted, &host.snapshot(&wanted), Wanted { operation, entry: &entry, migrates }).unwrap()
+    promote::plan(
+        &wanted,
+        &host.snapshot(&wanted),
+        Wanted { operation, entry: &entry, commit: "c", migrates },
+    )
+    .unwrap()
 }
 
 fn carried_out(mut host: FakeHost, plan: &Plan) -> FakeHost {
@@ -139,7 +144,7 @@ fn what_keeps_data_is_never_flipped() {
     let refused = promote::plan(
         &wanted,
         &host.snapshot(&wanted),
-        Wanted { operation: "promote", entry: &entry, migrates: true },
+        Wanted { operation: "promote", entry: &entry, commit: "c", migrates: true },
     );
     assert_eq!(refused.unwrap_err().message, "`db` keeps data and would be made anew");
 }

@@ -73,7 +73,10 @@ fn chosen<'r>(
         Stop::because(
             what,
             format!("its releases are {}", known.join(", ")),
-            format!("see `partywall releases {name}`"),
+            match wanted {
+                Some(_) => format!("see `partywall releases {name}`"),
+                None => format!("`partywall up {name} --folder` runs the project's folder again"),
+            },
         )
     })
 }

@@ -15,8 +15,9 @@ use pw_run::Observe as _;
 pub(super) use self::back::{retire, rollback};
 pub(super) use self::push::run as push;
 pub(super) use self::show::releases;
-use super::rehearse;
+use super::{backup, rehearse};
 use crate::apply;
+use crate::backing;
 use crate::cli;
 use crate::prepare::{self, Prepared};
 use crate::printer::{GREEN, Printer, count};
@@ -57,12 +58,16 @@ pub(super) async fn run(session: &Session, asked: &cli::Promote, printer: &mut P
         let (_lock, mut journal) = session.begin()?;
         source::built(session, name, (release, images), &mut journal, printer).await?
     };
-    let promotion = promotion(release);
-    let planned = promotion.planned().await?;
+    let mut promotion = promotion(release);
+    let mut planned = promotion.planned().await?;
     if planned.plan.is_empty() {
         return show::nothing(name, &promotion.release, printer);
     }
-    promotion.rehearse(&planned.plan, asked, printer).await?;
+    if changes_schema(&planned.plan) {
+        promotion.release.restore_point = promotion.restore_point(asked, printer).await?;
+        promotion.rehearse(asked, printer).await?;
+        planned = promotion.planned().await?;
+    }
     promotion.carry_out(planned, printer).await
 }
 
@@ -141,18 +146,34 @@ impl Promotion<'_> {
     async fn plan_of(&self, session: &Session, host: &pw_host::Host) -> Result<Planned, Stop> {
         let prepared = prepare::prepare(session, host, self.name, "up").await?;
         let entry = list::entry(session, self.name, &self.release);
-        let wanted = Wanted { operation: self.operation, entry: &entry, migrates: self.migrates };
+        let commit = self.release.commit.as_str();
+        let wanted = Wanted { operation: self.operation, entry: &entry, commit, migrates: self.migrates };
         let plan = promote::plan(&prepared.desired, &prepared.observed, wanted)?;
         plan.lint()
             .map_err(|error| pw_run::Failure::new("the plan is not safe to carry out").because(error))?;
         Ok(Planned { prepared, plan, release: self.release.clone() })
     }
 
+    /// A backup of what the migration will meet, where backups are kept at all.
+    async fn restore_point(
+        &self,
+        asked: &cli::Promote,
+        printer: &mut Printer,
+    ) -> Result<Option<String>, Stop> {
+        if asked.skip_backup || self.session.config.backup.is_none() {
+            return Ok(None);
+        }
+        printer.note("a restore point first");
+        let order = cli::Backup { environment: self.name.to_string(), new_repository: false, log: false };
+        backup::run(self.session, &order, printer).await?;
+        backing::newest(self.session, self.name).map(Some)
+    }
+
     /// The migration on a full-size copy, before production meets it.
-    async fn rehearse(&self, plan: &Plan, asked: &cli::Promote, printer: &mut Printer) -> Result<(), Stop> {
+    async fn rehearse(&self, asked: &cli::Promote, printer: &mut Printer) -> Result<(), Stop> {
         let config = &self.session.config;
         let described = config.promote.as_ref().is_some_and(|promote| promote.migrate.is_some());
-        if asked.skip_rehearsal || !described || config.databases.is_empty() || !changes_schema(plan) {
+        if asked.skip_rehearsal || !described || config.databases.is_empty() {
             return Ok(());
         }
         let session = self.session.with_release(self.name, self.release.clone());
@@ -191,7 +212,34 @@ impl Promotion<'_> {
         if warm.0.is_zero() {
             back::retire_now(&session, self.name, printer).await?;
         }
+        self.prune(&planned.release, printer).await?;
         show::done(self.name, self.operation, planned, warm, printer)
+    }
+}
+
+impl Promotion<'_> {
+    /// Forgets the releases that `promote.keep` does not keep.
+    async fn prune(&self, current: &Release, printer: &mut Printer) -> Result<(), Stop> {
+        let session = self.session;
+        let (all, mut elsewhere) = (list::all(session, self.name)?, Vec::new());
+        for name in session.config.environments.keys().filter(|name| *name != self.name) {
+            elsewhere.extend(list::all(session, name)?);
+        }
+        let folder = session.layout.releases(&session.config.project, self.name);
+        let plan = promote::prune::plan(promote::prune::Wanted {
+            project: session.config.project.as_str(),
+            environment: self.name.as_str(),
+            all: &all,
+            current: current.number,
+            keep: session.config.promote.as_ref().map_or(10, |promote| promote.keep),
+            folder: &folder,
+            elsewhere: &elsewhere,
+        });
+        if plan.is_empty() {
+            return Ok(());
+        }
+        let (_lock, mut journal) = session.begin()?;
+        apply::run(&plan, session.host(), &mut journal, printer).await
     }
 }
 

@@ -57,9 +57,12 @@ pub(super) fn done(
     };
     printer.note(format!("{GREEN}`{name}` runs {what}{GREEN:#}: {} {}", release.short(), release.subject));
     if !warm.0.is_zero() {
-        printer.note(format!(
-            "the containers before stay warm: `partywall rollback {name}` brings them back at once, `partywall retire {name}` ends them"
-        ));
+        // What ran before the first release came from the folder, and no release brings it back.
+        let back = match release.number {
+            1 => String::new(),
+            _ => format!("`partywall rollback {name}` brings them back at once, "),
+        };
+        printer.note(format!("the containers before stay warm: {back}`partywall retire {name}` ends them"));
     }
     Ok(())
 }

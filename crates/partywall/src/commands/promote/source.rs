@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use pw_host::git::{self, Commit};
 use pw_journal::SqliteJournal;
+use pw_model::config::Moment;
 use pw_model::name::EnvironmentName;
 use pw_model::release::Release;
 use pw_plan::promote::build::{self, Image};
-use pw_plan::step::Checkout;
+use pw_plan::promote::hook;
+use pw_plan::step::{Checkout, Hook};
 use pw_plan::{Action, Plan, Step, Undo};
 use serde_json::Value;
 
@@ -130,7 +132,13 @@ pub(super) async fn built(
     if !missing.is_empty() {
         let project = session.config.project.as_str();
         let folder = session.layout.environment(&session.config.project, name);
-        let plan = build::plan((project, name.as_str()), &folder, &missing);
+        let mut plan = build::plan((project, name.as_str()), &folder, &missing);
+        let promote = session.config.promote.clone().unwrap_or_default();
+        if let Some(hook) = hook(&promote, Moment::BeforeBuild, (name.as_str(), &release.commit)) {
+            let hook = Box::new(Hook { folder: release.tree.clone(), ..hook });
+            let because = "`promote.hooks` names it; in the commit's files";
+            plan.steps.insert(0, Step::new(Action::RunHook { hook }, Undo::Nothing, because));
+        }
         apply::run(&plan, session.host(), journal, printer).await?;
     }
     let before = session.releases.get(name);
