@@ -272,6 +272,9 @@ pub(crate) struct Promote {
     /// Print the steps; build and change nothing
     #[arg(long)]
     pub(crate) plan: bool,
+    /// Go on though somebody changed what runs by hand; what they changed is lost
+    #[arg(long)]
+    pub(crate) accept_drift: bool,
     /// Make no backup before the migration
     #[arg(long)]
     pub(crate) skip_backup: bool,

@@ -6,7 +6,7 @@ use pw_model::desired::{Desired, DesiredRoute, FileText};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::observed::{Container, Observed};
 
-use crate::promote::generations::Generations;
+use crate::promote::generations::{Generations, serving, serving_address};
 use crate::step::{Action, ComposeRun, Plan, Step, Undo};
 
 /// The same on the way back: it was healthy a moment ago.
@@ -103,16 +103,12 @@ impl<'a> Draft<'a> {
 
     /// The containers that serve: of a service with two generations, those of one.
     pub(crate) fn serving(&self, service: &str) -> Vec<&'a Container> {
-        let live = self.generations(service).and_then(|all| all.all.get(&all.live?).cloned());
-        live.unwrap_or_else(|| self.containers_of(service).collect())
+        serving(self.desired, self.observed, service)
     }
 
     /// Where the proxy finds the containers that serve.
     pub(crate) fn serving_address(&self, route: &DesiredRoute) -> String {
-        let Some(all) = self.generations(&route.service) else { return route.address.clone() };
-        // A closed route leads to the only generation there is.
-        let only = all.all.keys().next().copied().filter(|_| all.all.len() == 1);
-        all.live.or(only).map_or_else(|| route.address.clone(), |one| all.address(one))
+        serving_address(self.desired, self.observed, route)
     }
 
     /// True where Compose alone would take containers for too many, or for its own to replace.

@@ -249,3 +249,80 @@ fn what_was_pushed_is_what_is_promoted() {
     story.run(&["up", DEVELOPMENT, "--folder", "--build"]).ended(0);
     assert_eq!(story.serves(DEVELOPMENT), "development release 4");
 }
+
+/// Promise: hooks run at their moments, what somebody changed by hand stops a promotion, and old releases go.
+/// Given: production on a release, hooks that note their moment, `keep: 2`, a container whose memory was changed.
+/// Then: the change is named and nothing is built; accepted, the hooks run in order; one that fails before the flip
+/// takes everything back; after four releases two are listed, and the images of the others are gone.
+#[test]
+fn hooks_run_and_changes_by_hand_stop_it() {
+    let story = Story::released();
+    let noted = "[sh, -c, 'echo $PARTYWALL_MOMENT $PARTYWALL_ENVIRONMENT >> ../moments']";
+    let moments = ["before-build", "before-migrate", "before-flip", "after-flip", "after-watch"];
+    let hooks: Vec<String> = moments[1..].iter().map(|moment| format!("{moment}: {noted}")).collect();
+    story.edit(
+        "partywall.yaml",
+        "  watch: 4s\n",
+        &format!("  watch: 1s\n  keep: 2\n  hooks: {{ {} }}\n", hooks.join(", ")),
+    );
+    story.promote();
+    let first = story.run(&["releases", PRODUCTION, "--json"]).ended(0).json();
+    let image = first["releases"][0]["images"]["web"].as_str().expect("an image").to_owned();
+    story.run(&["retire", PRODUCTION]).ended(0);
+
+    let database = format!("{}-db-1", story.compose_project(PRODUCTION));
+    lines(&["update", "--memory", "200m", "--memory-swap", "200m", &database]);
+    story.commit_good("2");
+    let refused = story.run(&["promote"]).ended(1).says(&["was changed by hand", "services.db.memory"]);
+    assert!(!refused.err.contains("build images"), "{}", refused.err);
+    story.run(&["promote", "--accept-drift"]).ended(0);
+    let ran = || std::fs::read_to_string(story.folder().join("moments")).unwrap_or_default();
+    let once: String = moments[1..].iter().map(|moment| format!("{moment} production\n")).collect();
+    assert_eq!(ran(), once.repeat(2));
+
+    let good = story.read("partywall.yaml");
+    story.edit(
+        "partywall.yaml",
+        &format!("before-flip: {noted}"),
+        "before-flip: [sh, -c, 'echo not today >&2; exit 3']",
+    );
+    story.commit_good("3");
+    story.run(&["promote", "--accept-drift"]).ended(2).says(&["not today", "was taken back"]);
+    assert_eq!(story.serves(PRODUCTION), "production release 2");
+    story.write("partywall.yaml", &good);
+    for number in ["4", "5"] {
+        story.commit_good(number);
+        story.run(&["promote", "--accept-drift"]).ended(0);
+    }
+    let left = story.run(&["releases", PRODUCTION, "--json"]).ended(0).json();
+    assert_eq!(left["releases"].as_array().map(Vec::len), Some(2), "{left}");
+    assert!(lines(&["images", "-q", &image]).is_empty(), "{image}");
+}
+
+/// Promise: what is pushed with plain git comes to production, by a hook of four lines.
+/// Given: a bare repository of which the project is a clone, with the hook that the documentation shows.
+/// Then: `git push` to `main` shows the steps and production answers the commit; another branch changes nothing.
+#[test]
+fn a_push_with_plain_git_promotes() {
+    let story = Story::released();
+    story.edit("partywall.yaml", "watch: 4s", "watch: 1s");
+    let bare = story.folder().join("bare.git");
+    let bare = bare.to_str().expect("a path");
+    story.git(&["clone", "--quiet", "--bare", ".", bare]);
+    story.git(&["remote", "add", "origin", bare]);
+    let documented = include_str!("../../../../docs/promote.md");
+    let hook = documented.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a hook");
+    let project = story.project().display().to_string();
+    let program = env!("CARGO_BIN_EXE_partywall");
+    let state = format!("PARTYWALL_STATE={} {program} promote", story.state().display());
+    let hook = hook.replace("/srv/shop", &project).replace("partywall promote", &state);
+    let file = story.folder().join("bare.git/hooks/post-receive");
+    std::fs::write(&file, hook).expect("a hook");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a hook");
+
+    story.commit_good("2");
+    story.git(&["push", "--quiet", "origin", "HEAD:refs/heads/topic"]);
+    assert_eq!(story.serves(PRODUCTION), "production release 1");
+    story.git(&["push", "--quiet", "origin", "HEAD:refs/heads/main"]);
+    assert_eq!(story.serves(PRODUCTION), "production release 2");
+}

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{Difference, Part};
 use crate::aspects::differing;
+use crate::promote::generations::{serving, serving_address};
 
 /// What `up` does not look at, since nothing but a hand changes it: one container, inspected.
 #[derive(Clone, Default, PartialEq)]
@@ -82,7 +83,12 @@ impl Found<'_> {
     fn service(&mut self, name: &str, desired: &DesiredService) {
         let path = format!("services.{name}");
         let observed = self.sides.observed;
-        let all: Vec<&Container> = observed.containers.iter().filter(|one| one.service == *name).collect();
+        let all = serving(self.sides.desired, observed, name);
+        // A job belongs to its release, and one that came back did not run its own again.
+        let ran = || all.iter().any(|one| one.ended_well());
+        if desired.role == Role::Job && self.sides.desired.release.is_some() && ran() {
+            return;
+        }
         if all.len() as u64 != desired.scale {
             let told = |count: u64| match count {
                 0 => "no container".to_owned(),
@@ -340,10 +346,11 @@ impl Found<'_> {
         let (desired, observed) = (self.sides.desired, self.sides.observed);
         for route in &desired.routes {
             let path = format!("routes.{}", route.service);
+            let described = serving_address(desired, observed, route);
             match observed.open_switches.get(&route.switch) {
-                Some(address) if *address == route.address => {}
-                Some(address) => self.note(path, &route.address, address, self.up()),
-                None => self.note(path, &route.address, "closed", self.up()),
+                Some(address) if *address == described => {}
+                Some(address) => self.note(path, &described, address, self.up()),
+                None => self.note(path, &described, "closed", self.up()),
             }
         }
         let described: BTreeSet<&String> = desired.routes.iter().map(|route| &route.switch).collect();

@@ -98,6 +98,27 @@ impl<'a> Generations<'a> {
     }
 }
 
+/// The containers of a service that serve: of one with two generations, those of one.
+pub(crate) fn serving<'a>(desired: &'a Desired, observed: &'a Observed, service: &str) -> Vec<&'a Container> {
+    let route = desired.routes.iter().find(|route| route.service == service && route.edge.is_some());
+    let live = route.and_then(|route| {
+        let all = Generations::of(desired, observed, route);
+        all.all.get(&all.live?).cloned()
+    });
+    live.unwrap_or_else(|| observed.containers.iter().filter(|one| one.service == service).collect())
+}
+
+/// Where the proxy finds the containers that serve.
+pub(crate) fn serving_address(desired: &Desired, observed: &Observed, route: &DesiredRoute) -> String {
+    if route.edge.is_none() {
+        return route.address.clone();
+    }
+    let all = Generations::of(desired, observed, route);
+    // A closed route leads to the only generation there is.
+    let only = all.all.keys().next().copied().filter(|_| all.all.len() == 1);
+    all.live.or(only).map_or_else(|| route.address.clone(), |one| all.address(one))
+}
+
 /// Ends containers that no visitor meets any more: first nobody finds them, then they go.
 pub(crate) fn remove(draft: &mut Draft<'_>, route: &DesiredRoute, containers: &Containers) {
     let withdraw = Action::WithdrawContainers {

@@ -8,6 +8,7 @@ use pw_model::config::{Class, Database};
 use pw_model::desired::Desired;
 use pw_model::name::EnvironmentName;
 use pw_model::observed::Observed;
+use pw_plan::drift::Difference;
 use pw_plan::drift::models::{self, models};
 use pw_plan::drift::running::{Sides, running};
 use pw_plan::drift::schema::{Repairs, Schema, schemas};
@@ -77,6 +78,25 @@ async fn described(
     Ok(comparison)
 }
 
+/// What somebody changed by hand: what is different though its container is made as described.
+pub(super) async fn by_hand(session: &Session, name: &EnvironmentName) -> Result<Vec<Difference>, Stop> {
+    let host = session.host();
+    let walls = prepare::walls(session, &host, Some(name)).await?;
+    let desired = prepare::desired(session, &walls, name).await?;
+    let observed = host.observe(&desired).await?;
+    let is_made_otherwise = |service: &str| {
+        let hash = desired.services.get(service).map(|one| one.config_hash.as_str());
+        observed.containers.iter().any(|one| one.service == service && Some(one.config_hash.as_str()) != hash)
+    };
+    let of_service = |one: &Difference| {
+        let service = one.path.strip_prefix("services.")?.split('.').next()?;
+        Some(!is_made_otherwise(service) && desired.services.contains_key(service))
+    };
+    let is_by_hand = |one: &Difference| of_service(one).unwrap_or_else(|| one.path.starts_with("networks."));
+    let found = described(session, &host, &walls, name).await?.differences;
+    Ok(found.into_iter().filter(is_by_hand).collect())
+}
+
 fn own_networks(desired: &Desired, observed: &Observed) -> BTreeSet<String> {
     desired.networks.iter().filter(|name| observed.networks.contains(*name)).cloned().collect()
 }
@@ -113,7 +133,7 @@ async fn databases(
     host: &Host,
     database: (&str, &Database),
     names: (&EnvironmentName, &EnvironmentName),
-) -> Result<Vec<pw_plan::drift::Difference>, Failure> {
+) -> Result<Vec<Difference>, Failure> {
     let read = async |name: &EnvironmentName| -> Result<Schema, Failure> {
         let project = session.config.compose_project(name);
         let place = reach::place(host.engine(), &project, database.1).await?;

@@ -8,6 +8,8 @@ use pw_plan::drift::{Difference, accepts};
 use serde::Serialize;
 use serde_json::json;
 
+use pw_model::name::EnvironmentName;
+
 use crate::cli;
 use crate::drifted::KIND;
 use crate::printer::Printer;
@@ -61,6 +63,27 @@ pub(crate) async fn run(session: &Session, asked: &cli::Drift, printer: &mut Pri
         printer.answer(page::page(&all, asked.all))?;
     }
     if found == 0 { Ok(()) } else { Err(Stop::Code(1)) }
+}
+
+/// Refuses to build on what somebody changed by hand, which would be lost without a word.
+pub(super) async fn gate(session: &Session, name: &EnvironmentName) -> Result<(), Stop> {
+    let patterns = session.config.drift.as_ref().map(|drift| drift.accept.as_slice()).unwrap_or_default();
+    let found = gather::by_hand(session, name).await?;
+    let drift: Vec<String> = found
+        .iter()
+        .filter(|one| !patterns.iter().any(|pattern| accepts(pattern, &one.path)))
+        .map(|one| format!("{}: described {}, running {}", one.path, one.left, one.right))
+        .collect();
+    if drift.is_empty() {
+        return Ok(());
+    }
+    Err(Stop::because(
+        format!("`{name}` was changed by hand since it was brought up"),
+        drift.join("; "),
+        format!(
+            "`partywall drift {name}` says what mends it; `drift.accept` in `partywall.yaml` lets it be, and `--accept-drift` this once"
+        ),
+    ))
 }
 
 /// For `status`. Looking does not fail because it cannot be noted down.

@@ -15,7 +15,7 @@ use pw_run::Observe as _;
 pub(super) use self::back::{retire, rollback};
 pub(super) use self::push::run as push;
 pub(super) use self::show::releases;
-use super::{backup, rehearse};
+use super::{backup, drift, rehearse};
 use crate::apply;
 use crate::backing;
 use crate::cli;
@@ -44,6 +44,9 @@ struct Planned {
 pub(super) async fn run(session: &Session, asked: &cli::Promote, printer: &mut Printer) -> Result<(), Stop> {
     let name = target(session, asked.to.as_deref())?;
     let from = origin(session, name, asked.from.as_deref())?;
+    if !asked.accept_drift && !asked.plan {
+        drift::gate(session, name).await?;
+    }
     let commit = source::commit(session, asked.reference.as_deref(), from).await?;
     let tree = source::check_out(session, name, &commit, printer).await?;
     let (release, images) = source::release(session, name, &commit, tree).await?;

@@ -67,7 +67,7 @@ impl Story {
     }
 
     #[track_caller]
-    fn git(&self, words: &[&str]) {
+    pub(crate) fn git(&self, words: &[&str]) {
         let status = Command::new("git").args(words).current_dir(self.project()).status();
         assert!(status.is_ok_and(|status| status.success()), "git {words:?}");
     }
