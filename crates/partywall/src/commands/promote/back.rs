@@ -1,5 +1,6 @@
 //! `rollback` and `retire`: the release before comes back, or its containers go for good.
 
+use pw_model::desired::Desired;
 use pw_model::name::EnvironmentName;
 use pw_model::release::Release;
 use pw_model::role::Role;
@@ -135,19 +136,29 @@ pub(crate) async fn retire(
 }
 
 /// Ends the generations that serve nobody; answers the names of their containers.
-pub(super) async fn retire_now(
+async fn retire_now(
     session: &Session,
     name: &EnvironmentName,
     printer: &mut Printer,
 ) -> Result<Vec<String>, Stop> {
+    let walls = prepare::walls(session, &session.host(), Some(name)).await?;
+    let desired = prepare::desired(session, &walls, name).await?;
+    retire_all(session, &desired, printer).await
+}
+
+/// The same, where it is known what the environment should be: finding that out again takes a second of the
+/// processor, beside visitors who have just met a new release.
+pub(super) async fn retire_all(
+    session: &Session,
+    desired: &Desired,
+    printer: &mut Printer,
+) -> Result<Vec<String>, Stop> {
     let host = session.host();
     let (_lock, mut journal) = session.begin()?;
-    let walls = prepare::walls(session, &host, Some(name)).await?;
-    let desired = prepare::desired(session, &walls, name).await?;
-    let observed = host.observe(&desired).await?;
-    let plan = promote::retire(&desired, &observed, desired.promote.drain.0.as_secs())?;
+    let observed = host.observe(desired).await?;
+    let plan = promote::retire(desired, &observed, desired.promote.drain.0.as_secs())?;
     if !plan.is_empty() {
         apply::run(&plan, host, &mut journal, printer).await?;
     }
-    Ok(promote::left(&desired, &observed))
+    Ok(promote::left(desired, &observed))
 }

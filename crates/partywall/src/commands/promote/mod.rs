@@ -211,9 +211,8 @@ impl Promotion<'_> {
     /// The containers before go at once where nothing is to stay warm; else they wait for `rollback`.
     async fn end(&self, planned: &Planned, printer: &mut Printer) -> Result<(), Stop> {
         let warm = planned.prepared.desired.promote.warm;
-        let session = self.session.with_release(self.name, planned.release.clone());
         if warm.0.is_zero() {
-            back::retire_now(&session, self.name, printer).await?;
+            back::retire_all(self.session, &planned.prepared.desired, printer).await?;
         }
         self.prune(&planned.release, printer).await?;
         show::done(self.name, self.operation, planned, warm, printer)
