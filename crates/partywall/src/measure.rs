@@ -83,6 +83,11 @@ pub(crate) async fn read(
     Ok(readings)
 }
 
+/// What a container of an environment uses now; `None` when it does not run.
+pub(crate) fn usage(config: &Config, name: &EnvironmentName, container: &Container) -> Option<Usage> {
+    usage_of(container, &group_paths(config, name))
+}
+
 fn usage_of(container: &Container, groups: &[String; 2]) -> Option<Usage> {
     groups.iter().find_map(|group| stats::container(Path::new(group::ROOT), group, &container.id))
 }

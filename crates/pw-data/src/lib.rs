@@ -18,7 +18,7 @@ pub mod load;
 mod locale;
 pub mod log;
 pub mod mask;
-mod migrations;
+pub mod migrations;
 mod pace;
 pub mod placed;
 pub mod proof;

@@ -64,6 +64,16 @@ fn sentence(table: &str, newer: &[&str]) -> String {
     )
 }
 
+/// What was applied to a database, each as `schema.table NAME`, in order.
+///
+/// # Errors
+/// The server cannot be asked.
+pub async fn of(address: &Address) -> Result<Vec<String>, Failure> {
+    let all = applied(&address.connect().await?).await?;
+    let names = all.iter().flat_map(|(table, names)| names.iter().map(move |name| format!("{table} {name}")));
+    Ok(names.collect())
+}
+
 /// What was applied, by `schema.table`. A table of a known name that is something else is left out.
 ///
 /// # Errors

@@ -32,8 +32,6 @@ pub struct Release {
     pub compatible: bool,
     /// Seconds since 1970.
     pub at: i64,
-    /// Who promoted, as the journal has it.
-    pub by: String,
     pub why: String,
     /// Name of the backup that was made before it.
     pub restore_point: Option<String>,

@@ -71,6 +71,7 @@ fn names<'s>(session: &'s Session, wanted: Option<&str>) -> Result<Vec<&'s Envir
 
 fn with_records(session: &Session, reading: &measure::Reading) -> Value {
     let mut value = view::to_json(&session.config, reading);
+    value["release"] = json!(session.releases.get(&reading.name));
     value["seed"] = seeded::read(session, &reading.name).unwrap_or(Value::Null);
     value["backups"] = shown::read(session, &reading.name).unwrap_or(Value::Null);
     value["drift"] = drifted::read(session, &reading.name).unwrap_or(Value::Null);
@@ -88,6 +89,9 @@ fn page(session: &Session, readings: &[measure::Reading]) -> String {
     for reading in readings {
         text.push('\n');
         text.push_str(&view::block(&session.config, reading, width));
+        if let Some(release) = session.releases.get(&reading.name) {
+            text.push_str(&format!("release {}: {} {}\n", release.number, release.short(), release.subject));
+        }
         if let Some(record) = seeded::read(session, &reading.name) {
             text.push_str(&format!("{}\n", seeded::line(&record)));
         }

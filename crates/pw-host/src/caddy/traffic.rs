@@ -10,7 +10,7 @@ use pw_plan::promote::judge::Answers;
 use serde::Deserialize;
 
 /// How much of what was written before is read to know how it was before, in bytes.
-const LOOKED_BACK: u64 = 4 << 20;
+const LOOKED_BACK: u64 = 1 << 20;
 /// A websocket or stream says nothing about how fast answers come.
 const SWITCHED: u16 = 101;
 

@@ -1,6 +1,7 @@
 //! `promote`, `rollback`, `retire`: a release comes to the visitors of an environment, or goes.
 
 mod back;
+mod preflight;
 mod push;
 mod show;
 mod source;
@@ -21,6 +22,7 @@ use crate::backing;
 use crate::cli;
 use crate::prepare::{self, Prepared};
 use crate::printer::{GREEN, Printer, count};
+use crate::reach;
 use crate::releases as list;
 use crate::session::Session;
 use crate::stop::Stop;
@@ -44,8 +46,11 @@ struct Planned {
 pub(super) async fn run(session: &Session, asked: &cli::Promote, printer: &mut Printer) -> Result<(), Stop> {
     let name = target(session, asked.to.as_deref())?;
     let from = origin(session, name, asked.from.as_deref())?;
-    if !asked.accept_drift && !asked.plan {
-        drift::gate(session, name).await?;
+    if !asked.plan {
+        preflight::check(session, name, printer).await?;
+        if !asked.accept_drift {
+            drift::gate(session, name).await?;
+        }
     }
     let commit = source::commit(session, asked.reference.as_deref(), from).await?;
     let tree = source::check_out(session, name, &commit, printer).await?;
@@ -67,6 +72,7 @@ pub(super) async fn run(session: &Session, asked: &cli::Promote, printer: &mut P
         return show::nothing(name, &promotion.release, printer);
     }
     if changes_schema(&planned.plan) {
+        promotion.release.migrations = promotion.migrations().await;
         promotion.release.restore_point = promotion.restore_point(asked, printer).await?;
         promotion.rehearse(asked, printer).await?;
         planned = promotion.planned().await?;
@@ -155,6 +161,20 @@ impl Promotion<'_> {
         plan.lint()
             .map_err(|error| pw_run::Failure::new("the plan is not safe to carry out").because(error))?;
         Ok(Planned { prepared, plan, release: self.release.clone() })
+    }
+
+    /// What was applied to the databases before this release; one that cannot be asked is left out.
+    async fn migrations(&self) -> Vec<String> {
+        let (config, host) = (&self.session.config, self.session.host());
+        let project = config.compose_project(self.name);
+        let mut all = Vec::new();
+        for (key, database) in &config.databases {
+            let Ok(place) = reach::place(host.engine(), &project, database).await else { continue };
+            let Ok(reached) = reach::reach(host.engine(), &place).await else { continue };
+            let applied = pw_data::migrations::of(&reached.address).await.unwrap_or_default();
+            all.extend(applied.into_iter().map(|name| format!("{key}: {name}")));
+        }
+        all
     }
 
     /// A backup of what the migration will meet, where backups are kept at all.

@@ -2,14 +2,20 @@
 
 use comfy_table::{Table, presets};
 use jiff::Timestamp;
+use pw_journal::{PlanSummary, SqliteJournal};
 use pw_model::name::EnvironmentName;
 use pw_model::release::Release;
 use pw_model::unit::Span;
-use pw_plan::Plan;
+use pw_plan::{Plan, promote};
 use serde_json::json;
 
 use super::{GREEN, Planned, Printer, Session, Stop, steps};
 use crate::releases as list;
+
+/// How far back the journal is read.
+const PLANS_READ: u32 = 1000;
+/// Attempts without a release that are told.
+const TAKEN_BACK_SHOWN: usize = 5;
 
 /// The steps of a plan that is not carried out.
 pub(super) fn plan(plan: &Plan, printer: &mut Printer) -> Result<(), Stop> {
@@ -73,8 +79,11 @@ pub(crate) fn releases(session: &Session, name: &str, printer: &mut Printer) -> 
     let mut all = list::all(session, name)?;
     all.reverse();
     let current = session.releases.get(name).map(|release| release.number);
+    let attempts = attempts(session, name);
     if printer.is_json() {
-        return printer.json(&json!({"environment": name, "current": current, "releases": all}));
+        let attempts: Vec<_> = attempts.iter().map(to_json).collect();
+        return printer
+            .json(&json!({"environment": name, "current": current, "releases": all, "attempts": attempts}));
     }
     if all.is_empty() {
         printer.note(format!("`{name}` has no releases: it runs from the project's folder"));
@@ -82,10 +91,11 @@ pub(crate) fn releases(session: &Session, name: &str, printer: &mut Printer) -> 
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["", "release", "commit", "when", "schema", "what"]);
+    table.set_header(["", "RELEASE", "COMMIT", "WHEN", "TOOK", "BY", "SCHEMA", "WHAT"]);
     for release in &all {
         let mark = if current == Some(release.number) { "→" } else { "" };
-        let schema = if release.compatible { "as before, or compatible" } else { "changed" };
+        let schema = if release.compatible { "fits the code before" } else { "changed" };
+        let made = attempts.iter().rev().find(|plan| plan.begun >= release.at && is_applied(plan));
         let again = release.of.map(|of| format!("{of} again: ")).unwrap_or_default();
         let why = if release.why.is_empty() { &release.subject } else { &release.why };
         table.add_row([
@@ -93,11 +103,45 @@ pub(crate) fn releases(session: &Session, name: &str, printer: &mut Printer) -> 
             release.number.to_string(),
             release.short().to_owned(),
             when(release.at),
+            made.and_then(took).unwrap_or_default(),
+            made.map(|plan| plan.by.clone()).unwrap_or_default(),
             schema.to_owned(),
             format!("{again}{why}"),
         ]);
     }
-    printer.answer(table.to_string())
+    let mut text = table.to_string();
+    for plan in attempts.iter().filter(|plan| !is_applied(plan)).take(TAKEN_BACK_SHOWN) {
+        let outcome = plan.outcome.as_deref().unwrap_or("unfinished").replace('-', " ");
+        text.push_str(&format!("\n{} of {} by {}: {outcome}", plan.operation, when(plan.begun), plan.by));
+    }
+    printer.answer(text)
+}
+
+/// Every plan that was to bring a release, the newest first.
+fn attempts(session: &Session, name: &EnvironmentName) -> Vec<PlanSummary> {
+    let path = session.layout.journal(&session.config.project);
+    let journal = SqliteJournal::open_read_only(path.as_ref()).ok().flatten();
+    let plans = journal.and_then(|journal| journal.plans(PLANS_READ).ok()).unwrap_or_default();
+    let brings = ["push", promote::OPERATION, promote::ROLLBACK];
+    let is_one =
+        |plan: &PlanSummary| plan.environment == name.as_str() && brings.contains(&plan.operation.as_str());
+    plans.into_iter().filter(is_one).collect()
+}
+
+fn is_applied(plan: &PlanSummary) -> bool {
+    plan.outcome.as_deref() == Some("applied")
+}
+
+fn took(plan: &PlanSummary) -> Option<String> {
+    let seconds = u64::try_from(plan.ended? - plan.begun).ok()?;
+    Some(Span::seconds(seconds).to_string())
+}
+
+fn to_json(plan: &PlanSummary) -> serde_json::Value {
+    json!({
+        "operation": plan.operation, "begun": plan.begun, "ended": plan.ended, "by": plan.by,
+        "outcome": plan.outcome,
+    })
 }
 
 fn when(seconds: i64) -> String {
