@@ -238,13 +238,23 @@ fn printer_stop(printer: &mut Printer, diagnostic: Diagnostic) {
     printer.stop(&Stop::Complaints(vec![diagnostic]));
 }
 
-/// A service that does not become healthy is the application's fault; everything else the host's or ours.
+/// A service that does not become healthy, and a release that is worse, is the application's fault; everything else the host's or ours.
 fn code_of(plan: &Plan, step: usize, error: &Failure) -> u8 {
     if error.source.as_ref().is_some_and(|source| source.is::<Complained>()) {
         return 1;
     }
     match plan.steps.get(step).map(|step| &step.does) {
-        Some(Action::AwaitServices { .. } | Action::BuildImages { .. } | Action::RewriteRows { .. }) => 1,
+        Some(
+            Action::AwaitServices { .. }
+            | Action::BuildImages { .. }
+            | Action::RewriteRows { .. }
+            | Action::AwaitContainers { .. }
+            | Action::Probe { .. }
+            | Action::ReplaceServices { .. }
+            | Action::RunCommand { .. }
+            | Action::RunHook { .. }
+            | Action::Watch { .. },
+        ) => 1,
         _ => 2,
     }
 }

@@ -198,9 +198,15 @@ pub(crate) enum Agent {
         #[arg(long, short = 'n', default_value = "5")]
         decisions: u32,
     },
-    /// Write the unit by which systemd starts it
+    /// Do what is due: backups, drills, the end of containers that were kept warm; for a timer, once a minute
+    Chores {
+        /// Print what is due; do nothing
+        #[arg(long)]
+        plan: bool,
+    },
+    /// Write the units by which systemd starts it, and does what is due
     Install {
-        /// Print the unit; write nothing
+        /// Print the units; write nothing
         #[arg(long)]
         print: bool,
     },

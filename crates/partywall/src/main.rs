@@ -6,6 +6,7 @@
 
 mod apply;
 mod backing;
+mod chores;
 mod cli;
 mod commands;
 mod complete;

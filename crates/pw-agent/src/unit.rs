@@ -20,6 +20,53 @@ impl Unit<'_> {
         format!("partywall-{}.service", self.project)
     }
 
+    pub fn chores_name(&self) -> String {
+        format!("partywall-{}-chores.service", self.project)
+    }
+
+    pub fn timer_name(&self) -> String {
+        format!("partywall-{}-chores.timer", self.project)
+    }
+
+    /// What is due, behind everybody else. It writes where backups go, and asks databases.
+    pub fn chores(&self) -> String {
+        let [program, folder] = [self.program, self.folder].map(|path| quoted(path).replace('$', "$$"));
+        let environment = quoted(Path::new(&format!("PARTYWALL_STATE={}", self.state.display())));
+        format!(
+            "[Unit]
+Description=Backups, drills and old releases of {project}, when they are due
+After=docker.service
+
+[Service]
+Type=oneshot
+ExecStart={program} agent chores --project {folder}
+Environment={environment}
+Nice=19
+CPUWeight=idle
+IOSchedulingClass=idle
+UMask=0077
+",
+            project = self.project,
+        )
+    }
+
+    /// Looks every minute; one that still runs is not started again.
+    pub fn timer(&self) -> String {
+        format!(
+            "[Unit]
+Description=Looks what is due for {project}
+
+[Timer]
+OnBootSec=2min
+OnUnitInactiveSec=1min
+
+[Install]
+WantedBy=timers.target
+",
+            project = self.project,
+        )
+    }
+
     /// It goes before everybody else when there is little of anything, may write its state and control groups, and
     /// speaks to nobody but the engine.
     pub fn text(&self) -> String {
@@ -98,6 +145,9 @@ mod tests {
             state: Path::new("/var/lib/partywall"),
         };
         assert_eq!(unit.name(), "partywall-shop.service");
+        let line = "ExecStart=\"/usr/local/bin/partywall\" agent chores --project \"/srv/my shop\"";
+        assert!(unit.chores().lines().any(|one| one == line), "{}", unit.chores());
+        assert_eq!(unit.timer_name().replace(".timer", ".service"), unit.chores_name());
         let text = unit.text();
         for line in [
             "ExecStart=\"/usr/local/bin/partywall\" agent run --project \"/srv/my shop\"",

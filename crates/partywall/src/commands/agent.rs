@@ -11,6 +11,7 @@ use pw_plan::govern::Reading;
 use pw_run::Failure;
 use serde_json::json;
 
+use crate::chores;
 use crate::cli::Agent;
 use crate::governed;
 use crate::printer::{DIM, Printer};
@@ -20,6 +21,7 @@ use crate::stop::{Stop, of_failure};
 pub(crate) async fn run(session: &Session, asked: &Agent, printer: &mut Printer) -> Result<(), Stop> {
     match asked {
         Agent::Run { dry_run } => watch(session, *dry_run, printer).await,
+        Agent::Chores { plan } => do_chores(session, *plan, printer).await,
         Agent::Status { decisions } => status(session, *decisions, printer),
         Agent::Install { print } => install(session, *print, printer),
     }
@@ -34,6 +36,25 @@ async fn watch(session: &Session, dry_run: bool, printer: &mut Printer) -> Resul
     // A reader that is gone ends nothing: production is protected whoever listens.
     pw_agent::run(settings, |notice| drop(tell(&notice, printer))).await?;
     Ok(())
+}
+
+/// One after the other, each whether the one before succeeded or not.
+async fn do_chores(session: &Session, plan: bool, printer: &mut Printer) -> Result<(), Stop> {
+    let due = chores::due(session).await?;
+    if plan && printer.is_json() {
+        let due: Vec<_> = due.iter().map(|one| json!({"words": one.words, "because": one.because})).collect();
+        return printer.json(&json!({"due": due}));
+    }
+    if plan {
+        let lines = due.iter().map(|one| format!("partywall {} | {}\n", one.words.join(" "), one.because));
+        return printer.answer(lines.collect::<String>());
+    }
+    let flags: &[&str] = if printer.is_json() { &["--json"] } else { &[] };
+    let mut failed = false;
+    for chore in &due {
+        failed |= !chores::carry_out(session, chore, flags).await?;
+    }
+    if failed { Err(Stop::Code(1)) } else { Ok(()) }
 }
 
 fn someone_to_protect(session: &Session) -> Result<(), Stop> {
@@ -172,7 +193,12 @@ fn install(session: &Session, print: bool, printer: &mut Printer) -> Result<(), 
         state: Path::new(session.layout.root()),
     };
     if print {
-        return printer.answer(unit.text());
+        let all = [
+            (unit.name(), unit.text()),
+            (unit.chores_name(), unit.chores()),
+            (unit.timer_name(), unit.timer()),
+        ];
+        return printer.answer(all.map(|(name, text)| format!("# {name}\n{text}")).join("\n"));
     }
     let (name, folder) = (unit.name(), Path::new("/etc/systemd/system"));
     if !folder.is_dir() {
@@ -184,11 +210,14 @@ fn install(session: &Session, print: bool, printer: &mut Printer) -> Result<(), 
     }
     let file = folder.join(&name);
     pw_host::files::write(&file, unit.text().as_bytes(), 0o644)?;
+    let timer = unit.timer_name();
+    pw_host::files::write(&folder.join(unit.chores_name()), unit.chores().as_bytes(), 0o644)?;
+    pw_host::files::write(&folder.join(&timer), unit.timer().as_bytes(), 0o644)?;
     if printer.is_json() {
-        return printer.json(&json!({"ok": true, "file": file, "unit": name}));
+        return printer.json(&json!({"ok": true, "file": file, "unit": name, "timer": timer}));
     }
     printer.note(format!(
-        "wrote {}; start it with `systemctl daemon-reload && systemctl enable --now {name}`",
+        "wrote {}; start it with `systemctl daemon-reload && systemctl enable --now {name} {timer}`",
         file.display()
     ));
     Ok(())

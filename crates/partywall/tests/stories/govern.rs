@@ -170,3 +170,25 @@ fn the_unit_names_program_project_and_state() {
         assert!(unit.contains(text), "`{text}` is not in\n{unit}");
     }
 }
+
+/// Promise: what is due is done, once, by whoever asks every minute.
+/// Given: production with `every`, `drill` and no backup yet.
+/// Then: the plan names a backup; the first run makes it, the second drills it, the third does nothing; when the
+/// newest is older than `every`, another is due.
+#[test]
+fn backups_and_drills_are_made_when_they_are_due() {
+    let story = Story::stocked_shop();
+    story.edit("partywall.yaml", "backup: {", "backup: { every: 1h, drill: weekly,");
+    let due = || story.run(&["agent", "chores", "--plan"]).ended(0).out;
+    assert_eq!(due(), "partywall backup production | the newest is none\n");
+    story.run(&["agent", "chores"]).ended(0);
+    assert!(due().starts_with("partywall drill 2"), "{}", due());
+    story.run(&["agent", "chores"]).ended(0);
+    assert_eq!(due(), "");
+    let before = story.plans();
+    story.run(&["agent", "chores"]).ended(0);
+    assert_eq!(story.plans(), before);
+    story.edit("partywall.yaml", "every: 1h", "every: 1s");
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert!(due().contains("partywall backup production | the newest is 2"), "{}", due());
+}

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettings, NetworkConnectRequest};
+use bollard::models::{ContainerInspectResponse, ContainerSummary};
 use bollard::query_parameters::{RenameContainerOptionsBuilder, StartContainerOptions};
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
@@ -17,7 +17,6 @@ use pw_run::Failure;
 use super::connect::{Engine, said, unless};
 use super::label;
 use super::list::{label_of, name_of};
-use super::network::is_joined;
 use super::verdict::{Verdict, verdict};
 use crate::compose;
 
@@ -124,25 +123,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    /// Connects a container under further names; one that is connected already stays as it is.
-    pub(crate) async fn join_as(
-        &self,
-        container: &str,
-        network: &str,
-        aliases: &[String],
-    ) -> Result<(), Failure> {
-        let endpoint = EndpointSettings { aliases: Some(aliases.to_vec()), ..EndpointSettings::default() };
-        let request = NetworkConnectRequest { container: container.into(), endpoint_config: Some(endpoint) };
-        match self.docker().await?.connect_network(network, request).await {
-            Ok(()) => Ok(()),
-            Err(error) if is_joined(&error.to_string()) => Ok(()),
-            Err(error) => {
-                Err(Failure::new(format!("could not connect `{container}` to network `{network}`"))
-                    .because(said(error)))
-            }
-        }
     }
 
     pub(crate) async fn start_containers(&self, containers: &Containers) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! Joining and leaving networks.
 
-use bollard::models::{NetworkConnectRequest, NetworkDisconnectRequest};
+use bollard::models::{EndpointSettings, NetworkConnectRequest, NetworkDisconnectRequest};
 use pw_run::Failure;
 
 use super::connect::{Engine, said, status};
@@ -8,7 +8,18 @@ use super::connect::{Engine, said, status};
 impl Engine {
     /// Connects a container to a network; one that is connected already stays so.
     pub async fn join(&self, container: &str, network: &str) -> Result<(), Failure> {
-        let request = NetworkConnectRequest { container: container.into(), endpoint_config: None };
+        self.join_as(container, network, &[]).await
+    }
+
+    /// The same under further names.
+    pub(crate) async fn join_as(
+        &self,
+        container: &str,
+        network: &str,
+        aliases: &[String],
+    ) -> Result<(), Failure> {
+        let endpoint = EndpointSettings { aliases: Some(aliases.to_vec()), ..EndpointSettings::default() };
+        let request = NetworkConnectRequest { container: container.into(), endpoint_config: Some(endpoint) };
         match self.docker().await?.connect_network(network, request).await {
             Ok(()) => Ok(()),
             Err(error) if is_joined(&error.to_string()) => Ok(()),
@@ -34,7 +45,7 @@ impl Engine {
 }
 
 /// The engine answers 403 for this and for other refusals; its words tell them apart.
-pub(super) fn is_joined(message: &str) -> bool {
+fn is_joined(message: &str) -> bool {
     message.contains("already exists in network") || message.contains("already attached to network")
 }
 

@@ -15,7 +15,7 @@ use crate::unit::Bytes;
 pub struct Backup {
     /// Absolute path of the folder that holds the repository; restic reads it too.
     pub repository: String,
-    /// How old the newest backup may be, e.g. `6h` or `daily`; `status` says when it is older. Nothing starts by itself.
+    /// How old the newest backup may be, e.g. `6h` or `daily`; `status` says when it is older, and `agent chores` makes one then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<String>,
     /// How many backups stay. Left out: all of 24 hours, 7 days, 4 weeks and 12 months.

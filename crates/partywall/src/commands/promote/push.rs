@@ -5,7 +5,6 @@ use pw_model::observed::Observed;
 use pw_model::role::Role;
 use pw_plan::Plan;
 use pw_plan::up::with_release;
-use pw_run::Observe as _;
 
 use super::{Planned, show, source};
 use crate::apply;
@@ -45,8 +44,6 @@ pub(crate) async fn run(session: &Session, asked: &cli::Push, printer: &mut Prin
     if !is_new(session.releases.get(name), &plan) {
         return show::nothing(name, &release, printer);
     }
-    // What is planned has nothing to do with what was looked at before the images were built.
-    drop(host.observe(&prepared.desired).await?);
     apply::run(&plan, host, &mut journal, printer).await?;
     let planned = Planned { prepared, plan, release };
     show::done(name, "push", &planned, pw_model::unit::Span::seconds(0), printer)

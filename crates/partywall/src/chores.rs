@@ -1,0 +1,141 @@
+//! What is done when it is due: backups, drills, the end of containers that were kept warm.
+//!
+//! Each is a command of this program in a process of its own, with a plan, a journal and a lock like any other. What
+//! is due follows from the records alone, so that nothing is remembered between two looks. Not in the governor's
+//! process: that one may touch little, and waits for nobody.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pw_model::colour::Colour;
+use pw_model::config::Class;
+use pw_model::name::EnvironmentName;
+use pw_model::observed::Container;
+use pw_model::release::Release;
+use pw_run::Failure;
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::backing::shown;
+use crate::session::Session;
+use crate::stop::Stop;
+
+/// A backup that failed is not tried again before, in seconds.
+const AGAIN: u64 = 900;
+
+/// A command that is due, with its words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Chore {
+    pub(crate) words: Vec<String>,
+    pub(crate) because: String,
+}
+
+/// Runs it to its end; it says itself, on our own output, what became of it.
+pub(crate) async fn carry_out(session: &Session, chore: &Chore, flags: &[&str]) -> Result<bool, Failure> {
+    let failed =
+        |error| Failure::new(format!("could not start `partywall {}`", chore.words.join(" "))).because(error);
+    let program = std::env::current_exe().map_err(failed)?;
+    let mut command = Command::new(program);
+    command.args(&chore.words).args(flags).current_dir(&session.directory).stdin(Stdio::null());
+    Ok(command.status().await.map_err(failed)?.success())
+}
+
+/// What is due now, in the order in which it is to be done.
+pub(crate) async fn due(session: &Session) -> Result<Vec<Chore>, Stop> {
+    let (mut all, now) = (Vec::new(), Timestamp::now().as_second());
+    for (name, environment) in &session.config.environments {
+        let class = environment.class(name);
+        if let Some(release) = session.releases.get(name).filter(|_| class != Class::Development) {
+            let project = session.config.compose_project(name);
+            let containers = session.host().engine().containers(&project).await?;
+            let promote = session.config.promote.clone().unwrap_or_default();
+            let kept = promote.watch.0 + promote.warm.0;
+            all.extend(
+                retire(name, release, kept, now).filter(|_| has_two_generations(&project, &containers)),
+            );
+        }
+        if class == Class::Production
+            && let (Some(section), Some(record)) = (&session.config.backup, shown::read(session, name))
+        {
+            all.extend(backup(name, &record, section.every_seconds()));
+            all.extend(drill(&record, section.drill_seconds()));
+        }
+    }
+    Ok(all)
+}
+
+fn has_two_generations(project: &str, containers: &[Container]) -> bool {
+    let generation =
+        |one: &Container| (one.service.clone(), Colour::of_container(project, &one.service, &one.name));
+    let all: BTreeSet<_> = containers.iter().map(generation).collect();
+    let services: BTreeSet<&String> = all.iter().map(|(service, _)| service).collect();
+    all.len() > services.len()
+}
+
+fn retire(name: &EnvironmentName, release: &Release, kept: Duration, now: i64) -> Option<Chore> {
+    let until = release.at + i64::try_from(kept.as_secs()).ok()?;
+    let words = vec!["retire".to_owned(), name.to_string()];
+    let because = format!("release {} was kept warm long enough for the one before", release.number);
+    (now > until).then_some(Chore { words, because })
+}
+
+fn backup(name: &EnvironmentName, record: &Value, every: Option<u64>) -> Option<Chore> {
+    let waits = record["failed"]["age_seconds"].as_u64().is_some_and(|age| age < AGAIN);
+    let words = vec!["backup".to_owned(), name.to_string()];
+    let because = format!("the newest is {}", record["backup"]["name"].as_str().unwrap_or("none"));
+    (is_old(&record["backup"], every?) && !waits).then_some(Chore { words, because })
+}
+
+/// Of the newest backup, once there is one.
+fn drill(record: &Value, every: Option<u64>) -> Option<Chore> {
+    let newest = record["backup"]["name"].as_str()?;
+    let words = vec!["drill".to_owned(), newest.to_owned()];
+    let because = format!("the newest was of {}", record["drill"]["backup"].as_str().unwrap_or("none"));
+    is_old(&record["drill"], every?).then_some(Chore { words, because })
+}
+
+/// True for what never was, too.
+fn is_old(record: &Value, seconds: u64) -> bool {
+    record["age_seconds"].as_u64().is_none_or(|age| age >= seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn production() -> EnvironmentName {
+        EnvironmentName::parse("production").expect("a name")
+    }
+
+    fn words(chore: Option<Chore>) -> String {
+        chore.map(|chore| chore.words.join(" ")).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_overdue_or_never_was_is_due() {
+        let name = production();
+        let none = json!({"backup": null, "drill": null});
+        assert_eq!(words(backup(&name, &none, Some(60))), "backup production");
+        assert_eq!(words(backup(&name, &none, None)), "", "nobody asked for it");
+        assert_eq!(words(drill(&none, Some(60))), "", "there is nothing to drill");
+        let young = json!({"backup": {"name": "b1", "age_seconds": 59}, "drill": null});
+        assert_eq!(words(backup(&name, &young, Some(60))), "");
+        assert_eq!(words(drill(&young, Some(60))), "drill b1");
+        let failed = json!({"backup": {"name": "b1", "age_seconds": 60}, "failed": {"age_seconds": 899}});
+        assert_eq!(words(backup(&name, &failed, Some(60))), "", "it was tried a moment ago");
+        let old = json!({"backup": {"name": "b1", "age_seconds": 60}, "drill": {"backup": "b0", "age_seconds": 60}});
+        assert_eq!(words(backup(&name, &old, Some(60))), "backup production");
+        assert_eq!(words(drill(&old, Some(60))), "drill b1");
+    }
+
+    #[test]
+    fn containers_are_kept_warm_as_long_as_is_said() {
+        let release = Release { number: 3, at: 1000, ..Release::default() };
+        let at = |now| words(retire(&production(), &release, Duration::from_secs(60), now));
+        assert_eq!((at(1060), at(1061)), (String::new(), "retire production".to_owned()));
+    }
+}
