@@ -1,5 +1,7 @@
 //! `backup` and `backups`: data and configuration of an environment, kept and listed.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use pw_backup::{Backup, Manifest, Repository};
 use pw_host::Host;
@@ -18,6 +20,9 @@ use crate::printer::{BOLD, GREEN, Printer, count};
 use crate::seeded::{age, grouped};
 use crate::session::Session;
 use crate::stop::Stop;
+
+/// How often it is looked whether another second has begun.
+const NEXT_SECOND: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(session: &Session, asked: &cli::Backup, printer: &mut Printer) -> Result<(), Stop> {
     let (name, _) = session.environment(&asked.environment)?;
@@ -40,7 +45,7 @@ async fn back_up(
     printer: &mut Printer,
 ) -> Result<(), Stop> {
     let host = session.host();
-    let backup = Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
+    let backup = fresh_name(session).await;
     let (run, warnings) = gather(session, &host, name, backup.clone()).await?;
     printer.diagnostics(&warnings);
     let order = order(session, &host, run, new_repository).await?;
@@ -65,6 +70,21 @@ async fn back_up(
         summary: json!({"name": backup, "bytes": manifest.bytes(), "rows": manifest.rows()}).to_string(),
     })?;
     answer(&order, &manifest, printer)
+}
+
+/// The second in which it is begun. Two backups of a project never have the same name, whatever environment they are
+/// of: a name is all by which one is asked for.
+async fn fresh_name(session: &Session) -> String {
+    loop {
+        let name = Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
+        let has_it = |one: &EnvironmentName| {
+            shown::read(session, one).is_some_and(|record| record["backup"]["name"] == name.as_str())
+        };
+        if !session.config.environments.keys().any(has_it) {
+            return name;
+        }
+        tokio::time::sleep(NEXT_SECOND).await;
+    }
 }
 
 /// Elsewhere, too. The backup is whole without it; but who asked for a copy is told when there is none.

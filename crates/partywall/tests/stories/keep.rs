@@ -51,6 +51,10 @@ fn repository_and_key_are_all_that_is_needed() {
     for name in [PRODUCTION, DEVELOPMENT] {
         story.run(&["backup", name]).ended(0);
     }
+    let listed = story.run(&["backups", "--json"]).ended(0).json();
+    let names: std::collections::BTreeSet<&str> =
+        listed["backups"].as_array().into_iter().flatten().filter_map(|one| one["name"].as_str()).collect();
+    assert_eq!(names.len(), 2, "two backups in one second have two names: {listed}");
     let key = story.folder().join("key");
     fs::copy(backup_key(&story), &key).expect("a copy of the key");
     lose_everything(&story);
