@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use pw_model::config::Verify;
 use pw_model::unit::Span;
 use pw_plan::step::Probe;
@@ -13,9 +12,6 @@ use reqwest::{Client, redirect};
 use crate::files;
 
 const PAUSE: Duration = Duration::from_millis(300);
-/// As many ask at once, so many times.
-const AT_ONCE: usize = 10;
-const WARM_UPS: usize = 5;
 
 /// Why an answer was not good.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +33,6 @@ pub async fn probe(probe: &Probe) -> Result<(), Failure> {
         if result.is_err() {
             break;
         }
-        warm_up(probe).await;
     }
     files::close_switch(file)?;
     result
@@ -58,15 +53,6 @@ async fn ask_until_good(probe: &Probe) -> Result<(), Failure> {
             return Ok(());
         }
         tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// Several at once, as visitors come: connections to databases are made and caches filled before the first of them.
-///
-/// Nothing is judged by it; the watch is there for that.
-async fn warm_up(probe: &Probe) {
-    for _ in 0..WARM_UPS {
-        drop(join_all((0..AT_ONCE).map(|_| ask_all(probe))).await);
     }
 }
 
