@@ -58,6 +58,15 @@ async fn described(
 ) -> Result<Comparison, Stop> {
     let desired = prepare::desired(session, walls, name).await?;
     let observed = host.observe(&desired).await?;
+    compared(host, walls, (&desired, &observed)).await
+}
+
+async fn compared(
+    host: &Host,
+    walls: &Walls,
+    (desired, observed): (&Desired, &Observed),
+) -> Result<Comparison, Stop> {
+    let name = &desired.environment;
     let mut comparison = Comparison::new(("described", "running"), name.as_str(), Vec::new());
     if observed.containers.is_empty() {
         comparison.not_compared.push("it is not up".to_owned());
@@ -67,23 +76,18 @@ async fn described(
     let model = rendered.map(|one| one.model.clone()).unwrap_or_default();
     let inspected = host.engine().inspected(&observed.containers).await?;
     let strangers =
-        host.engine().strangers(&own_networks(&desired, &observed), &desired.compose_project).await?;
-    comparison.differences = running(Sides {
-        desired: &desired,
-        model: &model,
-        observed: &observed,
-        inspected: &inspected,
-        strangers: &strangers,
-    });
+        host.engine().strangers(&own_networks(desired, observed), &desired.compose_project).await?;
+    comparison.differences =
+        running(Sides { desired, model: &model, observed, inspected: &inspected, strangers: &strangers });
     Ok(comparison)
 }
 
 /// What somebody changed by hand: what is different though its container is made as described.
-pub(super) async fn by_hand(session: &Session, name: &EnvironmentName) -> Result<Vec<Difference>, Stop> {
-    let host = session.host();
-    let walls = prepare::walls(session, &host, Some(name)).await?;
-    let desired = prepare::desired(session, &walls, name).await?;
-    let observed = host.observe(&desired).await?;
+pub(super) async fn by_hand(
+    session: &Session,
+    walls: &Walls,
+    (desired, observed): (&Desired, &Observed),
+) -> Result<Vec<Difference>, Stop> {
     let is_made_otherwise = |service: &str| {
         let hash = desired.services.get(service).map(|one| one.config_hash.as_str());
         observed.containers.iter().any(|one| one.service == service && Some(one.config_hash.as_str()) != hash)
@@ -93,7 +97,7 @@ pub(super) async fn by_hand(session: &Session, name: &EnvironmentName) -> Result
         Some(!is_made_otherwise(service) && desired.services.contains_key(service))
     };
     let is_by_hand = |one: &Difference| of_service(one).unwrap_or_else(|| one.path.starts_with("networks."));
-    let found = described(session, &host, &walls, name).await?.differences;
+    let found = compared(&session.host(), walls, (desired, observed)).await?.differences;
     Ok(found.into_iter().filter(is_by_hand).collect())
 }
 

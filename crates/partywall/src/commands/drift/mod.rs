@@ -8,10 +8,12 @@ use pw_plan::drift::{Difference, accepts};
 use serde::Serialize;
 use serde_json::json;
 
-use pw_model::name::EnvironmentName;
+use pw_model::desired::Desired;
+use pw_model::observed::Observed;
 
 use crate::cli;
 use crate::drifted::KIND;
+use crate::prepare::Walls;
 use crate::printer::Printer;
 use crate::session::Session;
 use crate::stop::Stop;
@@ -66,9 +68,14 @@ pub(crate) async fn run(session: &Session, asked: &cli::Drift, printer: &mut Pri
 }
 
 /// Refuses to build on what somebody changed by hand, which would be lost without a word.
-pub(super) async fn gate(session: &Session, name: &EnvironmentName) -> Result<(), Stop> {
+pub(super) async fn gate(
+    session: &Session,
+    walls: &Walls,
+    (desired, observed): (&Desired, &Observed),
+) -> Result<(), Stop> {
+    let name = &desired.environment;
     let patterns = session.config.drift.as_ref().map(|drift| drift.accept.as_slice()).unwrap_or_default();
-    let found = gather::by_hand(session, name).await?;
+    let found = gather::by_hand(session, walls, (desired, observed)).await?;
     let drift: Vec<String> = found
         .iter()
         .filter(|one| !patterns.iter().any(|pattern| accepts(pattern, &one.path)))

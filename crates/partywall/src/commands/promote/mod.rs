@@ -7,8 +7,10 @@ mod show;
 mod source;
 
 use pw_model::config::Class;
+use pw_model::desired::Desired;
 use pw_model::name::EnvironmentName;
 use pw_model::release::Release;
+use pw_model::role::Role;
 use pw_plan::promote::{self, Wanted};
 use pw_plan::{Action, Plan};
 use pw_run::Observe as _;
@@ -16,7 +18,7 @@ use pw_run::Observe as _;
 pub(super) use self::back::{retire, rollback};
 pub(super) use self::push::run as push;
 pub(super) use self::show::releases;
-use super::{backup, drift, rehearse};
+use super::{backup, rehearse};
 use crate::apply;
 use crate::backing;
 use crate::cli;
@@ -47,10 +49,7 @@ pub(super) async fn run(session: &Session, asked: &cli::Promote, printer: &mut P
     let name = target(session, asked.to.as_deref())?;
     let from = origin(session, name, asked.from.as_deref())?;
     if !asked.plan {
-        preflight::check(session, name, printer).await?;
-        if !asked.accept_drift {
-            drift::gate(session, name).await?;
-        }
+        preflight::check(session, name, asked.accept_drift, printer).await?;
     }
     let commit = source::commit(session, asked.reference.as_deref(), from).await?;
     let tree = source::check_out(session, name, &commit, printer).await?;
@@ -71,7 +70,7 @@ pub(super) async fn run(session: &Session, asked: &cli::Promote, printer: &mut P
     if planned.plan.is_empty() {
         return show::nothing(name, &promotion.release, printer);
     }
-    if changes_schema(&planned.plan) {
+    if changes_schema(&planned.plan, &planned.prepared.desired) {
         promotion.release.migrations = promotion.migrations().await;
         promotion.release.restore_point = promotion.restore_point(asked, printer).await?;
         promotion.rehearse(asked, printer).await?;
@@ -132,19 +131,21 @@ fn origin<'s>(
 impl Promotion<'_> {
     /// Looks at the host as it is, and plans.
     async fn planned(&self) -> Result<Planned, Stop> {
-        let host = self.session.host();
         let session = self.session.with_release(self.name, self.release.clone());
-        let draft = self.plan_of(&session, &host).await?;
-        if draft.plan.is_empty() {
-            return Ok(draft);
+        let mut prepared = prepare::prepare(&session, &session.host(), self.name, "up").await?;
+        let plan = self.plan_of(&prepared, &self.release)?;
+        if plan.is_empty() {
+            return Ok(Planned { prepared, plan, release: self.release.clone() });
         }
         // What the plan does is part of what the release remembers.
         let mut release = self.release.clone();
-        release.compose = pw_plan::hash(&draft.prepared.desired.compose_file.text);
-        release.compatible = !changes_schema(&draft.plan) || self.is_compatible();
+        release.compose = pw_plan::hash(&prepared.desired.compose_file.text);
+        release.compatible = !changes_schema(&plan, &prepared.desired) || self.is_compatible();
         release.at = jiff::Timestamp::now().as_second();
-        let promotion = Promotion { release: release.clone(), ..*self };
-        promotion.plan_of(&self.session.with_release(self.name, release), &host).await
+        prepared.desired.release =
+            list::marker(&self.session.with_release(self.name, release.clone()), self.name);
+        let plan = self.plan_of(&prepared, &release)?;
+        Ok(Planned { prepared, plan, release })
     }
 
     fn is_compatible(&self) -> bool {
@@ -152,15 +153,14 @@ impl Promotion<'_> {
         promote.and_then(|promote| promote.migrate.as_ref()).is_some_and(|migrate| migrate.compatible)
     }
 
-    async fn plan_of(&self, session: &Session, host: &pw_host::Host) -> Result<Planned, Stop> {
-        let prepared = prepare::prepare(session, host, self.name, "up").await?;
-        let entry = list::entry(session, self.name, &self.release);
-        let commit = self.release.commit.as_str();
+    fn plan_of(&self, prepared: &Prepared, release: &Release) -> Result<Plan, Stop> {
+        let entry = list::entry(self.session, self.name, release);
+        let commit = release.commit.as_str();
         let wanted = Wanted { operation: self.operation, entry: &entry, commit, migrates: self.migrates };
         let plan = promote::plan(&prepared.desired, &prepared.observed, wanted)?;
         plan.lint()
             .map_err(|error| pw_run::Failure::new("the plan is not safe to carry out").because(error))?;
-        Ok(Planned { prepared, plan, release: self.release.clone() })
+        Ok(plan)
     }
 
     /// What was applied to the databases before this release; one that cannot be asked is left out.
@@ -266,10 +266,11 @@ impl Promotion<'_> {
 }
 
 /// True for a plan that runs a job or the migration command.
-fn changes_schema(plan: &Plan) -> bool {
+fn changes_schema(plan: &Plan, desired: &Desired) -> bool {
+    let is_job = |name: &String| desired.services.get(name).is_some_and(|one| one.role == Role::Job);
     plan.steps.iter().any(|step| match &step.does {
         Action::RunCommand { .. } => true,
-        Action::ReplaceServices { .. } => step.because.contains("schema"),
+        Action::ReplaceServices { services, .. } => services.keys().any(is_job),
         _ => false,
     })
 }

@@ -1,4 +1,4 @@
-//! What is looked at before anything is built: room for two generations, and what makes a flip blind.
+//! What is looked at before anything is built: room for two generations, changes made by hand, and what makes a flip blind.
 
 use std::path::Path;
 
@@ -8,6 +8,7 @@ use pw_model::name::EnvironmentName;
 use pw_model::observed::{Container, Observed};
 use pw_run::Observe as _;
 
+use super::super::drift;
 use super::{Printer, Session, Stop};
 use crate::measure;
 use crate::prepare;
@@ -17,10 +18,11 @@ const DISK: Bytes = Bytes(1 << 30);
 /// What the new generation may need beyond what the present one uses now.
 const MARGIN: f64 = 1.25;
 
-/// Refuses where two generations would not fit; notes what a healthcheck would have told.
+/// Refuses where two generations would not fit, and where somebody changed what runs by hand; notes what a healthcheck would have told.
 pub(super) async fn check(
     session: &Session,
     name: &EnvironmentName,
+    accepts_drift: bool,
     printer: &mut Printer,
 ) -> Result<(), Stop> {
     let host = session.host();
@@ -36,6 +38,9 @@ pub(super) async fn check(
         ));
     }
     fits(session, name, (&desired, &observed))?;
+    if !accepts_drift {
+        drift::gate(session, &walls, (&desired, &observed)).await?;
+    }
     for route in &desired.routes {
         let service = desired.services.get(&route.service);
         if service.is_some_and(|service| !service.has_healthcheck) {
