@@ -158,6 +158,7 @@ impl Host {
                 engine.replace_services(compose, services, overlap, line).await
             }
             Action::RunCommand { run } => engine.run_command(run).await,
+            Action::EndCommand { run } => engine.end_command(run).await,
             Action::RunHook { hook } => hook::run(hook, &tell).await,
             Action::RemoveImages { names } => engine.remove_images(names).await,
             Action::Watch { watch: wanted } => watch::watch(engine, wanted, &tell).await,

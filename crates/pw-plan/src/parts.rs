@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pw_model::desired::{Desired, DesiredRoute, FileText};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::observed::{Container, Observed};
+use pw_model::role::Role;
 
 use crate::promote::generations::{Generations, serving, serving_address};
 use crate::step::{Action, ComposeRun, Plan, Step, Undo};
@@ -184,6 +185,19 @@ impl<'a> Draft<'a> {
             self.close(&switch, "no longer routed");
         }
     }
+}
+
+/// True for a job that the release which runs has behind it.
+///
+/// A job runs when its release is promoted. Later its container may be gone or that of another release: one that went
+/// back, or was cut off. To run the job again on a newer schema could harm what the other services already use.
+pub(crate) fn job_is_over(desired: &Desired, observed: &Observed, name: &str) -> bool {
+    let is_job = |name: &str| desired.services.get(name).is_some_and(|one| one.role == Role::Job);
+    let is_over = |one: &Container| match is_job(&one.service) {
+        true => one.service == name && one.ended_well(),
+        false => desired.services.contains_key(&one.service) && one.is_up(),
+    };
+    is_job(name) && desired.release.is_some() && observed.containers.iter().any(is_over)
 }
 
 /// Hash of both sides of a plan: it is stale as soon as either changes.

@@ -390,6 +390,10 @@ pub enum Action {
     RunCommand {
         run: Box<CommandRun>,
     },
+    /// Stops and removes the container of a command, if there is one.
+    EndCommand {
+        run: Box<CommandRun>,
+    },
     /// Runs a command of the user's on the host.
     RunHook {
         hook: Box<Hook>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bollard::query_parameters::RemoveContainerOptionsBuilder;
+use bollard::query_parameters::{RemoveContainerOptionsBuilder, StopContainerOptions};
 use pw_plan::step::CommandRun;
 use pw_run::Failure;
 
@@ -43,6 +43,13 @@ impl Engine {
         let failure = Failure::new(format!("`{}` in `{}` {how}", run.command.join(" "), run.service));
         let words = format!("its last lines were\n{}", ended.words);
         Err(failure.because(CommandSaid(words)).hint("rehearse it: `partywall rehearse`"))
+    }
+
+    /// Stops a command that still runs, so that what is taken back does not go on changing the schema.
+    pub(crate) async fn end_command(&self, run: &CommandRun) -> Result<(), Failure> {
+        let stopped = self.docker().await?.stop_container(&run.container, None::<StopContainerOptions>).await;
+        unless(&[304, 404], stopped, || format!("could not stop `{}`", run.container))?;
+        self.forget_command(&run.container).await
     }
 
     async fn forget_command(&self, container: &str) -> Result<(), Failure> {

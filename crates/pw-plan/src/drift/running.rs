@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{Difference, Part};
 use crate::aspects::differing;
+use crate::parts::job_is_over;
 use crate::promote::generations::{serving, serving_address};
 
 /// What `up` does not look at, since nothing but a hand changes it: one container, inspected.
@@ -84,9 +85,7 @@ impl Found<'_> {
         let path = format!("services.{name}");
         let observed = self.sides.observed;
         let all = serving(self.sides.desired, observed, name);
-        // A job belongs to its release, and one that came back did not run its own again.
-        let ran = || all.iter().any(|one| one.ended_well());
-        if desired.role == Role::Job && self.sides.desired.release.is_some() && ran() {
+        if job_is_over(self.sides.desired, observed, name) {
             return;
         }
         if all.len() as u64 != desired.scale {

@@ -325,12 +325,10 @@ impl Draft<'_> {
     /// Jobs first, for what follows needs them; then the migration command.
     fn migrate(&mut self, jobs: &[String], migrates: bool) {
         if !jobs.is_empty() {
-            self.replaced(
-                jobs,
-                Vec::new(),
-                Undo::Nothing,
-                "the new release needs them; a schema stays as they leave it",
-            );
+            let (project, services) = (self.desired.compose_project.clone(), jobs.to_vec());
+            let undo = Undo::by(Action::StopServices { project, services });
+            let because = "the new release needs them; a schema stays as they leave it";
+            self.replaced(jobs, Vec::new(), undo, because);
         }
         let Some(migrate) =
             self.desired.promote.migrate.as_ref().filter(|one| migrates && !one.command.is_empty())
@@ -353,7 +351,9 @@ impl Draft<'_> {
             total_milliseconds: milliseconds(self.desired.promote.limits.total),
         };
         let because = "before the new release is asked; the schema stays as it leaves it";
-        self.step(Action::RunCommand { run: Box::new(run) }, Undo::Nothing, because);
+        let run = Box::new(run);
+        let undo = Undo::by(Action::EndCommand { run: run.clone() });
+        self.step(Action::RunCommand { run }, undo, because);
     }
 
     /// Services without a route: one that cannot start stops the promotion before any visitor meets the new release.

@@ -135,6 +135,7 @@ impl Action {
                 write!(f, "replace {}", names.join(", "))
             }
             Self::RunCommand { run } => write!(f, "run `{}` in {}", run.command.join(" "), run.service),
+            Self::EndCommand { run } => write!(f, "end `{}` in {}", run.command.join(" "), run.service),
             Self::RunHook { hook } => write!(f, "run {} hook `{}`", hook.moment, hook.command.join(" ")),
             Self::RemoveImages { names } => write!(f, "remove images {}", names.join(", ")),
             Self::Watch { watch } => {

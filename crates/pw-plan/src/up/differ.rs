@@ -8,7 +8,7 @@ use pw_model::role::Role;
 
 use super::data::other_data;
 use crate::aspects::differing;
-use crate::parts::Draft;
+use crate::parts::{Draft, job_is_over};
 
 /// Why a service is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,9 +30,7 @@ impl Draft<'_> {
     fn reason(&self, name: &str) -> Option<Reason> {
         let desired = &self.desired.services[name];
         let containers: Vec<_> = self.serving(name);
-        // A job belongs to its release: what is described since then does not run it again.
-        let ran = || containers.iter().any(|one| one.ended_well());
-        if desired.role == Role::Job && self.desired.release.is_some() && ran() {
+        if job_is_over(self.desired, self.observed, name) {
             return None;
         }
         let is_up = |one: &&Container| one.is_up() || desired.role == Role::Job && one.ended_well();

@@ -141,8 +141,12 @@ async fn strike(fault: Option<(Kind, Moment)>) -> Result<(), Failure> {
     }
 }
 
-/// The same action on the first half of its things; `None` when it has only one.
+/// The same action on the first half of its things; `None` when it has only one. What is replaced is gone by then.
 fn half(action: &Action) -> Option<Action> {
+    if let Action::ReplaceServices { compose, services, .. } = action {
+        let services = services.keys().cloned().collect();
+        return Some(Action::RemoveServices { project: compose.project.clone(), services });
+    }
     let mut action = action.clone();
     let things = match &mut action {
         Action::PullImages { services, .. }

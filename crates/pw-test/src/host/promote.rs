@@ -44,7 +44,7 @@ impl FakeHost {
             Action::RunCommand { run } => {
                 self.described(&run.compose, std::slice::from_ref(&run.service)).map(drop)
             }
-            Action::RunHook { .. } => Ok(()),
+            Action::RunHook { .. } | Action::EndCommand { .. } => Ok(()),
             Action::RemoveImages { names } => {
                 self.world.images.retain(|image| !names.contains(image));
                 Ok(())

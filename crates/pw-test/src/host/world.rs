@@ -85,17 +85,18 @@ impl World {
 
     /// How this differs from what was before a plan that was taken back; empty when it does not.
     ///
-    /// Jobs may have run again; new images, new volumes and new networks without members may stay: they harm nobody, and the undo of
+    /// Jobs may have run again, or lost the container of their last run; new images, new volumes and new networks without members may stay: they harm nobody, and the undo of
     /// what made them is `-`. Nothing that was there may be gone or other than it was.
     pub fn differs_from(&self, before: &Self) -> Vec<String> {
         let mut now = self.clone();
         now.images.retain(|image| before.images.contains(image));
         now.volumes.retain(|volume, _| before.volumes.contains_key(volume));
-        // A job that ran again, and ended well again, has changed nothing else.
-        for (name, one) in &mut now.containers {
-            let ended = |one: &FakeContainer| one.exit_code == Some(0);
-            if let Some(then) = before.containers.get(name).filter(|then| ended(then) && ended(one)) {
-                one.clone_from(then);
+        // A job that ran again and ended well again, or was cut off when the container of its last run was gone, has
+        // changed nothing else.
+        let ended = |one: &FakeContainer| one.exit_code == Some(0);
+        for (name, then) in before.containers.iter().filter(|(_, then)| ended(then)) {
+            if now.containers.get(name).is_none_or(ended) {
+                now.containers.insert(name.clone(), then.clone());
             }
         }
         now.networks.retain(|network| before.networks.contains(network) || !self.members(network).is_empty());

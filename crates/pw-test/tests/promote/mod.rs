@@ -4,7 +4,7 @@ use pw_model::desired::{Desired, DesiredCalls, FileText};
 use pw_plan::promote::{self, Wanted};
 use pw_plan::{Plan, down, up};
 use pw_run::{Outcome, apply};
-use pw_test::{FakeHost, MemoryJournal, run};
+use pw_test::{FakeHost, MemoryJournal, Moment, run};
 
 use crate::{PRODUCTION, Shape, desired};
 
@@ -133,6 +133,23 @@ fn the_same_release_again_is_no_plan() {
     let host = retired(host, 2);
     assert_eq!(up::plan(&wanted, &host.snapshot(&wanted)).unwrap().to_string(), "");
     assert!(promote::left(&wanted, &host.snapshot(&wanted)).is_empty());
+}
+
+/// A job that ran, or was cut off while it ran, would otherwise run once more with the next `up`, on a newer schema.
+#[test]
+fn after_a_promotion_that_went_back_nothing_is_to_be_done() {
+    let mut before = promoted(crate::with(FakeHost::default(), &PRODUCTION), 2);
+    let plan = plan_promote(&mut before, 3, true);
+    let wanted = release(2);
+    for step in 0..plan.steps.len() {
+        for moment in [Moment::Before, Moment::Halfway, Moment::After] {
+            let mut host = before.clone().fail_at(before.calls() + plan.texts.len() + step, moment);
+            let outcome = run(apply(&plan, &mut host, &mut MemoryJournal::default(), &mut ()));
+            assert!(matches!(outcome, Some(Outcome::Undone { .. })), "{step} {moment:?}: {outcome:?}");
+            let left = up::plan(&wanted, &host.snapshot(&wanted)).unwrap();
+            assert_eq!(left.to_string(), "", "{step} {moment:?}");
+        }
+    }
 }
 
 #[test]
