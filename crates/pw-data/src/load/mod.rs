@@ -145,10 +145,13 @@ impl Scratch {
     async fn make(&self, source: &Source, version: i32) -> Result<(), Failure> {
         let name = quoted(self.address.database());
         let like = locale::like(source.leader(), source.address.database(), version).await?;
-        let create = format!("CREATE DATABASE {name} {like}");
+        // Creating and marking cannot be one transaction: closed until it is marked, it is known for ours in between.
+        let create = format!("CREATE DATABASE {name} {like} ALLOW_CONNECTIONS false");
         self.run(&create, "create the scratch database").await?;
-        self.run(&format!("COMMENT ON DATABASE {name} IS {}", literal(MARK)), "mark the scratch database")
-            .await
+        let mark = literal(MARK);
+        let open =
+            format!("COMMENT ON DATABASE {name} IS {mark}; ALTER DATABASE {name} ALLOW_CONNECTIONS true");
+        self.run(&open, "mark the scratch database").await
     }
 
     async fn run(&self, statement: &str, what: &str) -> Result<(), Failure> {
@@ -256,10 +259,12 @@ impl Scratch {
 }
 
 /// The comment of a database, empty without one; `None` when there is no such database.
+///
+/// One without a comment that lets nobody in was cut off while it was made, and counts as unfinished.
 async fn mark_of(keeper: &Client, name: &str) -> Result<Option<String>, Failure> {
-    let query =
-        "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = $1";
-    let rows = keeper.query(query, &[&name]).await.map_err(not("look for a database"))?;
+    let query = "SELECT coalesce(shobj_description(oid, 'pg_database'), CASE WHEN datallowconn THEN '' ELSE $2 END) \
+        FROM pg_database WHERE datname = $1";
+    let rows = keeper.query(query, &[&name, &MARK]).await.map_err(not("look for a database"))?;
     Ok(rows.first().map(|row| row.get(0)))
 }
 

@@ -127,6 +127,8 @@ async fn policies_and_leftovers_are_not_passed_over_in_silence() {
     server
         .sql("postgres", "COMMENT ON DATABASE development__partywall_new IS 'partywall: unfinished sample'");
     try_sample(&server, RULES).await.expect("what a killed run left is removed");
+    server.sql("postgres", "CREATE DATABASE development__partywall_new ALLOW_CONNECTIONS false");
+    try_sample(&server, RULES).await.expect("so is what was not marked yet");
     assert_eq!(
         server.sql("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE '%partywall%'"),
         "0"
