@@ -218,6 +218,43 @@ async fn a_queue_behind_a_long_reader_is_measured() {
     assert!(waited.read_seconds > 0.0 && waited.write_seconds > 0.0, "{waited:?}");
 }
 
+/// Promise: who reads a row by its key and who writes it are let in or kept waiting as in production.
+/// Given: migrations that hold what they took until somebody is seen to wait, and one that keeps nobody out.
+#[tokio::test]
+async fn readers_and_writers_queue_as_they_would() {
+    let copy = Copy::start().await;
+    let cases = [
+        ("CREATE INDEX users_by_email ON users (email)", (false, true)),
+        ("ALTER TABLE users ALTER COLUMN age TYPE bigint", (true, true)),
+        ("UPDATE users SET plan = 'free'", (false, true)),
+        ("REINDEX TABLE users", (true, true)),
+    ];
+    for (number, (text, expected)) in cases.into_iter().enumerate() {
+        let name = format!("visitors_{number}");
+        let mut watch = copy.watched(&name).await;
+        let migrator = copy.connect(&name).await;
+        migrator.batch_execute(&format!("BEGIN; {text}")).await.expect("migrates");
+        let waiting = 1 + i32::from(expected.0);
+        let queued = format!(
+            "SELECT count(*) >= {waiting} FROM pg_stat_activity WHERE application_name = 'partywall' AND wait_event_type = 'Lock'"
+        );
+        let until = Instant::now() + Duration::from_secs(60);
+        while !migrator.query_one(&queued, &[]).await.expect("answers").get::<_, bool>(0) {
+            assert!(Instant::now() < until, "nobody waits for `{text}`");
+            // A transaction goes on seeing the activity that it saw first.
+            migrator.batch_execute("SELECT pg_stat_clear_snapshot()").await.expect("looks anew");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        migrator.batch_execute("COMMIT").await.expect("ends");
+        let report = watch.end(ended(0), LIMITS).await.expect("measured");
+        let waited = report.waited.iter().find(|waited| waited.table == "users").expect("somebody waited");
+        let kept = (waited.read_seconds > 0.0, waited.write_seconds > 0.0);
+        assert_eq!(kept, expected, "{text}: {waited:?}");
+    }
+    let safe = ["CREATE INDEX CONCURRENTLY users_by_email ON users (email)"];
+    assert_eq!(copy.rehearse("visitors_safe", &safe).await.waited, []);
+}
+
 /// Promise: what is done carefully is not complained of.
 #[tokio::test]
 async fn ten_safe_migrations_pass_clean() {

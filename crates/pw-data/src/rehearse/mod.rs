@@ -1,6 +1,6 @@
 //! What a migration does to a database, measured on a copy that nobody else uses.
 //!
-//! Route: [`watch`] prepares the copy, looks on while the migration runs, and queues like a visitor where it locks;
+//! Route: [`watch`] prepares the copy and looks on while the migration runs; [`visit`] queues where it locks;
 //! [`log`] reads what the server wrote down; [`timeline`] gives each statement its time, its locks and its rows;
 //! [`lint`] and [`judge`] say what is dangerous and what goes beyond the limits. [`report`] is what comes out.
 //!
@@ -18,6 +18,7 @@ mod log;
 pub mod report;
 mod statement;
 mod timeline;
+mod visit;
 mod watch;
 
 pub use lock::Mode;

@@ -15,7 +15,7 @@ pub struct Report {
     /// Its last lines, kept when it did not end well.
     pub words: String,
     pub statements: Vec<Statement>,
-    /// What a visitor waited, by table; measured by queueing there.
+    /// What visitors waited longest, by table, where they were kept waiting at all; measured by queueing there.
     pub waited: Vec<Waited>,
     pub wal_bytes: u64,
     /// By how much the databases grew; negative when they shrank.
@@ -55,7 +55,9 @@ pub struct Held {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Waited {
     pub table: String,
+    /// Of one who reads a row by its key; 0 when nobody was kept waiting.
     pub read_seconds: f64,
+    /// Of one who writes it, in a transaction of his own.
     pub write_seconds: f64,
 }
 

@@ -18,6 +18,7 @@ use super::log::sessions;
 use super::report::{Report, Waited};
 use super::statement::Kind;
 use super::timeline::{Known, Sample, Tables, timeline};
+use super::visit::{Visitor, Visits, prepare};
 use crate::server::Address;
 
 /// Between two looks at the locks. Event triggers see what is shorter.
@@ -28,9 +29,8 @@ const LOCKS: &str = "SELECT l.pid, l.relation, l.mode, extract(epoch FROM clock_
     FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
     WHERE l.locktype = 'relation' AND a.datname = current_database() \
         AND a.backend_type = 'client backend' AND a.application_name <> 'partywall' \
-        AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')";
-const TABLES: &str = "SELECT c.oid, CASE n.nspname WHEN 'public' THEN c.relname::text ELSE n.nspname || '.' || c.relname END, \
-        quote_ident(n.nspname) || '.' || quote_ident(c.relname) \
+        AND l.mode IN ('RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')";
+const TABLES: &str = "SELECT c.oid, CASE n.nspname WHEN 'public' THEN c.relname::text ELSE n.nspname || '.' || c.relname END \
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_'";
 const FIGURES: &str = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, \
@@ -45,7 +45,6 @@ pub struct Watch {
     _folder: File,
     version: i32,
     tables: Tables,
-    paths: BTreeMap<u32, String>,
     before: Figures,
     from: u64,
     seen: Arc<Mutex<Seen>>,
@@ -69,19 +68,21 @@ struct Figures {
 }
 
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     samples: Vec<Sample>,
-    waited: BTreeMap<u32, Waited>,
+    pub(super) waited: BTreeMap<u32, Waited>,
     /// Who queues at this moment: table, and whether to write.
-    queued: BTreeSet<(u32, bool)>,
+    pub(super) queued: BTreeSet<(u32, bool)>,
+    /// Connections of visitors who were let in, for the next ones.
+    pub(super) resting: Vec<Client>,
 }
 
-fn not(what: &str) -> impl FnOnce(tokio_postgres::Error) -> Failure {
+pub(super) fn not(what: &str) -> impl FnOnce(tokio_postgres::Error) -> Failure {
     let what = format!("could not {what}");
     move |error| Failure::new(what).because(error)
 }
 
-fn locked(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+pub(super) fn locked(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     // One who panicked left at worst one sample too few.
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -105,7 +106,6 @@ impl Watch {
         let mut watch = Self {
             version: version.map_err(not("ask the copy's version"))?.get(0),
             tables: rows.iter().map(|row| (row.get(0), Known { name: row.get(1) })).collect(),
-            paths: rows.iter().map(|row| (row.get(0), row.get(2))).collect(),
             before: Figures { wal: 0, bytes: 0 },
             seen: Arc::default(),
             looking: tokio::spawn(async {}),
@@ -125,13 +125,15 @@ impl Watch {
     /// # Errors
     /// The copy does not answer.
     pub async fn begin(&mut self) -> Result<(), Failure> {
+        let visits = prepare(&self.client).await?;
         self.from = self.written().await?;
         self.before = self.figures().await?;
         self.seen = Arc::default();
         let looker = Looker {
             client: self.address.connect().await?,
             address: self.address.clone(),
-            paths: self.paths.clone(),
+            names: self.tables.iter().map(|(table, known)| (*table, known.name.clone())).collect(),
+            visits,
             seen: Arc::clone(&self.seen),
         };
         self.looking = tokio::spawn(looker.run());
@@ -231,11 +233,12 @@ fn unreadable(error: std::io::Error) -> Failure {
     Failure::new("could not read the copy's log").because(error)
 }
 
-/// Reads the locks over and over, and sends a visitor where one would wait.
+/// Reads the locks over and over, and sends visitors where they might have to wait.
 struct Looker {
     client: Client,
     address: Address,
-    paths: BTreeMap<u32, String>,
+    names: BTreeMap<u32, String>,
+    visits: BTreeMap<u32, Visits>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -245,49 +248,37 @@ impl Looker {
         while let Ok(rows) = self.client.query(LOCKS, &[]).await {
             for row in rows {
                 let (table, mode): (u32, &str) = (row.get(1), row.get(2));
-                let Some((mode, path)) = Mode::parse(mode).zip(self.paths.get(&table)) else { continue };
+                let Some(mode) = Mode::parse(mode).filter(|_| self.names.contains_key(&table)) else {
+                    continue;
+                };
                 // One that is still waited for keeps visitors waiting too, but is not held yet.
-                if row.get(4) {
+                if mode.blocks_writes() && row.get(4) {
                     let sample = Sample { pid: row.get(0), time: row.get(3), table, mode };
                     locked(&self.seen).samples.push(sample);
                 }
-                if mode.blocks_reads() {
-                    self.visit(table, path, false);
+                // Who changes rows keeps away those that write them too; nobody else, as long as that is all.
+                if mode.blocks_writes() {
+                    self.visit(table, false);
                 }
-                self.visit(table, path, true);
+                self.visit(table, true);
             }
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// Takes the lock that a reader or a writer takes, and lets go at once; one of each queues at a table at a time.
-    fn visit(&self, table: u32, path: &str, writes: bool) {
-        if !locked(&self.seen).queued.insert((table, writes)) {
+    /// One reader and one writer at a table at a time.
+    fn visit(&self, table: u32, writes: bool) {
+        let known = self.names.get(&table).zip(self.visits.get(&table));
+        let Some((name, visits)) = known.filter(|_| locked(&self.seen).queued.insert((table, writes))) else {
             return;
-        }
-        let (address, seen, path) = (self.address.clone(), Arc::clone(&self.seen), path.to_owned());
-        tokio::spawn(async move {
-            let mode = if writes { "ROW EXCLUSIVE" } else { "ACCESS SHARE" };
-            let begun = Instant::now();
-            let asked = async {
-                let client = address.connect().await?;
-                let visit = format!("BEGIN; LOCK TABLE {path} IN {mode} MODE; ROLLBACK");
-                client.batch_execute(&visit).await.map_err(not("visit a table"))
-            };
-            let result = asked.await;
-            let mut seen = locked(&seen);
-            seen.queued.remove(&(table, writes));
-            // A table that was renamed or dropped meanwhile has no visitors.
-            if result.is_ok() {
-                let name = path.replace('"', "").trim_start_matches("public.").to_owned();
-                let waited = seen.waited.entry(table).or_insert(Waited {
-                    table: name,
-                    read_seconds: 0.0,
-                    write_seconds: 0.0,
-                });
-                let slot = if writes { &mut waited.write_seconds } else { &mut waited.read_seconds };
-                *slot = slot.max(begun.elapsed().as_secs_f64());
-            }
-        });
+        };
+        let visitor = Visitor {
+            address: self.address.clone(),
+            table,
+            name: name.clone(),
+            writes,
+            seen: Arc::downgrade(&self.seen),
+        };
+        tokio::spawn(visitor.go(visits.clone()));
     }
 }
