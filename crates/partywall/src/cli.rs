@@ -414,6 +414,9 @@ pub(crate) struct Rehearse {
     /// The entry of `databases` that is copied, where there are several
     #[arg(long, value_name = "NAME")]
     pub(crate) database: Option<String>,
+    /// Only on the whole; left out, the same runs on a copy of the development that was seeded from it, to compare
+    #[arg(long)]
+    pub(crate) no_sample: bool,
     /// Print the steps and do nothing
     #[arg(long)]
     pub(crate) plan: bool,

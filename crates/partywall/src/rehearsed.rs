@@ -38,7 +38,11 @@ fn summary(record: &Value) -> String {
         Some(table) => format!("worst lock {} of `{table}`", span(&lock["seconds"])),
         None => "no lock that keeps anybody out".to_owned(),
     };
-    format!("{word} in {}, {worst}, {} findings", span(&record["seconds"]), record["findings"])
+    let sample = match record["sample"].as_str() {
+        Some("fails-on-the-whole-only") => ", though it passes on the sample",
+        _ => "",
+    };
+    format!("{word} in {}, {worst}, {} findings{sample}", span(&record["seconds"]), record["findings"])
 }
 
 #[cfg(test)]
@@ -50,6 +54,9 @@ mod tests {
         let lock = json!({"table": "posts", "mode": "AccessExclusiveLock", "seconds": 23.4});
         let mut record = json!({"passed": false, "seconds": 24.5, "worst_lock": lock, "findings": 5});
         assert_eq!(summary(&record), "failed in 24.5 s, worst lock 23.4 s of `posts`, 5 findings");
+        record["sample"] = json!("fails-on-the-whole-only");
+        assert!(summary(&record).ends_with("5 findings, though it passes on the sample"));
+        record["sample"] = Value::Null;
         record["worst_lock"] = Value::Null;
         assert_eq!(summary(&record), "failed in 24.5 s, no lock that keeps anybody out, 5 findings");
     }

@@ -178,3 +178,145 @@ fn what_cannot_be_rehearsed_is_told() {
     story.write("partywall.yaml", &without);
     story.run(&["rehearse", PRODUCTION]).ended(1).says(&["no migration is described", "hint: add `promote:"]);
 }
+
+/// The answer of a rehearsal that is expected to end so.
+fn rehearsed(story: &Story, words: &[&str], code: i32) -> Value {
+    last(&story.run(&[&["rehearse", PRODUCTION, "--json"], words].concat()).ended(code).out)
+}
+
+/// Promise: what passes on development's sample and fails on all of production's rows is told as such, and the other way.
+/// Given: a sample of a tenth, and in production one row that it does not hold and that a change of type stumbles over.
+/// Then: the rehearsal fails, names the row's value and that the sample did not show it; a migration that development has
+/// already fails on the sample only, which is no more than a note; neither environment is changed, and nothing is left.
+#[test]
+fn what_a_sample_hides_is_told() {
+    let story = shop();
+    query(&story, "ALTER TABLE users ADD COLUMN size text; UPDATE users SET size = (id % 50)::text");
+    query(&story, "UPDATE users SET size = 'large' WHERE id = 7");
+    let seed = "seed:\n  cohort: { table: users, sample: 10%, where: \"id > 100\" }\n  masks: { users.email: email }\n";
+    story.write("partywall.yaml", &format!("{}{seed}", story.read("partywall.yaml")));
+    story.up(DEVELOPMENT);
+    assert_eq!(rehearsed(&story, &[], 0)["sample"], Value::Null, "nothing was seeded yet");
+    story.run(&["seed", DEVELOPMENT]).ended(0);
+    let before = (production(&story), story.ids(DEVELOPMENT), columns(&story, DEVELOPMENT));
+
+    story.write("sql/up.sql", "ALTER TABLE users ALTER COLUMN size TYPE int USING size::int;\n");
+    let plan = story.run(&["rehearse", PRODUCTION, "--plan"]).ended(0);
+    let copied = format!("copy database shop of {}-db-1", story.compose_project(DEVELOPMENT));
+    assert!(plan.out.contains(&copied), "{}", plan.out);
+    let told = story.run(&["rehearse", PRODUCTION]).ended(1);
+    let flat = told.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "stop: it passes on development's sample but not on the whole: invalid input syntax for type integer: \"large\"",
+        "beside it, on a copy of development's sample 10%,",
+    ] {
+        assert!(flat.contains(words), "`{words}` in\n{}", told.out);
+    }
+    assert!(told.out.lines().all(|line| line.chars().count() <= 80), "{}", told.out);
+    let status = story.run(&["status", PRODUCTION]).ended(0);
+    assert!(status.out.contains("though it passes on the sample"), "{}", status.out);
+    let alone = rehearsed(&story, &["--no-sample"], 1);
+    assert_eq!(alone["sample"], Value::Null);
+
+    let container = story.container(DEVELOPMENT, "db").id();
+    docker(&[
+        "exec",
+        &container,
+        "psql",
+        "-qAtX",
+        "-U",
+        "shop",
+        "-c",
+        "ALTER TABLE users ADD COLUMN note text",
+    ]);
+    story.write("sql/up.sql", SAFE);
+    let both = rehearsed(&story, &[], 0);
+    assert_eq!(both["sample"]["verdict"], "fails-on-the-sample-only", "{both}");
+    let whole = both["commands"][0]["statements"].as_array().map_or(0, Vec::len);
+    assert!(whole > 0 && both["sample"]["commands"][0]["exit_code"] != 0, "{both}");
+    docker(&["exec", &container, "psql", "-qAtX", "-U", "shop", "-c", "ALTER TABLE users DROP COLUMN note"]);
+    story.write("sql/up.sql", "UPDATE users SET size = '0';\n");
+    let both = rehearsed(&story, &[], 0);
+    assert_eq!(both["sample"]["verdict"], "passes-on-both", "{both}");
+    let rows = |part: &Value| part["commands"][0]["statements"][0]["rows"].as_u64().unwrap_or(0);
+    assert_eq!(rows(&both), 20_000, "{both}");
+    assert!((1..4_000).contains(&rows(&both["sample"])), "{both}");
+    assert_eq!((production(&story), story.ids(DEVELOPMENT), columns(&story, DEVELOPMENT)), before);
+    for environment in [PRODUCTION, DEVELOPMENT] {
+        let name =
+            format!("label=com.docker.compose.project={}-rehearsal", story.compose_project(environment));
+        assert_eq!(lines(&["ps", "-aq", "--filter", &name]), Vec::<String>::new());
+        assert_eq!(lines(&["volume", "ls", "-q", "--filter", &name]), Vec::<String>::new());
+    }
+}
+
+fn columns(story: &Story, environment: &str) -> String {
+    let container = story.container(environment, "db").id();
+    let sql = "SELECT string_agg(column_name || data_type, ',' ORDER BY 1) FROM information_schema.columns WHERE table_name = 'users'";
+    docker(&["exec", &container, "psql", "-qAtX", "-U", "shop", "-c", sql])
+}
+
+/// Promise: the way back is rehearsed after the way there, on what that left; one that does not work fails the rehearsal.
+/// Given: a `down` that undoes the migration, and then one that stumbles; the way there fails too, at last.
+#[test]
+fn the_way_back_is_rehearsed() {
+    let story = shop();
+    let before = production(&story);
+    let command = |file: &str| format!("[psql, -qX, -v, ON_ERROR_STOP=1, -f, /sql/{file}]");
+    let up = command("up.sql");
+    story.edit("partywall.yaml", &up, &format!("{up}, down: {}", command("down.sql")));
+    story.write("sql/down.sql", "SET lock_timeout = '2s';\nALTER TABLE users DROP COLUMN note;\n");
+    let told = rehearsed(&story, &[], 0);
+    let of = |told: &Value, index: usize| {
+        let one = &told["commands"][index];
+        let last = one["statements"].as_array().and_then(|all| all.last()).cloned().unwrap_or_default();
+        (one["service"].clone(), one["exit_code"].clone(), last["text"].clone())
+    };
+    assert_eq!(of(&told, 0), ("migrate".into(), 0.into(), "ALTER TABLE users ADD COLUMN note text".into()));
+    assert_eq!(of(&told, 1), ("migrate-down".into(), 0.into(), "ALTER TABLE users DROP COLUMN note".into()));
+
+    story.write("sql/down.sql", "ALTER TABLE users DROP COLUMN other;\n");
+    let told = story.run(&["rehearse", PRODUCTION]).ended(1);
+    for words in
+        ["migrate-down  1 statement", "failed: column \"other\" of relation \"users\" does not exist"]
+    {
+        assert!(told.out.contains(words), "`{words}` in\n{}", told.out);
+    }
+    story.write("sql/up.sql", "ALTER TABLE nowhere ADD COLUMN a int;");
+    let told = rehearsed(&story, &[], 1);
+    assert_eq!(
+        told["commands"].as_array().map(Vec::len),
+        Some(1),
+        "there is nothing to go back from: {told}"
+    );
+    assert_eq!(production(&story), before);
+    assert_eq!(copy(&story), Vec::<String>::new());
+}
+
+/// Promise: a server that cannot stream its files is copied row by row, which is said, and measured all the same.
+/// Given: a server with `wal_level=minimal`, a role of the application's that owns the table, and a sequence in use.
+#[test]
+fn a_server_that_cannot_stream_is_copied_by_its_rows() {
+    let story = shop();
+    query(&story, "CREATE ROLE app LOGIN PASSWORD 'not-in-any-message'; ALTER TABLE users OWNER TO app");
+    query(&story, "CREATE POLICY own ON users TO app USING (true); GRANT SELECT ON users TO pg_monitor");
+    let image = format!("image: {}\n    environment: {{ POSTGRES_USER", image("postgres"));
+    let minimal =
+        "command: [postgres, -c, wal_level=minimal, -c, max_wal_senders=0]\n    environment: { POSTGRES_USER";
+    story.edit("docker-compose.yml", &image, &image.replace("environment: { POSTGRES_USER", minimal));
+    story.up(PRODUCTION);
+    let before = production(&story);
+    story.write("sql/up.sql", "SET ROLE app;\nUPDATE users SET email = lower(email);\n");
+    let told = rehearsed(&story, &[], 0);
+    let why = "`wal_level` of the server is `minimal`, so it cannot stream its files";
+    assert_eq!(told["copy"]["logical_because"], why, "{told}");
+    let statements = told["commands"][0]["statements"].as_array().cloned().unwrap_or_default();
+    let update =
+        statements.iter().find(|one| one["text"].as_str().is_some_and(|text| text.starts_with("UPDATE")));
+    assert_eq!(update.map(|one| one["rows"].clone()), Some(20_000.into()), "{told}");
+    let shown = story.run(&["rehearse", PRODUCTION]).ended(0);
+    assert!(shown.out.contains("logical"), "{}", shown.out);
+    shown.says(&["the copy is a logical one"]);
+    assert_eq!(production(&story), before);
+    assert_eq!(copy(&story), Vec::<String>::new());
+}

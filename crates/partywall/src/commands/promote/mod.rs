@@ -204,6 +204,7 @@ impl Promotion<'_> {
             environment: self.name.to_string(),
             code: Some(self.name.to_string()),
             database: None,
+            no_sample: true,
             plan: false,
         };
         printer.note("rehearsing the migration on a copy");

@@ -1,6 +1,11 @@
 //! `rehearse`: the project's migration on a full-size copy of an environment's database, measured.
 
+mod beside;
+mod compare;
 mod page;
+mod sample;
+
+use std::sync::PoisonError;
 
 use pw_data::rehearse::Report;
 use pw_journal::{Proof, SqliteJournal};
@@ -12,7 +17,7 @@ use pw_plan::Plan;
 use pw_plan::rehearse::{PURPOSE, Wanted};
 use pw_plan::scratch::{Ground, Source};
 use pw_plan::wall::{Rendered, group_limits};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::apply;
 use crate::cli;
@@ -21,6 +26,9 @@ use crate::prepare::{self, Walls};
 use crate::printer::{Printer, count};
 use crate::session::Session;
 use crate::stop::Stop;
+
+use compare::Verdict;
+use sample::Sample;
 
 /// What is asked for, with the names looked up.
 struct Asked<'s> {
@@ -32,33 +40,25 @@ struct Asked<'s> {
     limits: Limits,
 }
 
-pub(crate) async fn run(session: &Session, asked: &cli::Rehearse, printer: &mut Printer) -> Result<(), Stop> {
-    let wanted = Asked::understand(session, asked)?;
-    if asked.plan {
-        let (plan, _) = wanted.plan().await?;
-        return show(&plan, printer);
-    }
-    let (_lock, mut journal) = session.begin_after_trials(printer).await?;
-    let (plan, source) = wanted.plan().await?;
-    if let Some(why) = &source.only_logical {
-        printer.note(format!("the copy is a logical one, with the same rows but packed afresh: {why}"));
-    }
-    let reports = Reports::default();
-    let hands = Hands::with_reports(session.host(), reports.clone());
-    apply::run(&plan, hands, &mut journal, printer).await?;
-    let reports = std::mem::take(&mut *reports.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-    wanted.answer(&source, &reports, &mut journal, printer)
+/// One run on one copy.
+struct Tried {
+    source: Source,
+    reports: Vec<Report>,
 }
 
-fn show(plan: &Plan, printer: &mut Printer) -> Result<(), Stop> {
-    if printer.is_json() {
-        return printer.json(
-            &json!({"operation": plan.operation, "environment": plan.environment, "steps": plan.steps}),
-        );
+pub(crate) async fn run(session: &Session, asked: &cli::Rehearse, printer: &mut Printer) -> Result<(), Stop> {
+    let whole = Asked::understand(session, asked)?;
+    let sample = if asked.no_sample { None } else { sample::of(session, whole.name) };
+    if asked.plan {
+        return whole.show(sample.as_ref(), printer).await;
     }
-    let steps = count(plan.steps.len(), "step");
-    printer.note(format!("{steps}; `partywall rehearse {}` does it", plan.environment));
-    printer.answer(plan.to_string())
+    let (_lock, mut journal) = session.begin_after_trials(printer).await?;
+    let tried = whole.try_out(&mut journal, printer).await?;
+    let beside = match &sample {
+        Some(sample) => whole.on_sample(sample, &mut journal, printer).await,
+        None => None,
+    };
+    whole.answer(&tried, sample.as_ref().zip(beside.as_ref()), &mut journal, printer)
 }
 
 impl<'s> Asked<'s> {
@@ -81,6 +81,59 @@ impl<'s> Asked<'s> {
         let limits = promote.map(|promote| promote.limits.clone()).unwrap_or_default();
         let database = database(session, asked.database.as_deref())?;
         Ok(Self { session, name, code, database, migrate, limits })
+    }
+
+    /// The same on another environment's database.
+    fn on(&self, name: &'s EnvironmentName) -> Self {
+        Self { name, limits: self.limits.clone(), ..*self }
+    }
+
+    async fn show(&self, sample: Option<&Sample<'s>>, printer: &mut Printer) -> Result<(), Stop> {
+        let mut plans = vec![self.plan().await?.0];
+        if let Some(sample) = sample {
+            plans.push(self.on(sample.name).plan().await?.0);
+        }
+        if printer.is_json() {
+            let more = plans.get(1).map(|plan| json!({"environment": plan.environment, "steps": plan.steps}));
+            return printer.json(&json!({
+                "operation": plans[0].operation, "environment": self.name, "steps": plans[0].steps, "sample": more,
+            }));
+        }
+        let steps = count(plans.iter().map(|plan| plan.steps.len()).sum(), "step");
+        printer.note(format!("{steps}; `partywall rehearse {}` does it", self.name));
+        printer.answer(plans.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    }
+
+    async fn try_out(&self, journal: &mut SqliteJournal, printer: &mut Printer) -> Result<Tried, Stop> {
+        let (plan, source) = self.plan().await?;
+        if let Some(why) = &source.only_logical {
+            printer.note(format!("the copy is a logical one, with the same rows but packed afresh: {why}"));
+        }
+        let reports = Reports::default();
+        let hands = Hands::with_reports(self.session.host(), reports.clone());
+        apply::run(&plan, hands, journal, printer).await?;
+        let reports = std::mem::take(&mut *reports.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Tried { source, reports })
+    }
+
+    /// What cannot be tried on the sample is told, and stops nothing: the whole has answered.
+    async fn on_sample(
+        &self,
+        sample: &Sample<'s>,
+        journal: &mut SqliteJournal,
+        printer: &mut Printer,
+    ) -> Option<Tried> {
+        printer.note(format!(
+            "the same on a copy of {}'s sample, to compare; `--no-sample` leaves it out",
+            sample.name
+        ));
+        let stop = match self.on(sample.name).try_out(journal, printer).await {
+            Ok(tried) => return Some(tried),
+            Err(stop) => stop,
+        };
+        let why = stop.diagnostics().first().map_or_else(String::new, |first| format!(": {}", first.message));
+        printer.note(format!("it could not be tried on {}'s sample{why}", sample.name));
+        None
     }
 
     /// Looks at the database that is to be copied, and plans.
@@ -163,36 +216,55 @@ impl<'s> Asked<'s> {
 
     fn answer(
         &self,
-        source: &Source,
-        reports: &[Report],
+        tried: &Tried,
+        beside: Option<(&Sample<'_>, &Tried)>,
         journal: &mut SqliteJournal,
         printer: &mut Printer,
     ) -> Result<(), Stop> {
+        let reports = tried.reports.as_slice();
         let passed = !reports.is_empty() && reports.iter().all(Report::passed);
-        let worst =
-            reports.iter().filter_map(Report::worst_lock).max_by(|a, b| a.seconds.total_cmp(&b.seconds));
-        let summary = json!({
-            "worst_lock": worst,
-            "seconds": reports.iter().map(|report| report.seconds).sum::<f64>(),
-            "findings": reports.iter().map(|report| report.findings.len()).sum::<usize>(),
-        });
+        let verdict = beside.map(|(_, beside)| compare::verdict(&beside.reports, reports));
         journal.prove(&Proof {
             kind: PURPOSE.to_owned(),
             environment: self.name.to_string(),
             passed,
-            summary: summary.to_string(),
+            summary: summary(reports, verdict).to_string(),
         })?;
         if printer.is_json() {
+            let sample = beside.map(|(sample, beside)| {
+                json!({
+                    "environment": sample.name, "size": sample.size, "copy": copy(&beside.source),
+                    "commands": beside.reports, "verdict": verdict,
+                })
+            });
             printer.json(&json!({
                 "ok": passed, "operation": "rehearse", "environment": self.name, "code": self.code,
-                "copy": {"bytes": source.bytes.0, "logical_because": source.only_logical},
-                "commands": reports,
+                "copy": copy(&tried.source), "commands": reports, "sample": sample,
             }))?;
         } else {
-            printer.answer(page::page(self.name.as_str(), source, reports))?;
+            let mut text = page::page(self.name.as_str(), &tried.source, reports);
+            if let Some((sample, beside)) = beside {
+                text.push_str(&beside::page(sample, beside, reports));
+            }
+            printer.answer(text)?;
         }
         if passed { Ok(()) } else { Err(Stop::Code(1)) }
     }
+}
+
+fn copy(source: &Source) -> Value {
+    json!({"bytes": source.bytes.0, "logical_because": source.only_logical})
+}
+
+/// What the record keeps.
+fn summary(reports: &[Report], verdict: Option<Verdict>) -> Value {
+    let locks = reports.iter().filter_map(Report::worst_lock);
+    json!({
+        "worst_lock": locks.max_by(|a, b| a.seconds.total_cmp(&b.seconds)),
+        "seconds": reports.iter().map(|report| report.seconds).sum::<f64>(),
+        "findings": reports.iter().map(|report| report.findings.len()).sum::<usize>(),
+        "sample": verdict,
+    })
 }
 
 fn development(session: &Session) -> Option<&EnvironmentName> {

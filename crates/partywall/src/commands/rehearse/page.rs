@@ -57,7 +57,7 @@ fn grown(bytes: i64) -> String {
     if bytes < 0 { format!("disk {amount} less") } else { format!("disk {amount} more") }
 }
 
-fn span(seconds: f64) -> Span {
+pub(super) fn span(seconds: f64) -> Span {
     Span(Duration::from_secs_f64(seconds.max(0.0)))
 }
 
@@ -134,7 +134,7 @@ fn short(held: &Held) -> String {
     held.mode.as_str().replace("exclusive", "excl.")
 }
 
-fn cut(text: &str, width: usize) -> String {
+pub(super) fn cut(text: &str, width: usize) -> String {
     let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if flat.chars().count() <= width {
         return flat;
@@ -152,7 +152,7 @@ fn danger(finding: &Finding) -> String {
 }
 
 /// Broken between words, so that with the indent no line is longer than 80 columns.
-fn wrapped(text: &str) -> String {
+pub(super) fn wrapped(text: &str) -> String {
     let (mut out, mut length) = (String::new(), 0);
     for word in text.split_whitespace() {
         let long = word.chars().count();
