@@ -264,6 +264,8 @@ impl Hands {
             | Action::RemoveBackup { .. }
             | Action::ForgetBackups { .. }
             | Action::RestoreDatabase { .. }
+            | Action::MakeRoles { .. }
+            | Action::RemoveRoles { .. }
             | Action::RestoreFolder { .. }
             | Action::RestoreFiles { .. }
             | Action::HoldLog { .. }

@@ -24,6 +24,8 @@ const BASES: &str = "bases";
 const DATABASES: &str = "databases";
 const FOLDERS: &str = "folders";
 const FILES: &str = "configuration";
+/// At the top of the snapshot, and not in the manifest, which is shown to who asks for it.
+pub(crate) const ROLES: &str = "roles.json";
 const TELL_EVERY: Duration = Duration::from_millis(500);
 
 /// What is put into the backup beside what the run names.
@@ -33,6 +35,8 @@ pub struct Order<'a> {
     pub dumps: BTreeMap<String, Program>,
     /// Service → the program that prints its server's files.
     pub bases: BTreeMap<String, Program>,
+    /// Database → its roles, with what its server keeps of their passwords.
+    pub roles: BTreeMap<String, serde_json::Value>,
     /// What is known of the databases before their dumps are read; the rest is filled in here.
     pub manifest: Manifest,
     /// Set to call it off.
@@ -107,7 +111,7 @@ fn remove_where(repository: &Repository, wanted: impl Fn(&SnapshotFile) -> bool)
 
 /// Two snapshots, data and manifest, become one: only then it is a backup.
 fn archive_all(repository: &Repository, order: Order<'_>) -> Result<Manifest, Failure> {
-    let Order { run, dumps, bases, mut manifest, stop, tell } = order;
+    let Order { run, dumps, bases, roles, mut manifest, stop, tell } = order;
     let ledger = Arc::new(Ledger::stopped_by(stop));
     let former = Former::of(repository, run);
     let data =
@@ -122,6 +126,7 @@ fn archive_all(repository: &Repository, order: Order<'_>) -> Result<Manifest, Fa
     let told = vec![
         text(CHECKSUMS, serde_json::to_vec(&former::kept(&read)))?,
         text(FILE, serde_json::to_vec_pretty(&manifest))?,
+        text(ROLES, serde_json::to_vec(&roles))?,
     ];
     let written = archive(repository, (run, &Former::default()), told, &ledger)?;
     whole(&ledger)?;

@@ -46,6 +46,9 @@ pub struct Database {
     pub schema: String,
     pub foreign_keys: u64,
     pub tables: BTreeMap<String, Table>,
+    /// Roles of its server; true for those that it needs. Empty where a backup holds none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, bool>,
     pub dump: Measure,
 }
 

@@ -14,7 +14,7 @@ use rustic_core::repofile::{Node, NodeType, SnapshotFile};
 
 use crate::failure::failed;
 use crate::former::CHECKSUMS;
-use crate::make::{base_path, dump_path, file_path, folder_path};
+use crate::make::{ROLES, base_path, dump_path, file_path, folder_path};
 use crate::manifest::{Manifest, Measure, Tally};
 use crate::repository::{Indexed, Repository, json_of, manifest_of};
 
@@ -67,6 +67,18 @@ impl Taking {
         let known = known.ok_or_else(|| self.lacks("database", database))?;
         let found = self.stream(&dump_path(database), out)?;
         same(&format!("the dump of `{database}`"), &known.dump, &found)
+    }
+
+    /// The roles of a database's server as they were put in; `None` where the backup holds none.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn roles(&self, database: &str) -> Result<Option<serde_json::Value>, Failure> {
+        if self.manifest.databases.get(database).is_none_or(|known| known.roles.is_empty()) {
+            return Ok(None);
+        }
+        let mut all: BTreeMap<String, serde_json::Value> = json_of(&self.open, &self.snapshot, ROLES)?;
+        Ok(all.remove(database))
     }
 
     /// Writes the files of a server to `out`, as one archive.

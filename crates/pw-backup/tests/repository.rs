@@ -91,6 +91,7 @@ impl Place {
             run: &run,
             bases: BTreeMap::new(),
             dumps: BTreeMap::from([("main".into(), Program { words, variables: Vec::new() })]),
+            roles: BTreeMap::from([("main".into(), serde_json::json!({"owner": "shop"}))]),
             manifest: empty(name),
             stop: Arc::default(),
             tell,

@@ -8,6 +8,7 @@ use std::path::Path;
 use pw_run::Failure;
 use tokio_postgres::Client;
 
+use crate::roles::{self, Around};
 use crate::server::{Address, quoted};
 
 /// A database of such a server, and who signs in.
@@ -53,6 +54,14 @@ impl Here<'_> {
     pub async fn make_roles(&self, names: &BTreeSet<String>) -> Result<(), Failure> {
         let each = |name: &String| format!("CREATE ROLE {} SUPERUSER NOLOGIN", quoted(name));
         self.tell(&names.iter().map(each).collect::<Vec<_>>()).await
+    }
+
+    /// Makes all roles that are around a database and not there, as they were.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or refuses.
+    pub async fn make_roles_of(&self, around: &Around) -> Result<(), Failure> {
+        roles::make_on(&self.connect().await?, around, &around.roles.keys().cloned().collect()).await
     }
 
     async fn tell(&self, statements: &[String]) -> Result<(), Failure> {

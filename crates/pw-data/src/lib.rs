@@ -6,7 +6,7 @@
 //! searches what goes out for what should have stayed; [`load`] fills a scratch database, checks it,
 //! and only then gives it the target's name. [`sample`] is the whole; [`seed`] is what an environment needs besides.
 //! [`rehearse`] measures what a migration does to a full copy, [`count`] what a backup must hold,
-//! [`log`] what a server has written since.
+//! [`log`] what a server has written since, [`roles`] what a database needs of its server.
 
 pub mod catalogue;
 pub mod closure;
@@ -23,6 +23,7 @@ mod pace;
 pub mod placed;
 pub mod proof;
 pub mod rehearse;
+pub mod roles;
 pub mod rules;
 pub mod sample;
 pub mod seed;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use pw_model::config::{Limits, Migrate};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::unit::Span;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::scratch::{Ground, Scratch, picked};
-use crate::step::{Action, Plan, Rehearsal, Step, Undo};
+use crate::step::{Action, ComposeRun, Plan, Step, Undo};
 use crate::wall::Rendered;
 
 pub const OPERATION: &str = "rehearse";
@@ -42,6 +43,23 @@ const CODE: [&str; 8] =
     ["image", "entrypoint", "command", "working_dir", "user", "platform", "shm_size", "init"];
 /// Keys that say what it is run with; they come with the data.
 const DATA: [&str; 5] = ["environment", "secrets", "configs", "extra_hosts", "tmpfs"];
+
+/// Which jobs run against which copy, and what they may cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rehearsal {
+    pub compose: ComposeRun,
+    /// One after the other.
+    pub services: Vec<String>,
+    pub user: String,
+    pub database: String,
+    /// On the host: the copy's socket and its log.
+    pub folder: String,
+    pub log: String,
+    /// How long reads or writes may be kept waiting.
+    pub lock_milliseconds: u64,
+    /// Where each job is stopped.
+    pub total_milliseconds: u64,
+}
 
 /// The migration, from where its code comes, and what it may cost.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! The plan: steps in order, each with what it does, how it is undone, and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use pw_model::desired::{FirewallChain, GroupLimits};
@@ -13,6 +13,7 @@ pub use crate::backup::step::{
 pub use crate::promote::step::{
     Checkout, CommandRun, Containers, Drain, Generation, Hook, Probe, Watch, WatchedRoute,
 };
+pub use crate::rehearse::Rehearsal;
 pub use crate::seed::step::{
     BackupOrigin, CachePlace, DatabasePlace, SampleRun, SourcePlace, TakeRun, VaultPlace, VaultRun,
 };
@@ -259,6 +260,18 @@ pub enum Action {
         like: String,
         to: DatabasePlace,
     },
+    /// Makes the roles of a backup that the server lacks, each as it was.
+    MakeRoles {
+        /// Its part is the database that needs them.
+        stored: Stored,
+        server: DatabasePlace,
+        names: BTreeSet<String>,
+    },
+    /// Removes what `MakeRoles` made.
+    RemoveRoles {
+        server: DatabasePlace,
+        names: BTreeSet<String>,
+    },
     /// Makes a folder from a backup, and compares it with the manifest.
     RestoreFolder {
         stored: Stored,
@@ -428,23 +441,6 @@ pub struct DatabaseCopy {
     /// Where the receiver's socket and log are, inside.
     pub socket: String,
     pub method: CopyMethod,
-}
-
-/// Which jobs run against which copy, and what they may cost.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rehearsal {
-    pub compose: ComposeRun,
-    /// One after the other.
-    pub services: Vec<String>,
-    pub user: String,
-    pub database: String,
-    /// On the host: the copy's socket and its log.
-    pub folder: String,
-    pub log: String,
-    /// How long reads or writes may be kept waiting.
-    pub lock_milliseconds: u64,
-    /// Where each job is stopped.
-    pub total_milliseconds: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

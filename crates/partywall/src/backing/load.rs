@@ -17,6 +17,7 @@ use pw_run::Failure;
 
 use super::perform::blocking;
 use super::restore::{Receiver, differences, received};
+use super::roles;
 
 /// A database cannot be dropped through itself.
 const KEEPER: &str = "postgres";
@@ -35,7 +36,13 @@ pub(crate) async fn load(host: &Host, stored: &Stored, server: &ScratchServer) -
         not_older(&running, &known.server)?;
     }
     let keeper = if server.database == KEEPER { OTHER_KEEPER } else { KEEPER };
-    make_roles(stored, server, (&inside.id, keeper)).await?;
+    match roles::around(stored).await? {
+        Some(around) => {
+            let here = Here { folder: Path::new(&server.socket), user: &server.user, database: keeper };
+            here.make_roles_of(&around).await?;
+        }
+        None => make_roles(stored, server, (&inside.id, keeper)).await?,
+    }
     let words = ["-C", "--clean", "--if-exists"].map(str::to_owned).to_vec();
     received(stored, receiver(server, &inside.id, (keeper, words))).await
 }
@@ -50,8 +57,8 @@ fn receiver(server: &ScratchServer, container: &str, (database, words): (&str, V
     }
 }
 
-/// Roles are the server's, not the database's, so a dump names roles that a fresh server has not: owners, grantees, those
-/// of policies. Which they are is said by a load of the definitions alone, which nobody needs otherwise.
+/// For a backup that holds no roles. Its dump names some that a fresh server has not: owners, grantees, those of policies.
+/// Which they are is said by a load of the definitions alone, which nobody needs otherwise.
 async fn make_roles(
     stored: &Stored,
     server: &ScratchServer,

@@ -1,5 +1,6 @@
 //! Backups of this project: [`gather`] finds what belongs into one, [`perform`] makes it, [`restore`] brings it back, [`drill`] tries it;
-//! [`part`] brings back one file or table; [`log`] takes what servers wrote since, [`moment`] plays it.
+//! [`part`] brings back one file or table; [`log`] takes what servers wrote since, [`moment`] plays it;
+//! [`roles`] makes what a server needs before a database comes back.
 
 pub(crate) mod drill;
 pub(crate) mod gather;
@@ -9,6 +10,7 @@ pub(crate) mod moment;
 mod part;
 pub(crate) mod perform;
 pub(crate) mod restore;
+mod roles;
 pub(crate) mod shown;
 
 use std::path::Path;

@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use jiff::Timestamp;
 use pw_backup::make::{Order, Program, make, remove};
 use pw_backup::manifest::{Database, Manifest, Newest, Table};
 use pw_backup::{Repository, copy, retain};
 use pw_data::count::{Counts, counted};
+use pw_data::roles::Around;
 use pw_host::{Host, OnLine};
 use pw_model::unit::Bytes;
 use pw_plan::Action;
 use pw_plan::step::{BackupRun, DatabasePlace};
 use pw_run::Failure;
 
-use super::{log, moment, part, restore};
+use super::{log, moment, part, restore, roles};
 use crate::hands::CalledOff;
 use crate::reach::{Reached, reach};
 
@@ -44,6 +43,10 @@ pub(crate) async fn perform(host: &Host, on_line: Option<OnLine>, action: &Actio
             blocking(move || retain::forget(&repository, &environment, kept).map(drop)).await
         }
         Action::RestoreDatabase { stored, like, to } => restore::database(host, stored, like, to).await,
+        Action::MakeRoles { stored, server, names } => roles::make(host, (stored, server), names).await,
+        Action::RemoveRoles { server, names } => {
+            pw_data::roles::remove(&reach(host.engine(), server).await?.address, names).await
+        }
         Action::RestoreFolder { stored, into } => restore::folder(stored, into).await,
         Action::RestoreFiles { stored, files } => restore::files(stored, files).await,
         Action::CopyKey { from, to } => restore::copy_key(from, to),
@@ -89,11 +92,14 @@ pub(crate) async fn blocking<T: Send + 'static>(
 async fn back_up(host: &Host, on_line: Option<OnLine>, run: &BackupRun) -> Result<(), Failure> {
     step_back();
     let (mut databases, mut dumps, mut held) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    let mut around = BTreeMap::new();
     let at = Timestamp::now();
     for (name, place) in &run.databases {
         let reached = reach(host.engine(), place).await?;
         let (source, counts) = counted(reached.address.clone()).await?;
-        databases.insert(name.clone(), described(run, place, counts)?);
+        let roles = pw_data::roles::read(&reached.address).await?;
+        databases.insert(name.clone(), described(run, place, (counts, &roles))?);
+        around.insert(name.clone(), roles::kept(&roles)?);
         dumps.insert(name.clone(), dump(&reached, place, &source.snapshot));
         held.push(source);
     }
@@ -119,20 +125,14 @@ async fn back_up(host: &Host, on_line: Option<OnLine>, run: &BackupRun) -> Resul
     };
     let called_off = CalledOff::default();
     let (run, stop) = (run.clone(), called_off.flag());
-    let made = blocking(move || made(&run, (dumps, files), manifest, (stop, on_line))).await;
+    let made = blocking(move || {
+        let tell = |bytes: u64| on_line.iter().for_each(|tell| tell(&format!("{} read", Bytes(bytes))));
+        make(Order { run: &run, dumps, bases: files, roles: around, manifest, stop, tell: &tell }).map(drop)
+    });
+    let made = made.await;
     // Until now the servers have kept the moment for the dumps.
     drop(held);
     made
-}
-
-fn made(
-    run: &BackupRun,
-    (dumps, bases): (BTreeMap<String, Program>, BTreeMap<String, Program>),
-    manifest: Manifest,
-    (stop, on_line): (Arc<AtomicBool>, Option<OnLine>),
-) -> Result<(), Failure> {
-    let tell = |bytes: u64| on_line.iter().for_each(|tell| tell(&format!("{} read", Bytes(bytes))));
-    make(Order { run, dumps, bases, manifest, stop, tell: &tell }).map(drop)
 }
 
 /// The server's own `pg_dump`, which fits it, through its own socket. Left uncompressed, so that what is the same
@@ -151,13 +151,18 @@ pub(super) fn inside(reached: &Reached, words: &[&str]) -> Program {
     }
 }
 
-fn described(run: &BackupRun, place: &DatabasePlace, counts: Counts) -> Result<Database, Failure> {
+fn described(
+    run: &BackupRun,
+    place: &DatabasePlace,
+    (counts, around): (Counts, &Around),
+) -> Result<Database, Failure> {
     let counts = counted_as(counts)?;
     Ok(Database {
         service: place.service.clone(),
         name: place.name.clone(),
         user: place.user.clone(),
         image: run.release.get(&place.service).cloned().unwrap_or_default(),
+        roles: around.roles.iter().map(|(name, role)| (name.clone(), role.named)).collect(),
         ..counts
     })
 }

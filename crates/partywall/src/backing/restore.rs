@@ -56,10 +56,14 @@ pub(crate) async fn database(
         words: Vec::new(),
     };
     let known = received(stored, receiver).await?;
-    let (_, counts) = counted(reached.address.with_database(&to.name)).await?;
+    let made = reached.address.with_database(&to.name);
+    let (_, counts) = counted(made.clone()).await?;
     let wrong = differences(&known, &counts);
     if wrong.is_empty() {
-        return Ok(());
+        return match super::roles::around(stored).await? {
+            Some(around) => pw_data::roles::dress(&made, &around).await,
+            None => Ok(()),
+        };
     }
     Err(Failure::new(format!("`{}` came back other than it was backed up", stored.part))
         .because(io::Error::other(wrong.join("; "))))

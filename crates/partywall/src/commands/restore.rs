@@ -53,7 +53,8 @@ pub(super) async fn from(
     }
     let databases = databases(session, name, asked, &manifest).await?;
     let folders = folders(session, asked, &manifest).await?;
-    let parts = Parts { repository: place, databases, folders, moment: None };
+    let roles = roles(session, asked, (&manifest, &databases)).await?;
+    let parts = Parts { repository: place, databases, folders, roles, moment: None };
     let (plan, wanted) = planned(session, name, &manifest, parts).await?;
     if asked.plan {
         return show(&plan, printer);
@@ -80,7 +81,8 @@ async fn as_of(
     }
     let found = moment::find(session, (name, &place), asked, at)?;
     let (moment, databases) = moment::prepared(session, (name, &place), &found).await?;
-    let parts = Parts { repository: place, databases, folders: BTreeMap::new(), moment: Some(moment) };
+    let (folders, roles) = (BTreeMap::new(), BTreeMap::new());
+    let parts = Parts { repository: place, databases, folders, roles, moment: Some(moment) };
     let (plan, wanted) = planned(session, name, &found.manifest, parts).await?;
     if asked.plan {
         return show(&plan, printer);
@@ -95,6 +97,7 @@ struct Parts {
     repository: RepositoryPlace,
     databases: BTreeMap<String, DatabasePlace>,
     folders: BTreeMap<String, String>,
+    roles: BTreeMap<String, BTreeSet<String>>,
     moment: Option<Moment>,
 }
 
@@ -124,7 +127,7 @@ async fn planned(
     manifest: &Manifest,
     parts: Parts,
 ) -> Result<(Plan, Wanted), Stop> {
-    let Parts { repository, databases, folders, moment } = parts;
+    let Parts { repository, databases, folders, roles, moment } = parts;
     let host = session.host();
     let walls = prepare::walls(session, &host, Some(name)).await?;
     let desired = prepare::desired(session, &walls, name).await?;
@@ -146,6 +149,7 @@ async fn planned(
         stamp: Timestamp::now().strftime("%Y%m%d_%H%M%S").to_string(),
         databases,
         folders,
+        roles,
         users,
         moment,
     };
@@ -174,6 +178,28 @@ async fn databases(
         Some(key) if found.is_empty() => Err(not_in(manifest, "database", key, manifest.databases.keys())),
         _ => Ok(found),
     }
+}
+
+/// Roles that the servers lack: on a new machine all that there were, else those that a database cannot do without. One that
+/// somebody has removed since may have been removed for good.
+async fn roles(
+    session: &Session,
+    asked: &cli::Restore,
+    (manifest, places): (&Manifest, &BTreeMap<String, DatabasePlace>),
+) -> Result<BTreeMap<String, BTreeSet<String>>, Stop> {
+    let (mut found, mut claimed) = (BTreeMap::new(), BTreeSet::new());
+    for (key, place) in places {
+        let known = manifest.databases.get(key).map(|database| &database.roles).into_iter().flatten();
+        let wanted = known.filter(|(_, named)| **named || asked.from.is_some()).map(|(name, _)| name.clone());
+        let reached = reach::reach(session.host().engine(), place).await?;
+        let mut missing = pw_data::roles::missing(&reached.address, wanted.collect()).await?;
+        // Two databases of one server may need the same.
+        missing.retain(|name| claimed.insert((place.service.clone(), name.clone())));
+        if !missing.is_empty() {
+            found.insert(key.clone(), missing);
+        }
+    }
+    Ok(found)
 }
 
 pub(super) async fn folders(

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::harness::{DEVELOPMENT, PRODUCTION, Story, docker_answers, finished, image, random};
+use crate::roles;
 
 /// Promise: a repository whose disk is away is not replaced by an empty one in silence.
 /// Given: a backup, then a folder that is empty, as when its disk is not mounted, then one with another repository.
@@ -38,16 +39,20 @@ fn an_absent_repository_is_not_a_new_one() {
 }
 
 /// Promise: with the repository and its key, everything comes back onto a machine that has nothing else.
-/// Given: production and development with rows and files of their own, backed up; then both destroyed, and the project's
-/// folder and the whole state removed.
-/// Then: `restore --from`, killed once and run again, brings both back, equal by checksum; a drill passes, and so it
-/// does where the Compose file of the other environment is missing.
+/// Given: production and development with rows and files of their own, a role of the application's that owns tables and the
+/// database, one that only reads, and one that owns nothing; all backed up. Then both destroyed, and the project's folder and
+/// the whole state removed.
+/// Then: `restore --from`, killed once and run again, brings both back, equal by checksum; the application's role signs in
+/// with the secret that the environment has, and each role may do what it might; a drill passes, and so it does where the
+/// Compose file of the other environment is missing.
 #[test]
 fn repository_and_key_are_all_that_is_needed() {
     let story = Story::stocked_shop();
     story.up(DEVELOPMENT);
     story.stock(DEVELOPMENT, 300);
+    roles::make(&story, "$POSTGRES_PASSWORD");
     let before = [PRODUCTION, DEVELOPMENT].map(|name| story.holdings(name));
+    let rights = roles::rights(&story);
     for name in [PRODUCTION, DEVELOPMENT] {
         story.run(&["backup", name]).ended(0);
     }
@@ -83,6 +88,10 @@ fn repository_and_key_are_all_that_is_needed() {
     };
     told.ended(0).says(&["is back in"]);
     assert_eq!([PRODUCTION, DEVELOPMENT].map(|name| story.holdings(name)), before);
+    assert_eq!(roles::rights(&story), rights);
+    assert!(roles::signs_in(&story, "app", "$POSTGRES_PASSWORD"));
+    assert!(!roles::signs_in(&story, "app", "another"), "the password is asked for");
+    assert!(roles::nothing_is_told(&story));
 
     story.run(&["drill"]).ended(0);
     fs::remove_file(story.project().join("compose.override.yml")).expect("removed");

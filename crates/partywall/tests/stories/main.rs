@@ -22,6 +22,7 @@ mod moment;
 mod people;
 mod promote;
 mod rehearse;
+mod roles;
 mod sample;
 mod seed;
 mod seed_from;

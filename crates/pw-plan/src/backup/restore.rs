@@ -34,6 +34,8 @@ pub struct Wanted {
     pub folders: BTreeMap<String, String>,
     /// Services that use any of these.
     pub users: BTreeSet<String>,
+    /// Name in the backup → roles that its database needs and that the server lacks.
+    pub roles: BTreeMap<String, BTreeSet<String>>,
     /// Where the databases come from a server that was brought to a moment, not from a dump.
     pub moment: Option<Moment>,
 }
@@ -168,6 +170,13 @@ impl Restore<'_> {
         let moment = self.wanted.moment.as_ref();
         self.draft.steps.extend(moment.into_iter().flat_map(|moment| moment.make.clone()));
         self.draft.texts.extend(moment.into_iter().flat_map(|moment| moment.texts.clone()));
+        // All of them before the first database: going back, no database is left that belongs to one.
+        for (part, names) in &self.wanted.roles {
+            let Some(server) = self.wanted.databases.get(part).cloned() else { continue };
+            let back = Action::RemoveRoles { server: server.clone(), names: names.clone() };
+            let does = Action::MakeRoles { stored: self.stored(part), server, names: names.clone() };
+            self.draft.step(does, Undo::by(back), "the database belongs to them, or grants them something");
+        }
         for (part, place) in &self.wanted.databases {
             let (to, like) = (self.beside(place), place.name.clone());
             let back = Action::RemoveDatabases { server: place.clone(), names: vec![to.name.clone()] };

@@ -1,6 +1,6 @@
 //! What the steps of a backup, a restore and a drill work on, and how they read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -243,10 +243,19 @@ impl Action {
             Self::PlaceTable { from, table, to, schema } => {
                 write!(f, "put {table} of database {} into schema {schema} of {}", from.name, to.name)
             }
+            Self::MakeRoles { stored, server, names } => {
+                write!(f, "make {} on {} from backup {}", roles(names), server.service, stored.backup)
+            }
+            Self::RemoveRoles { server, names } => write!(f, "remove {} on {}", roles(names), server.service),
             Self::RemovePlaced { from, schema } => {
                 write!(f, "remove schema {schema} of database {}", from.name)
             }
             promotion => promotion.fmt_promote(f),
         }
     }
+}
+
+fn roles(names: &BTreeSet<String>) -> String {
+    let word = if names.len() == 1 { "role" } else { "roles" };
+    format!("{word} {}", names.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
 }

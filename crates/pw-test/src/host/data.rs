@@ -77,6 +77,20 @@ impl FakeHost {
                 there.insert(format!("{}.{schema}", to.name), "restored".to_owned());
                 Ok(())
             }
+            Action::MakeRoles { server: place, names, .. } => {
+                let there = self.databases(place)?;
+                there.extend(names.iter().map(|name| (format!("role {name}"), "restored".to_owned())));
+                Ok(())
+            }
+            Action::RemoveRoles { server: place, names } => {
+                let there = self.databases(place)?;
+                // A server removes no role that something belongs to.
+                need(!there.keys().any(|name| name.contains("partywall_restored")), || {
+                    "it owns a database".to_owned()
+                })?;
+                there.retain(|name, _| !names.iter().any(|role| *name == format!("role {role}")));
+                Ok(())
+            }
             Action::CopyRepository { .. } => Ok(()),
             Action::RemovePlaced { from, schema } => {
                 self.databases(from)?.remove(&format!("{}.{schema}", from.name));

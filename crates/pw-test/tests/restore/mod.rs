@@ -119,6 +119,7 @@ pub(crate) fn plan_restore(host: &mut FakeHost, desired: &Desired, to_a_second: 
         stamp: "20260102_000000".into(),
         databases: [("main".to_owned(), database(desired))].into(),
         folders: if to_a_second { BTreeMap::new() } else { [("vault".to_owned(), folder)].into() },
+        roles: [("main".to_owned(), ["app".to_owned()].into())].into(),
         users: ["migrate", "web", "worker"].map(str::to_owned).into(),
         moment,
     };
