@@ -97,7 +97,9 @@ impl Host {
         let line = self.on_line.as_deref();
         match action {
             Action::PullImages { compose, services } => self.pull_missing(compose, services).await,
-            Action::BuildImages { compose, services } => compose::build(compose, services, line).await,
+            Action::BuildImages { compose, services, group } => {
+                compose::build(compose, services, group.as_deref(), line).await
+            }
             Action::StartServices { compose, services } => {
                 self.engine.await_leaving(&compose.project, services).await?;
                 let started = compose::up(compose, services, line).await;

@@ -8,7 +8,7 @@ use pw_model::host::HostFacts;
 use serde_json::Value;
 
 use crate::aspects::aspects;
-use crate::wall::{Ground, Loaded, Rendered, firewall_chain, group_limits};
+use crate::wall::{Ground, Loaded, Rendered, build_limits, firewall_chain, group_limits};
 
 /// One environment as it should be.
 ///
@@ -59,6 +59,7 @@ pub fn desired(
         group: facts
             .writes_cgroups
             .then(|| group_limits(config, &rendered.name, rendered.group.clone(), facts.memory)),
+        build_group: facts.writes_cgroups.then(|| build_limits(config, &rendered.name, facts)),
         firewall: facts.writes_firewall.then(|| firewall_chain(rendered)).flatten(),
         routes: routes.collect(),
         proxy,

@@ -187,6 +187,9 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// Why a build's group is limited first.
+pub(crate) const BUILD_LIMITS: &str = "what is built has no more than development's budget";
+
 /// True for a job that the release which runs has behind it.
 ///
 /// A job runs when its release is promoted. Later its container may be gone or that of another release: one that went

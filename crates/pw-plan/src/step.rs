@@ -80,6 +80,8 @@ pub enum Action {
     BuildImages {
         compose: ComposeRun,
         services: Vec<String>,
+        /// The control group that holds the build; none where groups cannot be set.
+        group: Option<String>,
     },
     /// Creates, recreates or starts the services, as Compose finds necessary.
     StartServices {

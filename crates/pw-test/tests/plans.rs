@@ -88,6 +88,7 @@ fn desired(shape: &Shape) -> Desired {
         kept_data: Vec::new(),
         state_folder: folder.clone(),
         group: Some(group(environment)),
+        build_group: None,
         firewall: Some(FirewallChain {
             name: pw_plan::wall::firewall_chain_name(&project),
             rules: vec![format!("-i pw-{environment} -o pw-+ -j DROP")],

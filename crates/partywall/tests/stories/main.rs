@@ -18,6 +18,7 @@ mod interrupt;
 mod keep;
 mod kill;
 mod looking;
+mod mishap;
 mod moment;
 mod people;
 mod promote;

@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 
 use pw_run::Failure;
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
+use tokio::process::{ChildStdin, Command};
 
 use crate::docker::endpoint;
 
@@ -28,8 +28,17 @@ pub(super) struct ComposeSaid(pub(super) String);
 ///
 /// Compose lets variables of the shell beat the env file: production would differ from terminal to terminal.
 pub(super) fn command() -> Command {
+    docker("compose")
+}
+
+/// A `docker buildx` command, of which the same holds.
+pub(super) fn builder() -> Command {
+    docker("buildx")
+}
+
+fn docker(plugin: &str) -> Command {
     let mut command = Command::new("docker");
-    command.arg("compose").env_clear().envs(kept(std::env::vars()));
+    command.arg(plugin).env_clear().envs(kept(std::env::vars()));
     // The same engine as the API's, whatever context is chosen.
     command.env("DOCKER_HOST", endpoint()).env_remove("DOCKER_CONTEXT");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -49,15 +58,16 @@ pub(super) async fn output(mut command: Command) -> Result<Output, Failure> {
 /// Runs with a text on standard input. Not through a file: the text holds secrets.
 pub(super) async fn output_of(mut command: Command, input: &str) -> Result<Output, Failure> {
     let mut child = command.stdin(Stdio::piped()).spawn().map_err(not_run)?;
-    let mut stdin = child.stdin.take();
-    let write = async {
-        if let Some(mut pipe) = stdin.take() {
-            // A broken pipe means that Compose gave up early; its own words say why.
-            drop(pipe.write_all(input.as_bytes()).await);
-        }
-    };
+    let write = feed(child.stdin.take(), input);
     let ((), output) = tokio::join!(write, child.wait_with_output());
     output.map_err(not_run)
+}
+
+pub(super) async fn feed(pipe: Option<ChildStdin>, input: &str) {
+    if let Some(mut pipe) = pipe {
+        // A broken pipe means that the program gave up early; its own words say why.
+        drop(pipe.write_all(input.as_bytes()).await);
+    }
 }
 
 pub(super) fn not_run(error: io::Error) -> Failure {
@@ -89,6 +99,14 @@ pub async fn version() -> Option<String> {
     let output = output(command).await.ok().filter(|output| output.status.success())?;
     let text = String::from_utf8_lossy(&output.stdout);
     Some(text.trim().trim_start_matches('v').to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The version of Docker's buildx; `None` where it is missing.
+pub(super) async fn builder_version() -> Option<String> {
+    let mut command = builder();
+    command.arg("version");
+    let output = output(command).await.ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 pub(super) async fn new_enough() -> Result<(), Failure> {

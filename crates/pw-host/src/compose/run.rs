@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
+use std::process::Stdio;
 
 use pw_plan::step::ComposeRun;
 use pw_run::Failure;
@@ -10,13 +11,13 @@ use tokio::process::Command;
 
 use crate::failed::io_failed;
 
-use super::process::{self, Level, command, message, not_run};
+use super::process::{self, Level, command, feed, message, not_run};
 
 /// How many lines of a failed run are kept for the failure.
-const KEPT_LINES: usize = 20;
+const KEPT_LINES: usize = 40;
 
 /// A rendered file.
-fn parsed(file: &Path) -> Result<serde_json::Value, Failure> {
+pub(super) fn parsed(file: &Path) -> Result<serde_json::Value, Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| io_failed("read", file, error))?;
     serde_saphyr::from_str(&text).map_err(|error| {
         Failure::new(format!("could not understand `{}`", file.display())).because(error.to_string())
@@ -45,17 +46,12 @@ pub fn images(file: &Path) -> Result<BTreeMap<String, String>, Failure> {
     Ok(services.filter_map(|(name, service)| Some((name.clone(), image(service)?))).collect())
 }
 
-type OnLine<'a> = Option<&'a (dyn Fn(&str) + Send + Sync)>;
+pub(super) type OnLine<'a> = Option<&'a (dyn Fn(&str) + Send + Sync)>;
 
 /// Pulls the images of these services, also where the engine has one under that name.
 pub async fn pull(run: &ComposeRun, services: &[String], on_line: OnLine<'_>) -> Result<(), Failure> {
     let what = format!("could not pull the image of {}", listed(services));
     carry_out(run, &["pull"], services, on_line, what).await
-}
-
-pub async fn build(run: &ComposeRun, services: &[String], on_line: OnLine<'_>) -> Result<(), Failure> {
-    let what = format!("could not build {}", listed(services));
-    carry_out(run, &["build"], services, on_line, what).await
 }
 
 /// Creates, recreates or starts the services.
@@ -118,11 +114,11 @@ pub async fn run_once(
     carry_out(run, &verb, command, None, what).await
 }
 
-fn listed(services: &[String]) -> String {
+pub(super) fn listed(services: &[String]) -> String {
     services.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-async fn carry_out(
+pub(super) async fn carry_out(
     run: &ComposeRun,
     verb: &[&str],
     services: &[String],
@@ -136,17 +132,26 @@ async fn carry_out(
     let mut command = command();
     command.args(["--progress", "plain", "-p", &run.project, "-f", &run.file]).args(verb).args(services);
     command.env("COMPOSE_IGNORE_ORPHANS", "true");
-    match stream(command, on_line).await? {
+    match stream(command, None, on_line).await? {
         None => Ok(()),
         Some(said) => Err(process::failed(what, said).await),
     }
 }
 
 /// Runs to the end; `Some` holds the last lines of a run that failed.
-async fn stream(mut command: Command, on_line: OnLine<'_>) -> Result<Option<String>, Failure> {
+pub(super) async fn stream(
+    mut command: Command,
+    input: Option<&str>,
+    on_line: OnLine<'_>,
+) -> Result<Option<String>, Failure> {
+    if input.is_some() {
+        command.stdin(Stdio::piped());
+    }
     let mut child = command.spawn().map_err(not_run)?;
+    let feeding = feed(child.stdin.take(), input.unwrap_or_default());
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let (_, kept, status) = tokio::join!(follow(out, on_line), follow(err, on_line), child.wait());
+    let (_, kept, status, ()) =
+        tokio::join!(follow(out, on_line), follow(err, on_line), child.wait(), feeding);
     let status = status.map_err(not_run)?;
     Ok((!status.success()).then(|| last_words(kept)))
 }
@@ -174,7 +179,12 @@ async fn follow(pipe: Option<impl AsyncRead + Unpin>, on_line: OnLine<'_>) -> Ve
 }
 
 /// The lines that say why: what only reports progress is left out, unless nothing else is there.
-fn last_words(lines: VecDeque<String>) -> String {
+fn last_words(mut lines: VecDeque<String>) -> String {
+    // A build says between two rules which step failed, and what it said last.
+    if let Some(rule) = lines.iter().position(|line| line.trim() == "------") {
+        lines.drain(..=rule);
+        lines.retain(|line| !line.starts_with("-----"));
+    }
     let is_progress = |line: &String| {
         let line = line.trim_start();
         ["Container ", "Network ", "Volume "].iter().any(|word| line.starts_with(word))

@@ -150,7 +150,7 @@ async fn a_build_that_fails_says_its_last_words_and_one_that_works_is_found() {
         std::fs::write(&file, format!("FROM {}\nRUN {line}\n", image())).expect("a file");
     };
     dockerfile("echo it goes wrong here && exit 3");
-    let build = Action::BuildImages { compose: run.clone(), services: strings(&["web"]) };
+    let build = Action::BuildImages { compose: run.clone(), services: strings(&["web"]), group: None };
     let failure = project.host.perform(&build).await.expect_err("exit 3");
     assert!(chain(&failure).starts_with("could not build `web`\nbecause: "), "{}", chain(&failure));
     assert!(chain(&failure).contains("exit code: 3"), "{}", chain(&failure));

@@ -58,6 +58,7 @@ fn desired(project: &Project, file: &str) -> Desired {
         folders: vec![project.path("folder"), project.path("no-folder")],
         generated_secrets: vec![project.path("state/projects/shop/production/secrets/key")],
         group: Some(group()),
+        build_group: None,
         firewall: None,
         proxy: None,
         routes: vec![route],

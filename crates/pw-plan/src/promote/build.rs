@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pw_model::desired::GroupLimits;
 use serde_json::{Value, json};
 
 use crate::step::{Action, ComposeRun, Plan, Step, Undo};
@@ -15,6 +16,14 @@ pub struct Image {
     pub tag: String,
     /// As in the Compose model.
     pub definition: Value,
+}
+
+/// All images of a release.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Builds {
+    pub images: Vec<Image>,
+    /// Those of the Compose model, of which builds may name some.
+    pub secrets: Value,
 }
 
 /// The image of a service. The same files, arguments and target have the same name in every environment.
@@ -41,31 +50,47 @@ pub fn contexts(definition: &Value) -> Vec<String> {
 }
 
 /// Steps that build the images; nothing that runs is touched.
-pub fn plan((project, environment): (&str, &str), folder: &str, images: &[Image]) -> Plan {
-    let once: BTreeMap<&String, &Image> = images.iter().map(|image| (&image.tag, image)).collect();
+///
+/// `limits` hold the builds.
+pub fn plan(
+    (project, environment): (&str, &str),
+    folder: &str,
+    builds: &Builds,
+    limits: Option<&GroupLimits>,
+) -> Plan {
+    let once: BTreeMap<&String, &Image> = builds.images.iter().map(|image| (&image.tag, image)).collect();
     let services: serde_json::Map<String, Value> = once
         .values()
         .map(|image| (image.service.clone(), json!({"image": image.tag, "build": image.definition})))
         .collect();
     let names: Vec<String> = services.keys().cloned().collect();
     let name = format!("{project}-{environment}-build");
-    let text = crate::wall::yaml(&json!({"name": name, "services": services}));
+    let mut model = json!({"name": name, "services": services});
+    if builds.secrets.is_object() {
+        model["secrets"] = builds.secrets.clone();
+    }
+    let text = crate::wall::yaml(&model);
     let (path, hash) = (format!("{folder}/build.yaml"), crate::hash(&text));
     let compose = ComposeRun { project: name, file: path.clone() };
     let remove = || Action::RemoveFile { path: path.clone() };
-    let steps = vec![
+    let group = limits.map(|limits| limits.path.clone());
+    let limit = limits.map(|limits| {
+        Step::new(Action::LimitGroup { limits: limits.clone() }, Undo::Nothing, crate::parts::BUILD_LIMITS)
+    });
+    let mut steps: Vec<Step> = limit.into_iter().collect();
+    steps.extend([
         Step::new(
             Action::InstallFile { path: path.clone(), hash: hash.clone() },
             Undo::by(remove()),
             "what is built, and of what",
         ),
         Step::new(
-            Action::BuildImages { compose, services: names },
+            Action::BuildImages { compose, services: names, group },
             Undo::Nothing,
             "an image that nobody runs harms nobody",
         ),
         Step::new(remove(), Undo::Nothing, "it is built"),
-    ];
+    ]);
     Plan {
         operation: OPERATION.to_owned(),
         project: project.to_owned(),
@@ -95,8 +120,18 @@ mod tests {
     fn an_image_that_two_services_run_is_built_once() {
         let definition = json!({"context": "/a"});
         let images = ["web", "worker"].map(|name| image("shop", name, definition.clone(), &["t".into()]));
-        let plan = plan(("shop", "production"), "/state", &images);
-        assert_eq!(plan.steps.len(), 3);
-        assert!(matches!(&plan.steps[1].does, Action::BuildImages { services, .. } if services.len() == 1));
+        let builds = Builds { images: images.into(), secrets: Value::Null };
+        let limits = GroupLimits {
+            path: "/partywall/shop/development".into(),
+            cpu_weight: 10,
+            cpu_idle: true,
+            cpu_ceiling: None,
+            memory_ceiling: None,
+            memory_protection: None,
+            process_ceiling: None,
+        };
+        let plan = plan(("shop", "production"), "/state", &builds, Some(&limits));
+        assert_eq!(plan.steps.len(), 4);
+        assert!(matches!(&plan.steps[2].does, Action::BuildImages { services, .. } if services.len() == 1));
     }
 }

@@ -7,7 +7,7 @@ use pw_model::desired::{Desired, FileText, FirewallChain, GroupLimits};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::observed::Observed;
 
-use crate::parts::{Draft, levels};
+use crate::parts::{BUILD_LIMITS, Draft, levels};
 use crate::promote::Flip;
 use crate::step::{Action, ComposeRun, Plan, Undo};
 
@@ -163,7 +163,17 @@ impl Draft<'_> {
             );
         }
         if !built.is_empty() {
-            self.step(Action::BuildImages { compose, services: built }, Undo::Nothing, "not built yet");
+            let limits = self.desired.build_group.as_ref();
+            if let Some(limits) = limits.filter(|limits| self.desired.group.as_ref() != Some(limits)) {
+                let limits = limits.clone();
+                self.step(Action::LimitGroup { limits }, Undo::Nothing, BUILD_LIMITS);
+            }
+            let group = limits.map(|limits| limits.path.clone());
+            self.step(
+                Action::BuildImages { compose, services: built, group },
+                Undo::Nothing,
+                "not built yet",
+            );
         }
     }
 

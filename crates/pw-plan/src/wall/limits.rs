@@ -2,7 +2,7 @@
 
 use pw_model::config::{Class, Config};
 use pw_model::desired::GroupLimits;
-use pw_model::host::CgroupDriver;
+use pw_model::host::{CgroupDriver, HostFacts};
 use pw_model::name::EnvironmentName;
 use pw_model::role::Role;
 use pw_model::unit::Bytes;
@@ -49,6 +49,16 @@ pub fn group_limits(config: &Config, name: &EnvironmentName, path: String, memor
         memory_protection: production.then(|| budget.memory.unwrap_or_else(|| memory.times(0.5))),
         process_ceiling: budget.processes.or((!production).then_some(PROCESSES_BESIDE * 4)),
     }
+}
+
+/// What holds the builds of an environment: the budget of the first development environment, where there is one.
+///
+/// A build for production is work of development's kind: nobody waits for it as visitors wait for an answer.
+pub fn build_limits(config: &Config, own: &EnvironmentName, facts: &HostFacts) -> GroupLimits {
+    let mut all = config.environments_in_order().into_iter();
+    let development = all.find(|(name, environment)| environment.class(name) == Class::Development);
+    let name = development.map_or(own, |(name, _)| name);
+    group_limits(config, name, group_path(config, name, facts.cgroup_driver), facts.memory)
 }
 
 fn unlimited(path: String) -> GroupLimits {

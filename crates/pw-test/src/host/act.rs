@@ -43,7 +43,7 @@ impl FakeHost {
                 self.world.firewall.remove(name);
                 Ok(())
             }
-            Action::PullImages { compose, services } | Action::BuildImages { compose, services } => {
+            Action::PullImages { compose, services } | Action::BuildImages { compose, services, .. } => {
                 self.fetch_images(compose, services)
             }
             Action::StartServices { compose, services } => self.start(compose, services, false),

@@ -53,7 +53,7 @@ pub(super) async fn run(session: &Session, asked: &cli::Promote, printer: &mut P
     }
     let commit = source::commit(session, asked.reference.as_deref(), from).await?;
     let tree = source::check_out(session, name, &commit, printer).await?;
-    let (release, images) = source::release(session, name, &commit, tree).await?;
+    let (release, builds) = source::release(session, name, &commit, tree).await?;
     let promotion = |mut release: Release| {
         release.why = asked.why.clone().unwrap_or_default();
         Promotion { session, name, release, operation: promote::OPERATION, migrates: true }
@@ -63,7 +63,7 @@ pub(super) async fn run(session: &Session, asked: &cli::Promote, printer: &mut P
     }
     let release = {
         let (_lock, mut journal) = session.begin()?;
-        source::built(session, name, (release, images), &mut journal, printer).await?
+        source::built(session, name, (release, builds), &mut journal, printer).await?
     };
     let mut promotion = promotion(release);
     let mut planned = promotion.planned().await?;

@@ -26,12 +26,12 @@ pub(crate) async fn run(session: &Session, asked: &cli::Push, printer: &mut Prin
     }
     let commit = source::commit(session, asked.reference.as_deref(), None).await?;
     let tree = source::check_out(session, name, &commit, printer).await?;
-    let (mut release, images) = source::release(session, name, &commit, tree).await?;
+    let (mut release, builds) = source::release(session, name, &commit, tree).await?;
     release.why = asked.why.clone().unwrap_or_default();
     release.at = jiff::Timestamp::now().as_second();
     let (_lock, mut journal) = session.begin()?;
     if !asked.plan {
-        release = source::built(session, name, (release, images), &mut journal, printer).await?;
+        release = source::built(session, name, (release, builds), &mut journal, printer).await?;
     }
     let pushed = session.with_release(name, release.clone());
     let host = session.host();

@@ -8,9 +8,10 @@ use pw_journal::SqliteJournal;
 use pw_model::config::Moment;
 use pw_model::name::EnvironmentName;
 use pw_model::release::Release;
-use pw_plan::promote::build::{self, Image};
+use pw_plan::promote::build::{self, Builds};
 use pw_plan::promote::hook;
 use pw_plan::step::{Checkout, Hook};
+use pw_plan::wall::build_limits;
 use pw_plan::{Action, Plan, Step, Undo};
 use serde_json::Value;
 
@@ -79,7 +80,7 @@ pub(super) async fn release(
     name: &EnvironmentName,
     commit: &Commit,
     tree: String,
-) -> Result<(Release, Vec<Image>), Stop> {
+) -> Result<(Release, Builds), Stop> {
     let number = releases::all(session, name)?.last().map_or(1, |last| last.number + 1);
     let mut release = Release {
         number,
@@ -91,14 +92,18 @@ pub(super) async fn release(
     };
     let looked = session.with_release(name, release.clone());
     let loaded = load::load(&looked, &[name]).await?.environments;
-    let mut images = Vec::new();
+    let mut builds = Builds::default();
     for service in loaded.iter().flat_map(|loaded| loaded.model.services()).filter(|one| one.is_built()) {
         let Some(definition) = service.get("build").cloned() else { continue };
         let content = contents(&release, &definition).await?;
-        images.push(build::image(session.config.project.as_str(), service.name(), definition, &content));
+        let project = session.config.project.as_str();
+        builds.images.push(build::image(project, service.name(), definition, &content));
     }
-    release.images = images.iter().map(|image| (image.service.clone(), image.tag.clone())).collect();
-    Ok((release, images))
+    if let Some(secrets) = loaded.first().and_then(|loaded| loaded.model.0.get("secrets")) {
+        builds.secrets = secrets.clone();
+    }
+    release.images = builds.images.iter().map(|image| (image.service.clone(), image.tag.clone())).collect();
+    Ok((release, builds))
 }
 
 /// What git calls the content of each folder that the build takes files from.
@@ -122,17 +127,19 @@ async fn contents(release: &Release, definition: &Value) -> Result<Vec<String>, 
 pub(super) async fn built(
     session: &Session,
     name: &EnvironmentName,
-    (mut release, images): (Release, Vec<Image>),
+    (mut release, mut builds): (Release, Builds),
     journal: &mut SqliteJournal,
     printer: &mut Printer,
 ) -> Result<Release, Stop> {
     let host = session.host();
-    let have = host.engine().images(images.iter().map(|image| image.tag.as_str())).await?;
-    let missing: Vec<Image> = images.iter().filter(|image| !have.contains(&image.tag)).cloned().collect();
-    if !missing.is_empty() {
+    let have = host.engine().images(builds.images.iter().map(|image| image.tag.as_str())).await?;
+    builds.images.retain(|image| !have.contains(&image.tag));
+    if !builds.images.is_empty() {
         let project = session.config.project.as_str();
         let folder = session.layout.environment(&session.config.project, name);
-        let mut plan = build::plan((project, name.as_str()), &folder, &missing);
+        let facts = pw_host::facts::facts(host.engine(), Path::new(session.layout.root())).await;
+        let limits = facts.writes_cgroups.then(|| build_limits(&session.config, name, &facts));
+        let mut plan = build::plan((project, name.as_str()), &folder, &builds, limits.as_ref());
         let promote = session.config.promote.clone().unwrap_or_default();
         if let Some(hook) = hook(&promote, Moment::BeforeBuild, (name.as_str(), &release.commit)) {
             let hook = Box::new(Hook { folder: release.tree.clone(), ..hook });
