@@ -298,6 +298,9 @@ pub(crate) struct Rollback {
     /// It runs with the schema of today, though a migration lies between
     #[arg(long)]
     pub(crate) accept_schema: bool,
+    /// First run `promote.migrate.down` with the release that serves
+    #[arg(long, conflicts_with = "accept_schema")]
+    pub(crate) migrate_down: bool,
     /// A line for the list of releases
     #[arg(long, value_name = "TEXT")]
     pub(crate) why: Option<String>,

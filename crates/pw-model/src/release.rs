@@ -26,6 +26,8 @@ pub struct Release {
     pub compose: String,
     /// The number of the release that this one brings back.
     pub of: Option<u64>,
+    /// The release whose migration was taken back when this one came.
+    pub undid: Option<u64>,
     /// The schema's migrations as they were applied before it, by the tool's own names.
     pub migrations: Vec<String>,
     /// True when the code before it runs with its schema too, or it changed none.

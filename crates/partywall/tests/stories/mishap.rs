@@ -1,4 +1,4 @@
-//! What goes wrong under a promotion: a cut, a lock, a full disk, a proxy that restarts.
+//! What goes wrong under a promotion: a cut, a lock, a full disk, a proxy that restarts, a schema that must go back.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -100,7 +100,7 @@ fn with_database(lock: &str) -> Story {
     story.edit("docker-compose.yml", "  migrate:\n", &format!("{database}  migrate:\n"));
     story.edit("docker-compose.yml", "volumes:\n  data:\n", "volumes:\n  data:\n  sql:\n");
     let migrate = format!(
-        "migrate: {{ service: schema, compatible: true, command: [psql, -qX, -v, ON_ERROR_STOP=1, -c, ALTER TABLE users ADD COLUMN note text] }}\n  limits: {{ lock: {lock}, total: 5m }}\n"
+        "migrate: {{ service: schema, compatible: true, command: [psql, -qX, -v, ON_ERROR_STOP=1, -c, alter table users add column note text] }}\n  limits: {{ lock: {lock}, total: 5m }}\n"
     );
     story.edit("partywall.yaml", "migrate: { service: migrate, compatible: true }\n", &migrate);
     story.edit("partywall.yaml", "roles: { db: cache }", "roles: { db: cache, schema: job }");
@@ -183,12 +183,61 @@ fn a_migration_that_is_cut_off_ends_with_it() {
     story.run(&["abandon"]).ended(0);
     assert_eq!(runs(), "");
     let waits =
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'ALTER%'";
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'alter%'";
     until("the server to give it up", || query(&story, waits) == "0");
     holder.lets_go();
     assert_eq!(
         (story.serves(PRODUCTION), query(&story, COLUMNS)),
         ("production release 1".into(), "1".into())
+    );
+}
+
+/// Promise: `rollback --migrate-down` takes the schema back with the code, and forward again where the code fails.
+/// Given: release 2 with a migration that the code before does not know, and a command that takes it back.
+/// Then: a plain rollback is refused and names the way; with it release 1 serves on the schema of release 1; the code
+/// of release 2 is refused on that schema, and promoted again it has its schema; a rollback whose code does not
+/// answer leaves release and schema as they were.
+#[test]
+fn the_schema_goes_back_with_the_code() {
+    let story = with_database("2s");
+    story.edit(
+        "partywall.yaml",
+        "add column note text] }",
+        "add column note text], down: [psql, -qX, -c, alter table users drop column note] }",
+    );
+    story.edit("partywall.yaml", "compatible: true", "compatible: false");
+    let promote = ["promote", "--skip-backup", "--skip-rehearsal"];
+    story.run(&promote).ended(0);
+    query(&story, "alter table users drop column note");
+    story.commit_good("2");
+    story.run(&promote).ended(0);
+    story.run(&["rollback", PRODUCTION]).ended(1).says(&["`--migrate-down` runs"]);
+    assert_eq!(query(&story, COLUMNS), "2");
+
+    story.run(&["rollback", PRODUCTION, "--migrate-down"]).ended(0);
+    assert_eq!(
+        (story.serves(PRODUCTION), query(&story, COLUMNS)),
+        ("production release 1".into(), "1".into())
+    );
+    story
+        .run(&["rollback", PRODUCTION, "2"])
+        .ended(1)
+        .says(&["took a migration back that it needs", "promote --ref"]);
+    story.run(&["promote", "--ref", "HEAD", "--skip-backup", "--skip-rehearsal"]).ended(0);
+    assert_eq!(
+        (story.serves(PRODUCTION), query(&story, COLUMNS)),
+        ("production release 2".into(), "2".into())
+    );
+
+    story.run(&["retire", PRODUCTION]).ended(0);
+    story.edit("partywall.yaml", "body: release", "body: 'release 2'");
+    story
+        .run(&["rollback", PRODUCTION, "--migrate-down"])
+        .ended(1)
+        .says(&["does not answer `/whoami` as wanted"]);
+    assert_eq!(
+        (story.serves(PRODUCTION), query(&story, COLUMNS)),
+        ("production release 2".into(), "2".into())
     );
 }
 

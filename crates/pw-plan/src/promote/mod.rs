@@ -7,6 +7,7 @@
 pub mod build;
 pub(crate) mod generations;
 pub mod judge;
+mod migrate;
 pub mod prune;
 mod retire;
 pub(crate) mod step;
@@ -19,7 +20,7 @@ use pw_model::role::Role;
 
 use self::generations::Generations;
 pub use self::retire::{left, plan as retire};
-use self::step::{CommandRun, Containers, Drain, Generation, Hook, Probe, Watch, WatchedRoute};
+use self::step::{Containers, Drain, Generation, Hook, Probe, Watch, WatchedRoute};
 use crate::parts::Draft;
 use crate::step::{Action, Plan, Undo};
 
@@ -39,8 +40,17 @@ pub struct Wanted<'a> {
     pub entry: &'a FileText,
     /// Its commit, as hooks are told.
     pub commit: &'a str,
-    /// True where the schema is to be brought to the release's: jobs and the migration command run.
-    pub migrates: bool,
+    pub schema: Schema,
+}
+
+/// What is done to the databases' schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schema {
+    /// It is brought to the release's: jobs and the migration command run.
+    Forward,
+    Stays,
+    /// The way back of the release that serves runs.
+    Back,
 }
 
 /// Steps that bring the release to the visitors. Empty when what runs is the same.
@@ -51,19 +61,24 @@ pub fn plan(desired: &Desired, observed: &Observed, wanted: Wanted<'_>) -> Resul
     let mut draft = Draft::new(desired, observed)?;
     crate::origin::check_proxy(desired, observed)?;
     let changed = draft.changed_services();
-    let sorted = Sorted::of(desired, observed, &changed, wanted.migrates)?;
+    let migrates = wanted.schema == Schema::Forward;
+    let sorted = Sorted::of(desired, observed, &changed, migrates)?;
     if sorted.is_empty() {
         return Ok(draft.finish(wanted.operation));
     }
     draft.install(wanted.entry, "the list of releases");
+    let back = (wanted.schema == Schema::Back).then(|| draft.way_back_of_schema()).flatten();
     draft.ground();
     draft.images();
     let flips: Vec<Flip<'_>> = sorted.flipped.iter().map(|route| Flip::of(&draft, route)).collect();
     flips.iter().for_each(|flip| flip.make(&mut draft));
-    if wanted.migrates {
+    if migrates {
         draft.hook(Moment::BeforeMigrate, wanted);
     }
-    draft.migrate(&sorted.jobs, wanted.migrates);
+    draft.migrate(&sorted.jobs, migrates);
+    if let Some(back) = back {
+        draft.migrate_back(back);
+    }
     flips.iter().for_each(|flip| flip.try_out(&mut draft));
     draft.replace(&sorted.others);
     draft.hook(Moment::BeforeFlip, wanted);
@@ -322,40 +337,6 @@ impl Draft<'_> {
         }
     }
 
-    /// Jobs first, for what follows needs them; then the migration command.
-    fn migrate(&mut self, jobs: &[String], migrates: bool) {
-        if !jobs.is_empty() {
-            let (project, services) = (self.desired.compose_project.clone(), jobs.to_vec());
-            let undo = Undo::by(Action::StopServices { project, services });
-            let because = "the new release needs them; a schema stays as they leave it";
-            self.replaced(jobs, Vec::new(), undo, because);
-        }
-        let Some(migrate) =
-            self.desired.promote.migrate.as_ref().filter(|one| migrates && !one.command.is_empty())
-        else {
-            return;
-        };
-        let service = migrate.service.to_string();
-        let Some(described) = self.desired.services.get(&service) else { return };
-        let milliseconds = |span: pw_model::unit::Span| u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX);
-        let run = CommandRun {
-            compose: self.compose(),
-            container: format!(
-                "{}-migrate-{}",
-                self.desired.compose_project,
-                &described.config_hash.get(..8).unwrap_or("0")
-            ),
-            service,
-            command: migrate.command.clone(),
-            lock_milliseconds: milliseconds(self.desired.promote.limits.lock),
-            total_milliseconds: milliseconds(self.desired.promote.limits.total),
-        };
-        let because = "before the new release is asked; the schema stays as it leaves it";
-        let run = Box::new(run);
-        let undo = Undo::by(Action::EndCommand { run: run.clone() });
-        self.step(Action::RunCommand { run }, undo, because);
-    }
-
     /// Services without a route: one that cannot start stops the promotion before any visitor meets the new release.
     fn replace(&mut self, others: &[String]) {
         if others.is_empty() {
@@ -367,7 +348,7 @@ impl Draft<'_> {
         self.replaced(others, overlap, undo, "never two at once, unless `promote.overlap` names it");
     }
 
-    fn replaced(&mut self, services: &[String], overlap: Vec<String>, undo: Undo, because: &str) {
+    pub(super) fn replaced(&mut self, services: &[String], overlap: Vec<String>, undo: Undo, because: &str) {
         let hashes =
             services.iter().map(|name| (name.clone(), self.desired.services[name].config_hash.clone()));
         let replace =

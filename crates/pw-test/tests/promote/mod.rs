@@ -1,7 +1,9 @@
 //! Promotions: a second generation beside the first, a flip, a way back, and what comes after them.
 
+use pw_model::config::Migrate;
 use pw_model::desired::{Desired, DesiredCalls, FileText};
-use pw_plan::promote::{self, Wanted};
+use pw_model::name::ServiceName;
+use pw_plan::promote::{self, Schema, Wanted};
 use pw_plan::{Plan, down, up};
 use pw_run::{Outcome, apply};
 use pw_test::{FakeHost, MemoryJournal, Moment, run};
@@ -20,11 +22,19 @@ pub(crate) fn release(version: u8) -> Desired {
     }
     wanted.routes[0].calls = Some(DesiredCalls { network, aliases: vec!["web".into()] });
     wanted.compose_file.text.push_str(" with calls");
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect();
+    wanted.promote.migrate = Some(Migrate {
+        service: ServiceName::parse("worker").unwrap(),
+        command: words("./migrate up"),
+        down: words("./migrate down"),
+        compatible: false,
+    });
     wanted
 }
 
-/// Promotes to this version; `migrates` is false for a rollback.
-pub(crate) fn plan_promote(host: &mut FakeHost, version: u8, migrates: bool) -> Plan {
+/// Promotes to this version, or rolls back to it where the schema does not go forward.
+pub(crate) fn plan_promote(host: &mut FakeHost, version: u8, schema: Schema) -> Plan {
+    let migrates = schema == Schema::Forward;
     let mut wanted = release(version);
     if !migrates {
         wanted.services.insert("migrate".into(), release(version + 1).services["migrate"].clone());
@@ -36,12 +46,8 @@ pub(crate) fn plan_promote(host: &mut FakeHost, version: u8, migrates: bool) -> 
         text: format!("release {version}"),
     };
     let operation = if migrates { promote::OPERATION } else { promote::ROLLBACK };
-    promote::plan(
-        &wanted,
-        &host.snapshot(&wanted),
-        Wanted { operation, entry: &entry, commit: "c", migrates },
-    )
-    .unwrap()
+    promote::plan(&wanted, &host.snapshot(&wanted), Wanted { operation, entry: &entry, commit: "c", schema })
+        .unwrap()
 }
 
 fn carried_out(mut host: FakeHost, plan: &Plan) -> FakeHost {
@@ -58,7 +64,7 @@ pub(crate) fn promoted(mut host: FakeHost, version: u8) -> FakeHost {
     let plan = up::plan(&first, &host.snapshot(&first)).unwrap();
     host = carried_out(host, &plan);
     for version in 2..=version {
-        let plan = plan_promote(&mut host, version, true);
+        let plan = plan_promote(&mut host, version, Schema::Forward);
         host = carried_out(host, &plan);
     }
     host
@@ -75,13 +81,15 @@ fn retired(host: FakeHost, version: u8) -> FakeHost {
 pub(crate) fn kinds(host: &impl Fn() -> FakeHost) -> Vec<(&'static str, Plan, FakeHost)> {
     let mut kinds = Vec::new();
     let mut before = promoted(host(), 1);
-    kinds.push(("a promotion", plan_promote(&mut before, 2, true), before));
+    kinds.push(("a promotion", plan_promote(&mut before, 2, Schema::Forward), before));
     let mut before = retired(promoted(host(), 2), 2);
-    kinds.push(("a second promotion", plan_promote(&mut before, 3, true), before));
+    kinds.push(("a second promotion", plan_promote(&mut before, 3, Schema::Forward), before));
     let mut before = promoted(host(), 3);
-    kinds.push(("a rollback to what is warm", plan_promote(&mut before, 2, false), before));
+    kinds.push(("a rollback to what is warm", plan_promote(&mut before, 2, Schema::Stays), before));
     let mut before = retired(promoted(host(), 3), 3);
-    kinds.push(("a rollback to what is gone", plan_promote(&mut before, 2, false), before));
+    kinds.push(("a rollback to what is gone", plan_promote(&mut before, 2, Schema::Stays), before));
+    let mut before = promoted(host(), 3);
+    kinds.push(("a rollback of the schema", plan_promote(&mut before, 2, Schema::Back), before));
     let before = retired(promoted(host(), 2), 2);
     let wanted = release(2);
     kinds.push(("down after a promotion", down::plan(&wanted, &before.snapshot(&wanted)).unwrap(), before));
@@ -98,7 +106,7 @@ pub(crate) fn kinds(host: &impl Fn() -> FakeHost) -> Vec<(&'static str, Plan, Fa
 #[test]
 fn a_promotion_reads_as_a_person_would_say_it() {
     let mut host = promoted(crate::with(FakeHost::default(), &PRODUCTION), 1);
-    let text = plan_promote(&mut host, 2, true).to_string();
+    let text = plan_promote(&mut host, 2, Schema::Forward).to_string();
     let steps: Vec<&str> = text.lines().map(|line| line.split(" | ").next().unwrap()).collect();
     let hash = |text: &str| pw_plan::hash(text)[..8].to_owned();
     let folder = "/state/projects/shop/production";
@@ -112,14 +120,15 @@ fn a_promotion_reads_as_a_person_would_say_it() {
             "5. create shop-production-web-blue-1".into(),
             "6. replace migrate".into(),
             "7. wait for migrate".into(),
-            "8. start shop-production-web-blue-1".into(),
-            "9. wait for shop-production-web-blue-1".into(),
-            "10. ask shop-production-web-blue-1 over the proxy, 3 times in a row".into(),
-            "11. replace worker".into(),
-            "12. wait for worker".into(),
-            "13. let shop-production-web-blue-1 answer calls to web".into(),
-            "14. open route to web at shop-production-web-blue:8000".into(),
-            "15. watch the new release for 30 s".into(),
+            "8. run `./migrate up` in worker".into(),
+            "9. start shop-production-web-blue-1".into(),
+            "10. wait for shop-production-web-blue-1".into(),
+            "11. ask shop-production-web-blue-1 over the proxy, 3 times in a row".into(),
+            "12. replace worker".into(),
+            "13. wait for worker".into(),
+            "14. let shop-production-web-blue-1 answer calls to web".into(),
+            "15. open route to web at shop-production-web-blue:8000".into(),
+            "16. watch the new release for 30 s".into(),
         ]
     );
 }
@@ -127,7 +136,7 @@ fn a_promotion_reads_as_a_person_would_say_it() {
 #[test]
 fn the_same_release_again_is_no_plan() {
     let mut host = promoted(crate::with(FakeHost::default(), &PRODUCTION), 2);
-    assert!(plan_promote(&mut host, 2, true).is_empty());
+    assert!(plan_promote(&mut host, 2, Schema::Forward).is_empty());
     let wanted = release(2);
     assert_eq!(up::plan(&wanted, &host.snapshot(&wanted)).unwrap().to_string(), "");
     let host = retired(host, 2);
@@ -139,7 +148,7 @@ fn the_same_release_again_is_no_plan() {
 #[test]
 fn after_a_promotion_that_went_back_nothing_is_to_be_done() {
     let mut before = promoted(crate::with(FakeHost::default(), &PRODUCTION), 2);
-    let plan = plan_promote(&mut before, 3, true);
+    let plan = plan_promote(&mut before, 3, Schema::Forward);
     let wanted = release(2);
     for step in 0..plan.steps.len() {
         for moment in [Moment::Before, Moment::Halfway, Moment::After] {
@@ -161,7 +170,7 @@ fn what_keeps_data_is_never_flipped() {
     let refused = promote::plan(
         &wanted,
         &host.snapshot(&wanted),
-        Wanted { operation: "promote", entry: &entry, commit: "c", migrates: true },
+        Wanted { operation: "promote", entry: &entry, commit: "c", schema: Schema::Forward },
     );
     assert_eq!(refused.unwrap_err().message, "`db` keeps data and would be made anew");
 }

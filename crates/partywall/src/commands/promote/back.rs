@@ -4,7 +4,7 @@ use pw_model::desired::Desired;
 use pw_model::name::EnvironmentName;
 use pw_model::release::Release;
 use pw_model::role::Role;
-use pw_plan::promote;
+use pw_plan::promote::{self, Schema};
 use pw_run::Observe as _;
 use serde_json::json;
 
@@ -32,12 +32,16 @@ pub(crate) async fn rollback(
         ));
     };
     let wanted = chosen(name, &all, current, asked.release)?;
-    knows_schema(name, &all, (current, wanted), asked.accept_schema)?;
+    if !asked.accept_schema {
+        knows_schema(session, name, &all, (current, wanted, asked.migrate_down))?;
+    }
     let mut release = wanted.clone();
     release.of = Some(wanted.of.unwrap_or(wanted.number));
     release.number = all.last().map_or(1, |last| last.number + 1);
     release.why = asked.why.clone().unwrap_or_default();
-    let mut promotion = Promotion { session, name, release, operation: promote::ROLLBACK, migrates: false };
+    release.undid = asked.migrate_down.then_some(current.number);
+    let schema = if asked.migrate_down { Schema::Back } else { Schema::Stays };
+    let mut promotion = Promotion { session, name, release, operation: promote::ROLLBACK, schema };
     let described = promotion.planned().await?.prepared.desired;
     // A job that has run is not run again by an older release: it stays as it is.
     for job in described.services.iter().filter(|(_, one)| one.role == Role::Job).map(|(name, _)| name) {
@@ -88,18 +92,60 @@ fn is_other(one: &Release, current: &Release) -> bool {
     base(one) != base(current)
 }
 
-/// Refuses to go back over a migration that the code before may not understand.
+/// Refuses to go over a migration that the code may not understand.
 fn knows_schema(
+    session: &Session,
     name: &EnvironmentName,
     all: &[Release],
-    (current, wanted): (&Release, &Release),
-    accepted: bool,
+    (current, wanted, goes_back): (&Release, &Release, bool),
 ) -> Result<(), Stop> {
     let base = wanted.of.unwrap_or(wanted.number);
+    let undone = |number: u64| all.iter().rev().find(|one| one.undid == Some(number));
+    if let Some(back) =
+        all.iter().rev().find(|one| one.undid.is_some_and(|undid| undid <= base) && one.number > base)
+    {
+        return Err(Stop::because(
+            format!("release {} may not run with the schema of today", wanted.number),
+            format!("release {} took a migration back that it needs", back.number),
+            format!("`partywall promote --ref {}` runs the migration again", wanted.short()),
+        ));
+    }
     let over = all.iter().filter(|one| one.number > base && one.number <= current.number && one.of.is_none());
-    let unsafe_over: Vec<&Release> = over.filter(|one| !one.compatible).collect();
-    let Some(first) = unsafe_over.first().filter(|_| !accepted) else { return Ok(()) };
-    let numbers: Vec<String> = unsafe_over.iter().map(|one| one.number.to_string()).collect();
+    let over: Vec<&Release> = over.filter(|one| !one.compatible && undone(one.number).is_none()).collect();
+    let migrate = session.config.promote.as_ref().and_then(|promote| promote.migrate.as_ref());
+    let knows_back = migrate.is_some_and(|migrate| !migrate.down.is_empty());
+    match (goes_back, over.as_slice()) {
+        (false, []) => Ok(()),
+        (true, [one]) if knows_back && one.number == current.number => Ok(()),
+        (true, _) if !knows_back => Err(Stop::because(
+            "there is no way back of the schema",
+            "`promote.migrate.down` is not set",
+            "write the command that takes the last migration back: `down: [./migrate, down]`",
+        )),
+        (true, []) => Err(Stop::because(
+            format!("nothing of the schema lies between release {} and today", wanted.number),
+            "its migrations are marked as compatible, or it had none",
+            format!("`partywall rollback {name}` without `--migrate-down`"),
+        )),
+        (true, _) => Err(Stop::because(
+            format!("`--migrate-down` takes one migration back, that of release {}", current.number),
+            format!("on the way to release {} there are those of {}", wanted.number, numbers(&over)),
+            format!("go back one release at a time: `partywall rollback {name} --migrate-down`"),
+        )),
+        (false, [first, ..]) => Err(may_not_run(name, (wanted, first), &over, knows_back)),
+    }
+}
+
+fn numbers(releases: &[&Release]) -> String {
+    releases.iter().map(|one| one.number.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn may_not_run(
+    name: &EnvironmentName,
+    (wanted, first): (&Release, &Release),
+    over: &[&Release],
+    knows_back: bool,
+) -> Stop {
     let back = match &first.restore_point {
         Some(backup) => format!(
             "`partywall restore {name} {backup}` brings the data back as it was before release {}; what was written since is lost",
@@ -107,14 +153,17 @@ fn knows_schema(
         ),
         None => "no backup was made before it".to_owned(),
     };
-    Err(Stop::because(
+    let down = if knows_back { "`--migrate-down` runs `promote.migrate.down` first; " } else { "" };
+    Stop::because(
         format!("release {} may not run with the schema of today", wanted.number),
         format!(
             "release {} migrated the database, and nothing says that the code before runs with its schema; {back}",
-            numbers.join(", ")
+            numbers(over)
         ),
-        "if it does run: `--accept-schema`, and `promote.migrate.compatible: true` for the next time",
-    ))
+        format!(
+            "{down}if it does run: `--accept-schema`, and `promote.migrate.compatible: true` for the next time"
+        ),
+    )
 }
 
 pub(crate) async fn retire(

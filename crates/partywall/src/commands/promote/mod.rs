@@ -11,7 +11,7 @@ use pw_model::desired::Desired;
 use pw_model::name::EnvironmentName;
 use pw_model::release::Release;
 use pw_model::role::Role;
-use pw_plan::promote::{self, Wanted};
+use pw_plan::promote::{self, Schema, Wanted};
 use pw_plan::{Action, Plan};
 use pw_run::Observe as _;
 
@@ -35,7 +35,7 @@ struct Promotion<'s> {
     name: &'s EnvironmentName,
     release: Release,
     operation: &'static str,
-    migrates: bool,
+    schema: Schema,
 }
 
 /// A plan, with both sides that it was made from.
@@ -56,7 +56,7 @@ pub(super) async fn run(session: &Session, asked: &cli::Promote, printer: &mut P
     let (release, builds) = source::release(session, name, &commit, tree).await?;
     let promotion = |mut release: Release| {
         release.why = asked.why.clone().unwrap_or_default();
-        Promotion { session, name, release, operation: promote::OPERATION, migrates: true }
+        Promotion { session, name, release, operation: promote::OPERATION, schema: Schema::Forward }
     };
     if asked.plan {
         return show::plan(&promotion(release).planned().await?.plan, printer);
@@ -156,7 +156,7 @@ impl Promotion<'_> {
     fn plan_of(&self, prepared: &Prepared, release: &Release) -> Result<Plan, Stop> {
         let entry = list::entry(self.session, self.name, release);
         let commit = release.commit.as_str();
-        let wanted = Wanted { operation: self.operation, entry: &entry, commit, migrates: self.migrates };
+        let wanted = Wanted { operation: self.operation, entry: &entry, commit, schema: self.schema };
         let plan = promote::plan(&prepared.desired, &prepared.observed, wanted)?;
         plan.lint()
             .map_err(|error| pw_run::Failure::new("the plan is not safe to carry out").because(error))?;
