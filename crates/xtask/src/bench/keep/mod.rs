@@ -1,5 +1,7 @@
-//! `./x bench keep`: a backup and a restore of a database and its files, beside what others do with the same, in one run.
+//! `./x bench keep`: a backup and a restore of a database and its files, beside what others do with the same, in one run, and
+//! a drill of the last backup. `PARTYWALL_BENCH_ROUNDS=0` leaves out the others.
 
+mod drill;
 mod shop;
 mod watch;
 
@@ -52,6 +54,10 @@ pub(super) fn run() -> Result<()> {
     let rounds = of("PARTYWALL_BENCH_ROUNDS", 3)?;
     let shop = Shop::open(&partywall()?, database, files)?;
     let bytes = shop.bytes()?;
+    if rounds == 0 {
+        watched(&mut backup(&shop, Who::Ours, true))?;
+        return held(drill::drill(&shop, bytes)?);
+    }
     let mut results: [Results; 3] = Default::default();
     for round in 0..=rounds {
         say(&format!(
@@ -70,7 +76,12 @@ pub(super) fn run() -> Result<()> {
         shop.queries(results[0].first.iter().map(|one| one.time.as_secs()).min().unwrap_or(0).max(2))?;
     watched(&mut backup(&shop, Who::Ours, true))?;
     let beside = queries.wait()?;
-    report(bytes, &results, (alone, beside))
+    let drilled = drill::drill(&shop, bytes)?;
+    held([report(bytes, &results, (alone, beside)), drilled].concat())
+}
+
+fn held(missed: Vec<String>) -> Result<()> {
+    if missed.is_empty() { Ok(()) } else { Err(missed.join("; ").into()) }
 }
 
 /// All take turns, so that a slow moment of the machine hits all alike.
@@ -162,7 +173,7 @@ fn backup_shell(text: &str) -> Command {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn report(bytes: u64, results: &[Results; 3], (alone, beside): (f64, f64)) -> Result<()> {
+fn report(bytes: u64, results: &[Results; 3], (alone, beside): (f64, f64)) -> Vec<String> {
     let megabytes = bytes as f64 / 1e6;
     let speed = |all: &[Taken]| megabytes / middle(all.iter().map(|one| one.time.as_secs_f64())).max(1e-9);
     let memory = |one: &Results| {
@@ -204,7 +215,7 @@ fn report(bytes: u64, results: &[Results; 3], (alone, beside): (f64, f64)) -> Re
     if better == 0 {
         missed.push("better in no row".to_owned());
     }
-    if missed.is_empty() { Ok(()) } else { Err(missed.join("; ").into()) }
+    missed
 }
 
 fn each(results: &[Results; 3], of: impl Fn(&Results) -> f64) -> [f64; 3] {
