@@ -191,12 +191,12 @@ fn finish(outcome: &Outcome, plan: &Plan, printer: &mut Printer) -> Result<(), S
     match outcome {
         Outcome::Applied => Ok(()),
         Outcome::TakenBack => {
-            printer.note(format!("`{what}` is taken back; everything is as before"));
+            printer.note(format!("`{what}` is taken back; {}", plan.taken_back()));
             Ok(())
         }
         Outcome::Undone { step, error } => {
-            let diagnostic =
-                of_failure(error).because(format!("`{what}` was taken back; everything is as before"));
+            let back = format!("`{what}` was taken back; {}", plan.taken_back());
+            let diagnostic = of_failure(error).because(back);
             printer_stop(printer, diagnostic);
             Err(Stop::Code(code_of(plan, *step, error)))
         }
@@ -214,9 +214,9 @@ fn finish(outcome: &Outcome, plan: &Plan, printer: &mut Printer) -> Result<(), S
         }
         Outcome::Unrecorded { error, host } => {
             let standing = match host {
-                Standing::AsBefore => "everything is as before",
-                Standing::AsWanted => "everything is as wanted, but the journal does not know it",
-                Standing::Between => "it is neither done nor taken back",
+                Standing::AsBefore => plan.taken_back(),
+                Standing::AsWanted => "everything is as wanted, but the journal does not know it".to_owned(),
+                Standing::Between => "it is neither done nor taken back".to_owned(),
             };
             let mut diagnostic = Diagnostic::error(error.to_string()).because(error.source.to_string());
             diagnostic = diagnostic.because(format!("`{what}`: {standing}"));

@@ -14,6 +14,7 @@ pub mod desire;
 pub mod destroy;
 pub mod down;
 pub mod drift;
+mod ended;
 pub mod fit;
 pub mod govern;
 pub mod init;

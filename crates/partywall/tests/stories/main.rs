@@ -28,6 +28,7 @@ mod sample;
 mod seed;
 mod seed_from;
 mod sockets;
+mod steps;
 mod tls;
 mod up;
 mod wall;
