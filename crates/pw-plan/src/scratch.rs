@@ -6,7 +6,7 @@ use pw_model::diagnostic::Diagnostic;
 use pw_model::unit::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::step::{Action, ComposeRun, CopyMethod, DatabaseCopy, Step, Undo};
+use crate::step::{Action, ComposeRun, CopyMethod, DatabaseCopy, Plan, Step, Undo};
 use crate::wall::{Rendered, yaml};
 
 /// Where the socket and the log of the copy are, inside its container; outside it is `run` of the folder.
@@ -347,6 +347,32 @@ impl<'a> Scratch<'a> {
         }
         self.settle(&mut service);
         service
+    }
+}
+
+impl Plan {
+    /// Earlier steps that started what this step and later ones still work with, in scratch places alone: what the plan
+    /// itself removes with its network. A host that was started anew has them stopped.
+    pub fn scratch_servers(&self, next: usize) -> Vec<usize> {
+        let later = || self.steps.iter().skip(next).map(|step| &step.does);
+        let goes = |compose_project: &str, wanted: &[String]| {
+            let network = later().any(
+                |does| matches!(does, Action::RemoveNetworks { project, .. } if project == compose_project),
+            );
+            let removed = |does: &Action| match does {
+                Action::RemoveServices { project, services } => {
+                    project == compose_project && wanted.iter().all(|one| services.contains(one))
+                }
+                _ => false,
+            };
+            network && later().any(removed)
+        };
+        let starts = |number: &usize| match &self.steps[*number].does {
+            Action::StartServices { compose, services } => goes(&compose.project, services),
+            Action::AwaitServices { project, services, .. } => goes(project, services),
+            _ => false,
+        };
+        (0..next.min(self.steps.len())).filter(starts).collect()
     }
 }
 

@@ -115,7 +115,10 @@ async fn take_up(
     let (world, journal, progress) = with;
     let mut run = Run { id: left.id, plan: &left.plan, world, journal, progress };
     match next(left, &states) {
-        Some(next) => run.forward(next, states).await,
+        Some(next) => {
+            run.wake(next).await;
+            run.forward(next, states).await
+        }
         None => run.back(&states, None, Unwritten::Stop).await,
     }
 }
@@ -144,6 +147,14 @@ fn states(left: &Unfinished) -> Result<Vec<StepState>, Box<Outcome>> {
 }
 
 impl<W: Perform, J: Journal, P: Progress> Run<'_, W, J, P> {
+    /// Starts again what a reboot has stopped in scratch places: nobody restarts those.
+    async fn wake(&mut self, next: usize) {
+        for number in self.plan.scratch_servers(next) {
+            // Done already, and done twice is done once. Who needs what does not start says so.
+            drop(self.world.perform(&self.plan.steps[number].does).await);
+        }
+    }
+
     /// `states` is what the journal says: a step that had started may have half run, and counts on the way back.
     async fn forward(&mut self, from: usize, mut states: Vec<StepState>) -> Outcome {
         let resumed = states.iter().any(|state| *state != StepState::Waiting);

@@ -5,8 +5,12 @@ use std::fs;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::harness::{DEVELOPMENT, PRODUCTION, Story, docker_answers, finished, image, random};
+use pw_plan::Action;
+use pw_plan::step::Step;
+
+use crate::harness::{DEVELOPMENT, PRODUCTION, Story, docker_answers, finished, image, lines, random};
 use crate::seed::{demonstration, development, files, keys, last, leftovers, query, redis, rows};
+use crate::steps::killed_when;
 
 /// A role that is no part of a dump, though a dump names it.
 const ROLE: &str = "CREATE ROLE reporter";
@@ -254,6 +258,29 @@ fn passwords_in_files_and_files_in_folders_of_the_host() {
     story.run(&["seed", DEVELOPMENT, "--from", "latest"]).ended(0);
     assert_eq!((rows(), pictures()), direct);
     assert_eq!(scratch(&story), "");
+}
+
+/// Promise: the machine goes down in the middle of a seed from a backup, and `resume` finishes it.
+/// Given: a seed that is killed while it samples the server that stands in, which then is stopped, as after a reboot.
+/// Then: `resume` ends it with the rows that an undisturbed seed brings, and nothing is left of the server.
+#[test]
+fn a_seed_from_a_backup_outlives_a_reboot() {
+    let story = shop();
+    backup(&story);
+    let words = ["seed", DEVELOPMENT, "--from", "latest"];
+    let rows = || keeper(&story, DEVELOPMENT, "SELECT string_agg(p::text, ' ' ORDER BY id) FROM people p");
+    story.run(&words).ended(0);
+    let wanted = rows();
+    keeper(&story, DEVELOPMENT, "DELETE FROM people");
+    let sampled = |_: usize, step: &Step| matches!(step.does, Action::SampleDatabase { .. });
+    let killed = killed_when(&story, &words, sampled);
+    assert!(killed.is_some(), "it was over");
+    let filter = format!("label=com.docker.compose.project={}-source", story.compose_project(PRODUCTION));
+    for container in lines(&["ps", "-q", "--filter", &filter]) {
+        docker_answers(&["kill", &container]).expect("the power is gone");
+    }
+    story.run(&["resume"]).ended(0).says(&["`seed development` is finished"]);
+    assert_eq!((rows(), scratch(&story).as_str()), (wanted, ""));
 }
 
 fn backed_up() -> Story {

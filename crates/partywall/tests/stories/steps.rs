@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pw_journal::SqliteJournal;
-use pw_run::{Event, Journal};
+use pw_plan::Step;
+use pw_run::{Event, Journal, Unfinished};
 
 use crate::harness::{PRODUCTION, Story, docker, finished};
 
@@ -34,7 +35,7 @@ fn a_restore_is_killed_in_each_of_its_steps() {
             .expect("changed");
         let later = story.holdings(PRODUCTION);
         let word = if number % 2 == 0 { "abandon" } else { "resume" };
-        let killed = killed_in(&story, number);
+        let killed = killed_when(&story, &WORDS, |at, _| at >= number);
         let told = format!(
             "{word} after {} of {number}: {}",
             killed.map_or("all".into(), |at| format!("step {at}")),
@@ -53,27 +54,31 @@ fn a_restore_is_killed_in_each_of_its_steps() {
     assert!(hit * 2 > steps.len(), "killed in {hit} of {}", steps.len());
 }
 
-/// Kills the restore as soon as the journal holds that the step has begun; answers the step in which it was, or `None` when it
-/// had ended.
-fn killed_in(story: &Story, number: usize) -> Option<usize> {
+/// Kills a run as soon as the journal holds that a step has begun for which `wanted` is true; answers the step in which it was,
+/// or `None` when it had ended.
+pub(crate) fn killed_when(
+    story: &Story,
+    words: &[&str],
+    wanted: impl Fn(usize, &Step) -> bool,
+) -> Option<usize> {
     let path = story.state().join("projects").join(&story.name).join("journal.db");
-    let mut restore = story.start(&WORDS);
-    loop {
-        let journal = SqliteJournal::open_read_only(&path).expect("a journal");
-        let left = journal.and_then(|journal| journal.unfinished().expect("it reads"));
-        let begun = |event: &Event| matches!(event, Event::Started(at) if *at >= number);
-        if left.is_some_and(|left| left.events.iter().any(begun))
-            || restore.try_wait().expect("asked").is_some()
-        {
-            break;
-        }
+    let mut run = story.start(words);
+    let begun = |left: Unfinished| {
+        let is = |event: &Event| matches!(event, Event::Started(at) if wanted(*at, &left.plan.steps[*at]));
+        left.events.iter().any(is)
+    };
+    while !unfinished(&path).is_some_and(begun) && run.try_wait().expect("asked").is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }
-    drop(restore.kill());
-    drop(finished(restore));
-    let journal = SqliteJournal::open_read_only(&path).expect("a journal")?;
-    let left = journal.unfinished().expect("it reads")?;
-    left.events.iter().filter_map(|event| if let Event::Started(at) = event { Some(*at) } else { None }).max()
+    drop(run.kill());
+    drop(finished(run));
+    let started = |event: &Event| if let Event::Started(at) = event { Some(*at) } else { None };
+    unfinished(&path)?.events.iter().filter_map(started).max()
+}
+
+fn unfinished(path: &Path) -> Option<Unfinished> {
+    let journal = SqliteJournal::open_read_only(path).expect("a journal")?;
+    journal.unfinished().expect("it reads")
 }
 
 /// Nothing lies beside any more; what was replaced is there exactly when something was, and is removed for the next round.

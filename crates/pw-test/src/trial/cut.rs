@@ -1,5 +1,6 @@
 //! Cutting a run off, as `kill -9` does, and recovering with nothing but the journal.
 
+use pw_model::observed::State;
 use pw_plan::Plan;
 use pw_run::{Event, Journal, Outcome, apply};
 
@@ -28,6 +29,7 @@ pub fn cut_everywhere(plan: &Plan, before: &FakeHost) {
     before_each_write(&course);
     on_the_way_back(&course);
     while_recovering(&course);
+    before_a_reboot(&course);
 }
 
 /// The same with journals of the caller's, each opened again after the cut; one cut per run, for writing takes time.
@@ -51,6 +53,25 @@ fn cut<S: Reopen>(course: &Course<'_>, place: &str, call: usize, moment: Moment,
     let outcome = run(apply(course.plan, &mut host, &mut shelf.open(), &mut ()));
     assert!(outcome.is_none(), "{place}: was not cut off: {outcome:#?}");
     host.calm()
+}
+
+/// The machine goes down, and nobody starts what only the plan knows of: `resume` leads all the way forward.
+fn before_a_reboot(course: &Course<'_>) {
+    for call in course.plan.texts.len()..course.calls {
+        for moment in [Moment::Before, Moment::Halfway] {
+            let place = format!("rebooted at call {call} {moment:?} `{}`", course.log[call]);
+            let shelf = MemoryJournal::default();
+            let mut host = cut(course, &place, call, moment, &shelf);
+            let passing = |name: &String| {
+                !course.before.world.containers.contains_key(name)
+                    && !course.wanted.containers.contains_key(name)
+            };
+            for (_, container) in host.world.containers.iter_mut().filter(|(name, _)| passing(name)) {
+                container.state = State::Exited;
+            }
+            recover(course, &place, host, &shelf, How::Resume);
+        }
+    }
 }
 
 /// A run that was cut on the way forward: `resume` leads all the way forward and `abandon` all the way back.
