@@ -30,6 +30,7 @@ pub async fn facts(engine: &Engine, state_root: &Path) -> HostFacts {
         disk_free,
         cgroup: version(info.as_ref(), root),
         cgroup_driver: driver,
+        live_restore: info.as_ref().and_then(|info| info.live_restore_enabled).unwrap_or(false),
         docker: info.and_then(|info| info.server_version),
         compose,
         listening: listening().into_iter().collect(),

@@ -24,6 +24,8 @@ pub struct HostFacts {
     pub writes_cgroups: bool,
     /// True when we may set rules of the host's firewall.
     pub writes_firewall: bool,
+    /// True where containers go on while Docker's daemon restarts.
+    pub live_restore: bool,
     /// What the governor cannot do here, each with its reason.
     pub lacks: Vec<String>,
 }

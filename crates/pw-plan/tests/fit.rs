@@ -27,6 +27,7 @@ fn facts() -> HostFacts {
         compose_projects: Vec::new(),
         writes_cgroups: true,
         writes_firewall: true,
+        live_restore: true,
         lacks: Vec::new(),
     }
 }

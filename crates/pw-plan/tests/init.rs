@@ -132,6 +132,7 @@ fn facts(listening: &[u16]) -> HostFacts {
         compose_projects: Vec::new(),
         writes_cgroups: true,
         writes_firewall: true,
+        live_restore: true,
         lacks: Vec::new(),
     }
 }

@@ -173,6 +173,10 @@ fn web(story: &Story) -> BTreeSet<String> {
 #[test]
 fn the_second_of_two_promotions_is_told() {
     let story = Story::released();
+    // A shell that waits for its child gets no signal that it does not ask for.
+    story.write("app/serve.sh", "caddy run --config /app/Caddyfile --adapter caddyfile\ntrue\n");
+    story.commit("deaf");
+    story.promote();
     story.commit_good("2");
     let first = story.start(&["promote"]);
     until("the flip", || story.serves(PRODUCTION) == "production release 2");
@@ -182,7 +186,7 @@ fn the_second_of_two_promotions_is_told() {
     assert_ne!(second.code, Some(0));
     assert!(second.err.contains("partywall promote"), "{}", second.err);
     assert!(begun.elapsed() < Duration::from_secs(20));
-    finished(first).ended(0);
+    finished(first).ended(0).says(&["`web` does not hear SIGTERM"]);
     assert_eq!(story.serves(PRODUCTION), "production release 2");
 }
 

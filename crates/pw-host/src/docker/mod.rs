@@ -16,6 +16,7 @@ mod lost_mounts;
 mod network;
 mod redis;
 mod remove;
+mod signal;
 mod verdict;
 
 pub use await_services::Awaited;

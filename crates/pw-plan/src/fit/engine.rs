@@ -24,6 +24,7 @@ pub(super) fn check(ground: Ground<'_>) -> Vec<Diagnostic> {
     ));
     found.extend(control_groups(ground));
     found.extend(firewall(ground));
+    found.extend(restart(ground));
     found
 }
 
@@ -73,6 +74,16 @@ fn firewall(ground: Ground<'_>) -> Option<Diagnostic> {
         Diagnostic::warning("the host's firewall cannot be set with these rights")
             .because("Docker's own rules have gaps: for some milliseconds, whenever a network is created, containers of one network reach another")
             .hint("run `partywall` as root, where `iptables` is installed")
+    })
+}
+
+fn restart(ground: Ground<'_>) -> Option<Diagnostic> {
+    (ground.facts.docker.is_some() && !ground.facts.live_restore).then(|| {
+        Diagnostic::warning("production stops whenever Docker's daemon restarts")
+            .because("its upgrade restarts it, and so does a change of its configuration")
+            .hint(
+                "write `\"live-restore\": true` into /etc/docker/daemon.json, then `systemctl reload docker`",
+            )
     })
 }
 

@@ -99,7 +99,7 @@ impl<'a> Generations<'a> {
 }
 
 /// The containers of a service that serve: of one with two generations, those of one.
-pub(crate) fn serving<'a>(desired: &'a Desired, observed: &'a Observed, service: &str) -> Vec<&'a Container> {
+pub fn serving<'a>(desired: &'a Desired, observed: &'a Observed, service: &str) -> Vec<&'a Container> {
     let route = desired.routes.iter().find(|route| route.service == service && route.edge.is_some());
     let live = route.and_then(|route| {
         let all = Generations::of(desired, observed, route);

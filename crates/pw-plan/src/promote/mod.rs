@@ -19,6 +19,7 @@ use pw_model::observed::{Container, Observed};
 use pw_model::role::Role;
 
 use self::generations::Generations;
+pub use self::generations::serving;
 pub use self::retire::{left, plan as retire};
 use self::step::{Containers, Drain, Generation, Hook, Probe, Watch, WatchedRoute};
 use crate::parts::Draft;

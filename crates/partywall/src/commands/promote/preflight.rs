@@ -6,6 +6,7 @@ use pw_model::Bytes;
 use pw_model::desired::Desired;
 use pw_model::name::EnvironmentName;
 use pw_model::observed::{Container, Observed};
+use pw_plan::promote::serving;
 use pw_run::Observe as _;
 
 use super::super::drift;
@@ -47,6 +48,18 @@ pub(super) async fn check(
             printer.note(format!(
                 "`{}` has no healthcheck: a new container counts as healthy after a second; `promote.verify` is all that asks it",
                 route.service
+            ));
+        }
+    }
+    for one in desired
+        .routes
+        .iter()
+        .filter_map(|route| serving(&desired, &observed, &route.service).first().copied())
+    {
+        if let Some(signal) = host.engine().unheard_signal(&one.name).await? {
+            printer.note(format!(
+                "`{}` does not hear {signal}: its containers are killed when their `stop_grace_period` is over, with what they still answer; start the program with `exec`, or set `init: true`",
+                one.service
             ));
         }
     }
