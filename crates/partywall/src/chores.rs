@@ -5,20 +5,24 @@
 //! process: that one may touch little, and waits for nobody.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use pw_host::caddy;
 use pw_model::colour::Colour;
 use pw_model::config::Class;
 use pw_model::name::EnvironmentName;
 use pw_model::observed::Container;
 use pw_model::release::Release;
-use pw_run::Failure;
+use pw_plan::promote;
+use pw_run::{Failure, Observe as _};
 use serde_json::Value;
 use tokio::process::Command;
 
 use crate::backing::shown;
+use crate::prepare;
 use crate::session::Session;
 use crate::stop::Stop;
 
@@ -52,9 +56,12 @@ pub(crate) async fn due(session: &Session) -> Result<Vec<Chore>, Stop> {
             let containers = session.host().engine().containers(&project).await?;
             let promote = session.config.promote.clone().unwrap_or_default();
             let kept = promote.watch.0 + promote.warm.0;
-            all.extend(
-                retire(name, release, kept, now).filter(|_| has_two_generations(&project, &containers)),
-            );
+            let due = retire(name, release, kept, now).filter(|_| has_two_generations(&project, &containers));
+            // What still ends there does not have to end under the project's lock.
+            let is_over = retire(name, release, kept + promote.streams.0, now).is_some();
+            if due.is_some() && (is_over || !is_busy(session, name).await?) {
+                all.extend(due);
+            }
         }
         if class == Class::Production
             && let (Some(section), Some(record)) = (&session.config.backup, shown::read(session, name))
@@ -64,6 +71,21 @@ pub(crate) async fn due(session: &Session) -> Result<Vec<Chore>, Stop> {
         }
     }
     Ok(all)
+}
+
+/// True while somebody is in the containers that serve no new visitor: mostly streams and websockets.
+async fn is_busy(session: &Session, name: &EnvironmentName) -> Result<bool, Stop> {
+    let host = session.host();
+    let walls = prepare::walls(session, &host, Some(name)).await?;
+    let desired = prepare::desired(session, &walls, name).await?;
+    let observed = host.observe(&desired).await?;
+    let Some(proxy) = &desired.proxy else { return Ok(false) };
+    for address in promote::left_addresses(&desired, &observed) {
+        if caddy::in_flight(Path::new(&proxy.folder), &address).await > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn has_two_generations(project: &str, containers: &[Container]) -> bool {

@@ -1,13 +1,15 @@
 //! `promote`, `rollback`, `retire`, `push`: releases come and go, and no visitor notices.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::harness::{DEVELOPMENT, PRODUCTION, Story, Traffic, finished, lines, until};
 
 /// Promise: a new release comes without a lost request, and what runs stays a plain Compose project.
 /// Given: production from the folder, visitors who never stop, another service that calls `web` by name.
-/// Then: three promotions lose no request of a visitor; each answers its release; the database keeps its
+/// Then: three promotions lose no request of a visitor; each answers its release; an old generation stays as long as a stream is in it; the database keeps its
 /// container; the same commit again builds and flips nothing; after `retire` one container serves, nothing is
 /// left to do, and a plain `docker compose up -d` with the rendered file leaves every container as it is.
 #[test]
@@ -15,15 +17,26 @@ fn promotions_lose_no_request() {
     let story = Story::released();
     let database = story.ids(PRODUCTION)["db"].clone();
     let traffic = Traffic::to(story.http, &story.host(PRODUCTION), "production release");
-    for number in ["2", "3", "4"] {
-        story.commit_good(number);
+    for number in ["2", "3"] {
+        story.answering(number, HOLDING);
+        story.commit(number);
         story.promote();
         assert_eq!(story.serves(PRODUCTION), format!("production release {number}"));
     }
+    let mut stream = TcpStream::connect(("127.0.0.1", story.http)).expect("the proxy");
+    let request = format!("GET /hold HTTP/1.1\r\nHost: {}\r\n\r\n", story.host(PRODUCTION));
+    stream.write_all(request.as_bytes()).expect("a request");
+    story.commit_good("4");
+    story.promote();
+    assert_eq!(story.serves(PRODUCTION), "production release 4");
     story.promote().says(&["nothing is built, nothing is flipped"]);
     assert_eq!(story.run(&["agent", "chores", "--plan"]).ended(0).out, "", "it is still to be kept warm");
     story.edit("partywall.yaml", "  watch: 4s\n", "  watch: 1s\n  warm: 1s\n");
     std::thread::sleep(Duration::from_secs(2));
+    let due = || story.run(&["agent", "chores", "--plan"]).ended(0).out;
+    assert_eq!(due(), "", "a stream goes on in it");
+    drop(stream);
+    until("the stream's end", || due().contains("retire"));
     story.run(&["agent", "chores"]).ended(0);
     traffic.all_answered();
 
@@ -123,6 +136,8 @@ fn bad_releases() -> Vec<Bad> {
     ]
 }
 
+/// A request that is under way for a minute.
+const HOLDING: &str = "handle /hold {\n\t\treverse_proxy 127.0.0.1:9 {\n\t\t\tlb_try_duration 60s\n\t\t}\n\t}\n\thandle {\n\t\trespond \"{$APP_ENV} release NAME\"\n\t}";
 /// One of sixteen requests fails, but for those of the probe.
 const SOMETIMES: &str = "@bad {\n\t\tvars_regexp {http.request.uuid} ^0\n\t\theader !X-Nobody\n\t}\n\thandle @bad {\n\t\trespond \"bad\" 500\n\t}\n\thandle {\n\t\trespond \"{$APP_ENV} release NAME\"\n\t}";
 /// The answer comes after half a second, when a server that is not there was waited for.

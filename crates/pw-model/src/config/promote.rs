@@ -33,6 +33,8 @@ pub struct Promote {
     pub drain: Span,
     /// How long the old containers stay ready for `rollback`, e.g. `10m`; `0s` stops them as soon as they are drained.
     pub warm: Span,
+    /// How much longer than `warm` streams and websockets may keep the old containers, e.g. `1h`.
+    pub streams: Span,
     /// Services without a route of which two generations may run side by side. All others stop before they start anew.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub overlap: Vec<ServiceName>,
@@ -82,6 +84,7 @@ impl Default for Promote {
             watch: Span::seconds(30),
             drain: Span::seconds(600),
             warm: Span::seconds(600),
+            streams: Span::seconds(3600),
             overlap: Vec::new(),
             keep: 10,
             hooks: BTreeMap::new(),

@@ -20,7 +20,7 @@ use pw_model::role::Role;
 
 use self::generations::Generations;
 pub use self::generations::serving;
-pub use self::retire::{left, plan as retire};
+pub use self::retire::{left, left_addresses, plan as retire};
 use self::step::{Containers, Drain, Generation, Hook, Probe, Watch, WatchedRoute};
 use crate::parts::Draft;
 use crate::step::{Action, Plan, Undo};

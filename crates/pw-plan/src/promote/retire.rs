@@ -34,6 +34,11 @@ pub fn left(desired: &Desired, observed: &Observed) -> Vec<String> {
     warm(desired, observed).into_iter().flat_map(|(containers, _)| containers.names).collect()
 }
 
+/// Where the proxy finds them.
+pub fn left_addresses(desired: &Desired, observed: &Observed) -> Vec<String> {
+    warm(desired, observed).into_iter().map(|(_, address)| address).collect()
+}
+
 fn warm(desired: &Desired, observed: &Observed) -> Vec<(Containers, String)> {
     let routes = desired.routes.iter();
     routes
