@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use futures_util::future::{OptionFuture, try_join};
+use futures_util::future::{OptionFuture, join, try_join};
 use pw_model::diagnostic::{Diagnostic, nearest};
 use pw_model::source::SourceFile;
 use pw_run::Failure;
@@ -457,7 +457,10 @@ impl Reading {
                 return Err(Halt::Complaints(leaks.iter().map(|leak| self.leaked(leak)).collect()));
             }
             tell("checking keys");
-            Ok(schema.join(&clients, &self.catalogue).await?)
+            // To check keys writes next to nothing: the disk has that time for all that has come.
+            let checked = schema.join(&clients, &self.catalogue);
+            let (checked, ()) = join(checked, load::write_out(&scratch.address)).await;
+            Ok(checked?)
         };
         load::written_meanwhile(&scratch.address, written).await?;
         tell("filling views and writing to the disk");

@@ -345,6 +345,13 @@ async fn write_on(scratch: &Address) -> Infallible {
     pending().await
 }
 
+/// Has the server put on its disk what has come so far. What it cannot write is told at the end.
+pub async fn write_out(scratch: &Address) {
+    if let Ok(client) = scratch.connect().await {
+        client.batch_execute("CHECKPOINT").await.ok();
+    }
+}
+
 /// What the server cannot put on its disk must not take the target's name. Who may not ask for it does without.
 async fn written(client: &Client) -> Result<(), Failure> {
     match client.batch_execute("CHECKPOINT").await {
