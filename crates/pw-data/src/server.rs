@@ -200,6 +200,19 @@ impl Reader {
         Ok(Self { client, moved, pace })
     }
 
+    /// One more connection to the moment of a snapshot. It reads a table in the order of its heap, whatever is asked, and
+    /// as fast as it can: the pace is kept by who asks.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub(crate) async fn joined(address: &Address, snapshot: &str) -> Result<Self, Failure> {
+        let client = address.connect().await?;
+        begin(&client, Some(snapshot)).await?;
+        let set = client.batch_execute("SET enable_indexscan = off; SET enable_bitmapscan = off").await;
+        set.map_err(|error| Failure::new("could not prepare to read the source").because(error))?;
+        Self::new(client, Rc::new(Pace::new(None))).await
+    }
+
     /// From here to [`release`](Self::release) tables are locked, and nobody can alter them: a query, never the whole
     /// run, for whoever waits to alter a table makes all others wait that want to read it.
     pub(crate) async fn hold(&self) -> Result<(), Failure> {
@@ -259,14 +272,6 @@ impl Source {
         Ok(Self { address, clients, snapshot, version, standby })
     }
 
-    /// From now on a table is read in the order of its heap, whatever is asked of it.
-    ///
-    /// # Errors
-    /// The server cannot be reached.
-    pub(crate) async fn scan_only(&self) -> Result<(), Failure> {
-        self.set("SET enable_indexscan = off; SET enable_bitmapscan = off").await
-    }
-
     /// From now on rows are fetched by where they lie: the planner thinks that a scan of all would be cheaper, and
     /// would make one for every few thousand rows.
     ///
@@ -298,6 +303,33 @@ async fn begin(client: &Client, snapshot: Option<&str>) -> Result<(), Failure> {
         .map_err(|error| Failure::new("could not begin to read the source").because(error))
 }
 
+/// Where the rows of a scan go.
+pub(crate) trait Each {
+    /// # Errors
+    /// The row is refused, and the scan ends.
+    fn row(&mut self, rows: &Rows) -> Result<(), Failure>;
+
+    /// So many bytes came, and all rows in them were told.
+    ///
+    /// # Errors
+    /// The scan ends.
+    async fn pass(&mut self, bytes: usize) -> Result<(), Failure>;
+}
+
+/// Told each row, and never slower than the source may be read.
+struct Paced<'a, F>(&'a Reader, F);
+
+impl<F: FnMut(&Rows) -> Result<(), Failure>> Each for Paced<'_, F> {
+    fn row(&mut self, rows: &Rows) -> Result<(), Failure> {
+        (self.1)(rows)
+    }
+
+    async fn pass(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.0.pace.spend(bytes).await;
+        Ok(())
+    }
+}
+
 /// Streams a query's rows as binary fields.
 ///
 /// # Errors
@@ -305,8 +337,16 @@ async fn begin(client: &Client, snapshot: Option<&str>) -> Result<(), Failure> {
 pub async fn scan(
     client: &Reader,
     query: &str,
-    mut each: impl FnMut(&Rows) -> Result<(), Failure>,
+    each: impl FnMut(&Rows) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    scan_into(client, query, &mut Paced(client, each)).await
+}
+
+/// As [`scan`], to who looks after the pace himself.
+///
+/// # Errors
+/// The query fails, the stream is malformed, or `each` says no.
+pub(crate) async fn scan_into(client: &Reader, query: &str, each: &mut impl Each) -> Result<(), Failure> {
     let what = || Failure::new(format!("could not read from the source: {}", shortened(query)));
     let text = format!("COPY ({query}) TO STDOUT (FORMAT binary)");
     client.hold().await?;
@@ -314,11 +354,12 @@ pub async fn scan(
     let mut stream = std::pin::pin!(stream);
     let mut rows = Rows::default();
     while let Some(chunk) = stream.try_next().await.map_err(|error| what().because(error))? {
-        client.pace.spend(chunk.len()).await;
+        let bytes = chunk.len();
         rows.push(chunk);
         while rows.advance().map_err(|error| what().because(error))? {
-            each(&rows)?;
+            each.row(&rows)?;
         }
+        each.pass(bytes).await?;
     }
     client.release().await
 }

@@ -4,6 +4,7 @@
 //! nothing refers to are streamed. Nothing is written to the source. A row is known by where it lies
 //! (`ctid`), which one snapshot keeps still.
 
+mod apart;
 mod keys;
 mod owned;
 mod places;
@@ -15,6 +16,7 @@ mod walk;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use futures_util::future::try_join_all;
 use pw_run::Failure;
 
 use crate::catalogue::{Catalogue, Reference};
@@ -80,13 +82,14 @@ pub async fn find(
     why: bool,
 ) -> Result<Closure, Failure> {
     let graph = Graph::new(catalogue, rules);
-    let mut nodes = read::nodes(source, catalogue, &graph).await?;
+    let apart = try_join_all(source.clients.iter().map(|_| apart::Apart::open(source))).await?;
+    let mut nodes = read::nodes(&apart, catalogue, &graph).await?;
     let mut walk = walk::Walk::new(catalogue, &graph, &mut nodes, why);
     let barred = scan::excluded(source, catalogue, rules, &mut walk).await?;
     walk.spread_exclusion();
     scan::cohorts(source, catalogue, rules, &mut walk).await?;
     walk.descend();
-    let leaves = scan::leaves(source, &walk, rules, &barred).await?;
+    let leaves = scan::leaves((source, &apart), &walk, rules, &barred).await?;
     let key_bytes = walk.size();
     Ok(walk.finish(leaves, key_bytes))
 }

@@ -7,11 +7,10 @@ use futures_util::future::try_join_all;
 use pw_run::Failure;
 
 use super::Graph;
+use super::apart::{Apart, Ask, Batch, Stands};
 use super::keys::{Bits, Form, Gathered, Keys, NOWHERE};
 use super::scan::{Asked, Lead, Node, by_size};
 use crate::catalogue::{Catalogue, Reference, Table};
-use crate::copy::Rows;
-use crate::server::{self, Source, scan};
 
 /// The keys of a table over some of its columns.
 pub(super) struct KeySet {
@@ -30,33 +29,30 @@ impl KeySet {
     }
 }
 
-/// From the fields of a reference to the row it names.
-pub(super) struct Way<'a> {
-    set: Option<&'a KeySet>,
-    fields: Vec<usize>,
-}
+/// From the key that a reference names to the row that has it.
+pub(super) struct Way<'a>(Option<&'a KeySet>);
 
 impl Way<'_> {
-    /// The row that the fields name.
-    pub(super) fn follow(&self, rows: &Rows) -> u32 {
-        let Some(set) = self.set else { return NOWHERE };
-        set.form.number(rows, &self.fields).map_or(NOWHERE, |number| set.keys.find(number))
+    pub(super) fn follow(&self, number: Option<u64>) -> u32 {
+        self.0.zip(number).map_or(NOWHERE, |(set, number)| set.keys.find(number))
     }
 }
 
-/// One for each of the references, whose columns are asked for.
+/// One for each of the references, and how what it names is read: the columns are asked for.
 pub(super) fn ways<'a>(
     catalogue: &'a Catalogue,
     nodes: &'a [Option<Node>],
     references: &[usize],
     asked: &mut Asked,
-) -> Vec<Way<'a>> {
+) -> (Vec<Way<'a>>, Vec<Stands>) {
     let way = |index: &usize| {
         let reference = &catalogue.references[*index];
         let sets = nodes[reference.to].as_ref().map(|node| node.keys.as_slice()).unwrap_or_default();
-        Way { set: set_of(sets, reference), fields: asked.fields(reference.select.iter().cloned()) }
+        let set = set_of(sets, reference);
+        let form = set.map_or(Form::Integer, |set| set.form.clone());
+        (Way(set), (form, asked.fields(reference.select.iter().cloned())))
     };
-    references.iter().map(way).collect()
+    references.iter().map(way).unzip()
 }
 
 pub(super) fn set_of<'a>(sets: &'a [KeySet], reference: &Reference) -> Option<&'a KeySet> {
@@ -89,7 +85,7 @@ struct Reader<'a> {
 /// # Errors
 /// The source cannot be read.
 pub(super) async fn nodes(
-    source: &Source,
+    apart: &[Apart<'_>],
     catalogue: &Catalogue,
     graph: &Graph,
 ) -> Result<Vec<Option<Node>>, Failure> {
@@ -98,9 +94,9 @@ pub(super) async fn nodes(
     let queue = RefCell::new(by_size(catalogue, |table| graph.held[table] && !reader.leave(table)));
     let halves: RefCell<Vec<Option<Half>>> = RefCell::new(catalogue.tables.iter().map(|_| None).collect());
     let next = || reader.next(&mut queue.borrow_mut());
-    try_join_all(source.clients.iter().map(async |client| {
+    try_join_all(apart.iter().map(async |apart| {
         while let Some(table) = next() {
-            let half = reader.read(client, table).await?;
+            let half = reader.read(apart, table).await?;
             halves.borrow_mut()[table] = Some(half);
         }
         Ok::<(), Failure>(())
@@ -159,17 +155,16 @@ impl Reader<'_> {
         sets
     }
 
-    async fn read(&self, client: &server::Reader, index: usize) -> Result<Half, Failure> {
+    async fn read(&self, apart: &Apart<'_>, index: usize) -> Result<Half, Failure> {
         let table = &self.catalogue.tables[index];
-        let mut scanned = Scanned::new(self, index);
-        let query = scanned.asked.select(table, None);
-        scan(client, &query, |rows| scanned.row(table, rows)).await?;
-        let Scanned { lead, places, own, links, .. } = scanned;
+        let (mut scanned, ask) = Scanned::new(self, index);
+        let heaps = apart.scan(ask, |batch| scanned.take(table, batch)).await?;
+        let Scanned { places, own, links } = scanned;
         let mut gathered = own.into_iter();
-        let keys = || gathered.next().map_or(Ok(Keys::Gone), |(_, gathered)| Keys::new(&gathered));
+        let keys = || gathered.next().map_or(Ok(Keys::Gone), |gathered| Keys::new(&gathered));
         drop(self.sets[index].set(self.key_sets(index, keys)?));
-        let links = links.into_iter().map(|(_, _, links)| links).collect();
-        Ok(Half { heaps: lead.heaps, places, links })
+        let links = links.into_iter().map(|(_, links)| links).collect();
+        Ok(Half { heaps, places, links })
     }
 
     /// Follows what could not be followed before every table was read.
@@ -199,28 +194,24 @@ impl Reader<'_> {
     }
 }
 
-/// How a key becomes one number, and the fields in which it stands.
-type Stands = (Form, Vec<usize>);
-
 /// What one scan gathers.
 struct Scanned<'a> {
-    lead: Lead,
-    asked: Asked,
     places: super::places::Places,
-    own: Vec<(Stands, Gathered)>,
-    links: Vec<(Option<&'a KeySet>, Stands, Links)>,
+    own: Vec<Gathered>,
+    links: Vec<(Way<'a>, Links)>,
 }
 
 impl<'a> Scanned<'a> {
-    fn new(reader: &'a Reader<'_>, index: usize) -> Self {
+    fn new(reader: &'a Reader<'_>, index: usize) -> (Self, Ask) {
         let table = &reader.catalogue.tables[index];
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
         let rows = table.rows() as usize;
         let lead = Lead::new(table);
-        let mut asked = Asked::new(&lead);
+        let (mut asked, mut keys) = (Asked::new(&lead), Vec::new());
         let own = |columns: Vec<usize>| {
-            let keys = columns.iter().map(|column| table.columns[*column].as_key(&table.columns[*column]));
-            ((reader.form(index, &columns), asked.fields(keys)), Gathered::with_capacity(rows))
+            let names = columns.iter().map(|column| table.columns[*column].as_key(&table.columns[*column]));
+            keys.push((reader.form(index, &columns), asked.fields(names)));
+            Gathered::with_capacity(rows)
         };
         let own = reader.key_columns(index).into_iter().map(own).collect();
         let link = |reference: &usize| {
@@ -231,27 +222,27 @@ impl<'a> Scanned<'a> {
                 None => Links::Gathered(Gathered::with_capacity(rows)),
             };
             let fields = asked.fields(reference.select.iter().cloned());
-            (set, (reader.form(reference.to, &reference.to_columns), fields), links)
+            keys.push((reader.form(reference.to, &reference.to_columns), fields));
+            (Way(set), links)
         };
         let links = reader.graph.outgoing[index].iter().map(link).collect();
-        Self { lead, asked, places: super::places::Places::default(), own, links }
+        let ask = Ask { query: asked.select(table, None), lead, keys, whole: None };
+        (Self { places: super::places::Places::default(), own, links }, ask)
     }
 
-    fn row(&mut self, table: &Table, rows: &Rows) -> Result<(), Failure> {
-        if !self.places.push(self.lead.place(rows)?) {
+    /// One key after another, so that a place in memory is not waited for before the next is asked for.
+    fn take(&mut self, table: &Table, batch: &Batch) -> Result<(), Failure> {
+        if !batch.places.iter().all(|place| self.places.push(*place)) {
             return Err(Failure::new(format!("`{}` was not read in the order of its heap", table.shown())));
         }
-        for ((form, fields), gathered) in &mut self.own {
-            gathered.push(form.number(rows, fields));
+        let (own, links) = batch.numbers.split_at(self.own.len());
+        for (numbers, gathered) in own.iter().zip(&mut self.own) {
+            numbers.iter().for_each(|number| gathered.push(*number));
         }
-        for (set, (form, fields), links) in &mut self.links {
-            let number = form.number(rows, fields);
-            match (links, set) {
-                (Links::Followed(list), Some(set)) => {
-                    list.push(number.map_or(NOWHERE, |number| set.keys.find(number)));
-                }
-                (Links::Followed(list), None) => list.push(NOWHERE),
-                (Links::Gathered(gathered), _) => gathered.push(number),
+        for (numbers, (way, links)) in links.iter().zip(&mut self.links) {
+            match links {
+                Links::Followed(list) => list.extend(numbers.iter().map(|number| way.follow(*number))),
+                Links::Gathered(gathered) => numbers.iter().for_each(|number| gathered.push(*number)),
             }
         }
         Ok(())

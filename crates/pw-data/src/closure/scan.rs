@@ -6,16 +6,17 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use futures_util::future::try_join_all;
 use pw_run::Failure;
 
+use super::apart::{Apart, Ask, Batch};
 use super::keys::{Bits, NOWHERE};
 use super::owned::{Part, part};
 use super::places::{Places, place};
-use super::read::KeySet;
+use super::read::{KeySet, Way};
 use super::short::{self, Room, Short};
 use super::walk::Walk;
 use crate::catalogue::{Catalogue, Table};
 use crate::copy::Rows;
 use crate::rules::{Rules, Size};
-use crate::server::{Reader, Source, scan};
+use crate::server::{Source, scan};
 
 /// A table whose rows are known by number.
 #[derive(Default)]
@@ -53,8 +54,8 @@ impl Leaf {
     }
 
     /// Holds a row whole, or none of them.
-    fn hold(&mut self, rows: &Rows, fields: &[usize], room: &Room) {
-        if self.rows.as_mut().is_some_and(|short| !short.push(rows, fields, room)) {
+    fn hold(&mut self, row: Option<&[u8]>, room: &Room) {
+        if self.rows.as_mut().is_some_and(|short| !row.is_some_and(|row| short.push(row, room))) {
             self.rows.take().into_iter().for_each(|short| short.forget(room));
         }
     }
@@ -62,16 +63,16 @@ impl Leaf {
 
 /// Does one thing for each table, as many at once as there are connections.
 async fn each_table<T>(
-    source: &Source,
+    apart: &[Apart<'_>],
     tables: Vec<usize>,
-    work: impl AsyncFn(&Reader, usize) -> Result<T, Failure>,
+    work: impl AsyncFn(&Apart<'_>, usize) -> Result<T, Failure>,
 ) -> Result<Vec<(usize, T)>, Failure> {
     let queue = RefCell::new(VecDeque::from(tables));
     let done = RefCell::new(Vec::new());
     let next = || queue.borrow_mut().pop_front();
-    try_join_all(source.clients.iter().map(async |client| {
+    try_join_all(apart.iter().map(async |apart| {
         while let Some(table) = next() {
-            let answer = work(client, table).await?;
+            let answer = work(apart, table).await?;
             done.borrow_mut().push((table, answer));
         }
         Ok::<(), Failure>(())
@@ -276,56 +277,69 @@ fn within(rank: u32, size: Size) -> bool {
 }
 
 pub(super) async fn leaves(
-    source: &Source,
+    (source, apart): (&Source, &[Apart<'_>]),
     walk: &Walk<'_>,
     rules: &Rules,
     barred: &Barred,
 ) -> Result<Vec<(usize, Leaf)>, Failure> {
     let wanted = by_size(walk.catalogue, |table| !walk.graph.held[table] && !walk.graph.empty[table]);
-    source.scan_only().await?;
     let room = Room::default();
-    each_table(source, wanted, async |client, table| {
+    each_table(apart, wanted, async |apart, table| {
         let filter = match part(walk, source.version, table) {
             Part::Nothing => return Ok(Leaf::default()),
             Part::Whole => None,
             Part::Where(filter) => Some(filter),
         };
         let whole = short::columns(&walk.catalogue.tables[table], rules, table);
-        leaf(client, walk, (table, filter.as_deref()), (whole, &room), barred.get(&table)).await
+        leaf(apart, walk, (table, filter.as_deref()), (whole, &room), barred.get(&table)).await
     })
     .await
 }
 
 async fn leaf(
-    client: &Reader,
+    apart: &Apart<'_>,
     walk: &Walk<'_>,
     (index, filter): (usize, Option<&str>),
     (whole, room): (Option<Vec<String>>, &Room),
     barred: Option<&(Vec<u32>, HashSet<u64>)>,
 ) -> Result<Leaf, Failure> {
     let table = &walk.catalogue.tables[index];
-    let mut lead = Lead::new(table);
+    let lead = Lead::new(table);
     let mut asked = Asked::new(&lead);
-    let ways = super::read::ways(walk.catalogue, walk.nodes, &walk.graph.outgoing[index], &mut asked);
-    let mut links = vec![NOWHERE; ways.len()];
-    let fields = whole.map(|columns| asked.fields(columns.into_iter()));
-    let rows = fields.as_ref().map(|fields| Short::new(fields.len()));
+    let (ways, keys) = super::read::ways(walk.catalogue, walk.nodes, &walk.graph.outgoing[index], &mut asked);
+    let whole = whole.map(|columns| asked.fields(columns.into_iter()));
+    let rows = whole.as_ref().map(|fields| Short::new(fields.len()));
     let mut leaf = Leaf { needs: vec![Bits::default(); ways.len()], rows, ..Leaf::default() };
-    scan(client, &asked.select(table, filter), |rows| {
-        let here = lead.place(rows)?;
-        for (link, way) in links.iter_mut().zip(&ways) {
-            *link = way.follow(rows);
-        }
-        let out = barred.is_some_and(|(heaps, places)| {
-            renumbered(here, &lead.heaps, heaps).is_some_and(|place| places.contains(&place))
-        });
-        if !out && walk.judge(index, here, &links, &mut leaf) {
-            leaf.hold(rows, fields.as_deref().unwrap_or_default(), room);
-        }
-        Ok(())
-    })
-    .await?;
-    leaf.heaps = lead.heaps;
+    let mut links = Vec::new();
+    let ask = Ask { query: asked.select(table, filter), lead, keys, whole };
+    let out = |place: u64, heaps: &[u32]| {
+        barred.is_some_and(|(known, places)| {
+            renumbered(place, heaps, known).is_some_and(|place| places.contains(&place))
+        })
+    };
+    leaf.heaps = apart
+        .scan(ask, |batch| {
+            follow(&ways, batch, &mut links);
+            for (row, place) in batch.places.iter().enumerate() {
+                let links = &links[row * ways.len()..(row + 1) * ways.len()];
+                if !out(*place, &batch.heaps) && walk.judge(index, *place, links, &mut leaf) {
+                    leaf.hold(batch.whole.as_ref().and_then(|whole| whole.row(row)), room);
+                }
+            }
+            Ok(())
+        })
+        .await?;
     leaf.shrink();
     Ok(leaf)
+}
+
+/// What each row of a batch names: row by row, one for each way.
+fn follow(ways: &[Way<'_>], batch: &Batch, links: &mut Vec<u32>) {
+    links.clear();
+    links.resize(batch.places.len() * ways.len(), NOWHERE);
+    for (at, (way, numbers)) in ways.iter().zip(&batch.numbers).enumerate() {
+        for (link, number) in links.iter_mut().skip(at).step_by(ways.len()).zip(numbers) {
+            *link = way.follow(*number);
+        }
+    }
 }

@@ -49,24 +49,14 @@ impl Short {
         Self { bytes: Vec::new(), width }
     }
 
-    /// False when a field is too long, or the row for the room.
-    pub(super) fn push(&mut self, rows: &Rows, fields: &[usize], room: &Room) -> bool {
-        let before = self.bytes.len();
-        let fits = fields.iter().all(|field| self.field(rows.field(*field)));
-        let left = room.0.get().checked_sub(self.bytes.len() - before).filter(|_| fits);
-        match left {
-            Some(left) => room.0.set(left),
-            None => self.bytes.truncate(before),
+    /// False when there is no room for the row.
+    pub(super) fn push(&mut self, row: &[u8], room: &Room) -> bool {
+        let left = room.0.get().checked_sub(row.len());
+        if let Some(left) = left {
+            room.0.set(left);
+            self.bytes.extend_from_slice(row);
         }
         left.is_some()
-    }
-
-    fn field(&mut self, value: Option<&[u8]>) -> bool {
-        let length = value.map_or(Some(NULL), |value| u8::try_from(value.len()).ok());
-        let length = length.filter(|length| value.is_none() || *length != NULL);
-        self.bytes.extend(length);
-        self.bytes.extend_from_slice(value.unwrap_or_default());
-        length.is_some()
     }
 
     pub(super) fn shrink(&mut self) {
@@ -90,26 +80,64 @@ impl Short {
     }
 }
 
+/// Rows of one scan, as they are held.
+#[derive(Default)]
+pub(super) struct Packed {
+    bytes: Vec<u8>,
+    /// Where each row ends, and whether it is all there.
+    ends: Vec<(u32, bool)>,
+}
+
+impl Packed {
+    pub(super) fn push(&mut self, rows: &Rows, fields: &[usize]) {
+        let before = self.bytes.len();
+        let fits = fields.iter().all(|field| self.field(rows.field(*field)));
+        if !fits {
+            self.bytes.truncate(before);
+        }
+        self.ends.push((u32::try_from(self.bytes.len()).unwrap_or(u32::MAX), fits));
+    }
+
+    fn field(&mut self, value: Option<&[u8]>) -> bool {
+        let length = value.map_or(Some(NULL), |value| u8::try_from(value.len()).ok());
+        let length = length.filter(|length| value.is_none() || *length != NULL);
+        self.bytes.extend(length);
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+        length.is_some()
+    }
+
+    /// `None` where a field was too long.
+    pub(super) fn row(&self, at: usize) -> Option<&[u8]> {
+        let (to, fits) = self.ends.get(at)?;
+        let from = at.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |(end, _)| *end);
+        self.bytes.get(from as usize..*to as usize).filter(|_| *fits)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::copy::Writer;
 
-    fn written(values: &[Option<&[u8]>]) -> Rows {
-        let (mut writer, mut rows) = (Writer::default(), Rows::default());
-        writer.row(values.len());
-        values.iter().for_each(|value| writer.field(*value));
-        rows.push(writer.take());
-        assert!(rows.advance().unwrap());
-        rows
+    fn packed(rows: &[&[Option<&[u8]>]]) -> Packed {
+        let mut packed = Packed::default();
+        for values in rows {
+            let (mut writer, mut rows) = (Writer::default(), Rows::default());
+            writer.row(values.len());
+            values.iter().for_each(|value| writer.field(*value));
+            rows.push(writer.take());
+            assert!(rows.advance().unwrap());
+            packed.push(&rows, &(0..values.len()).collect::<Vec<_>>());
+        }
+        packed
     }
 
     #[test]
     fn rows_come_back_as_they_came() {
         let (room, longest) = (Room::default(), [7; 254]);
-        let all: [[Option<&[u8]>; 2]; 3] = [[Some(b"one"), None], [Some(b""), Some(&longest)], [None, None]];
-        let mut short = Short::new(2);
-        assert!(all.iter().all(|row| short.push(&written(row), &[0, 1], &room)));
+        let all: [&[Option<&[u8]>]; 3] = [&[Some(b"one"), None], &[Some(b""), Some(&longest)], &[None, None]];
+        let (packed, mut short) = (packed(&all), Short::new(2));
+        assert!((0..3).all(|row| short.push(packed.row(row).unwrap(), &room)));
         let (mut at, mut fields) = (0, Vec::new());
         for row in all {
             short.row(&mut at, &mut fields);
@@ -119,12 +147,12 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_not_held() {
-        let room = Room::default();
-        assert!(!Short::new(1).push(&written(&[Some(&[7; 255])]), &[0], &room));
+        let packed = packed(&[&[Some(b"1234567")], &[Some(&[7; 255])], &[None]]);
+        assert_eq!((packed.row(1), packed.row(2), packed.row(3)), (None, Some([NULL].as_slice()), None));
         let little = Room(Cell::new(8));
         let mut short = Short::new(1);
-        assert!(short.push(&written(&[Some(b"1234567")]), &[0], &little));
-        assert!(!short.push(&written(&[None]), &[0], &little));
+        assert!(short.push(packed.row(0).unwrap(), &little));
+        assert!(!short.push(packed.row(2).unwrap(), &little));
         short.forget(&little);
         assert_eq!(little.0.get(), 8);
     }
