@@ -38,7 +38,7 @@ const MARK: &str = "partywall: unfinished sample";
 /// Marks a finished sample as ours, so that the next one may replace it, and nothing else is replaced.
 const SAMPLE: &str = "partywall: sample";
 /// Behind each write the server notes every page anew that it changes, also those of its other databases.
-const BETWEEN_WRITES: Duration = Duration::from_secs(4);
+const BETWEEN_WRITES: Duration = Duration::from_secs(2);
 
 /// A database that is being filled.
 pub struct Scratch {

@@ -28,6 +28,8 @@ use crate::server::{Address, Reader, Source, quoted};
 
 /// Rows that one query asks for by place.
 const CHUNK: usize = 50_000;
+/// Connections to the scratch database that only build: a core has something to do while rows are waited for.
+const BUILDERS: usize = 1;
 /// A masked production value that stood in what goes out. Its text is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leak {
@@ -231,13 +233,14 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Fills every table and builds what is its own, as many at once as the source has connections; answers the
+    /// Fills every table, as many at once as the source has connections, and builds what is its own; answers the
     /// connections to the scratch database. After a leak nothing more is built, and every row is still searched.
     ///
     /// # Errors
     /// Either side refuses, or a table holds other rows than it should.
     pub async fn run(&mut self, scratch: &Address, schema: &Schema) -> Result<Vec<Client>, Failure> {
-        let clients = try_join_all(self.source.clients.iter().map(|_| scratch.connect())).await?;
+        let count = self.source.clients.len() + BUILDERS;
+        let clients = try_join_all((0..count).map(|_| scratch.connect())).await?;
         self.elements(&clients[0]).await?;
         for client in &clients {
             schema.prepare(client).await?;
@@ -249,8 +252,9 @@ impl<'a> Transfer<'a> {
         let indexes = own.iter().map(|own| own.indexes.len()).collect();
         let held = this.lanes.iter().map(|lanes| is_ordered(lanes)).collect();
         let work = Work::new(&this.order(), indexes, held);
-        try_join_all(this.source.clients.iter().zip(&clients).map(async |(from, to)| {
-            while let Some(job) = work.next().await {
+        let readers = this.source.clients.iter().map(Some).chain([None; BUILDERS]);
+        try_join_all(readers.zip(&clients).map(async |(from, to)| {
+            while let Some(job) = work.next(from.is_some()).await {
                 this.work(job, &own, (from, to)).await?;
                 work.done(job);
             }
@@ -278,20 +282,21 @@ impl<'a> Transfer<'a> {
         order
     }
 
-    async fn work(&self, job: Job, own: &[Own<'_>], (from, to): (&Reader, &Client)) -> Result<(), Failure> {
+    async fn work(
+        &self,
+        job: Job,
+        own: &[Own<'_>],
+        (from, to): (Option<&Reader>, &Client),
+    ) -> Result<(), Failure> {
         let leaked = !self.leaks.borrow().is_empty();
-        match job {
-            Job::Fill(table) => {
-                self.fill(from, to, table).await?;
-                for sql in own[table].keys.iter().filter(|_| !leaked) {
-                    schema::run(to, sql).await?;
-                }
-                Ok(())
-            }
+        match (job, from) {
+            (Job::Fill(table), Some(from)) => self.fill(from, to, table).await,
+            (Job::Fill(_), None) => Ok(()),
             _ if leaked => Ok(()),
-            Job::Build(table, index) => schema::run(to, own[table].indexes[index]).await,
-            Job::Measure(table) if self.closure.tables[table].places.is_empty() => Ok(()),
-            Job::Measure(table) => self.measure(to, table).await,
+            (Job::Key(table), _) => schema::in_turn(to, &own[table].keys).await,
+            (Job::Build(table, index), _) => schema::run(to, own[table].indexes[index]).await,
+            (Job::Measure(table), _) if self.closure.tables[table].places.is_empty() => Ok(()),
+            (Job::Measure(table), _) => self.measure(to, table).await,
         }
     }
 
