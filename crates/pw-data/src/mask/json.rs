@@ -23,8 +23,14 @@ const DEEPEST: usize = 128;
 /// # Errors
 /// It is no JSON, or one of 128 levels and more; what was written then is no document.
 pub(super) fn mask(json: &str, paths: &[Path<'_>], texts: Texts<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
-    let document: &RawValue = serde_json::from_str(json)?;
-    Masking { texts, out, depth: 0 }.value(document, paths)
+    let mut masking = Masking { texts, out, depth: 0 };
+    let document = json.trim_matches([' ', '\n', '\r', '\t']);
+    let ends = paths.iter().any(|(rest, _)| rest.is_empty());
+    if document.starts_with(['{', '[']) && !paths.is_empty() && !ends {
+        // What is inside is read anyway: to read the whole before would only tell the same.
+        return masking.inside(document, paths);
+    }
+    masking.value(serde_json::from_str(document)?, paths)
 }
 
 struct Masking<'a> {
@@ -98,7 +104,9 @@ fn each<'j>(
     json: &'j str,
     tell: impl FnMut(Option<&'j RawValue>, &'j RawValue) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    serde_json::Deserializer::from_str(json).deserialize_any(Each(tell))
+    let mut reader = serde_json::Deserializer::from_str(json);
+    reader.deserialize_any(Each(tell))?;
+    reader.end()
 }
 
 struct Each<F>(F);
@@ -146,6 +154,7 @@ mod tests {
         assert_eq!(masked(json, &[(&["mail"], Kind::Email)]), told);
         assert_eq!(masked(json, &[]), json);
         assert_eq!(masked("{}", &[(&["mail"], Kind::Email)]), "{}");
+        assert_eq!(masked(" \n{}\t", &[(&["mail"], Kind::Email)]), "{}");
     }
 
     #[test]
@@ -161,6 +170,17 @@ mod tests {
             r#"{"m\u0061":null,"b":[1]}"#
         );
         assert_eq!(masked(r#""all""#, &[(&[], Kind::Text)]), r#""Text of all""#);
+    }
+
+    #[test]
+    fn what_follows_a_document_is_refused() {
+        let mut copy = |_: &Kind, text: &str| text.to_owned();
+        let path = ["mail".to_owned()];
+        for broken in [r#"{"mail":"ann"} x"#, r#"{"mail":"ann"}{}"#, r#"[1],"#, r#"{"mail":"ann""#, "", "{,}"]
+        {
+            let masked = mask(broken, &[(&path, &Kind::Email)], &mut copy, &mut Vec::new());
+            assert!(masked.is_err(), "{broken}");
+        }
     }
 
     #[test]
