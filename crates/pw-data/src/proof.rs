@@ -21,12 +21,16 @@ pub struct Values {
     wholes: HashSet<u64>,
     /// One bit for each hash of a beginning: most places are passed by with one look.
     filter: Vec<u64>,
+    /// One bit for each two bytes that a beginning begins with: most places in what is no text are passed by with a look
+    /// at what every core has at hand.
+    pairs: Vec<u64>,
     /// One bit for each number of bytes before the first space of a beginning: most places in prose are passed by with
     /// no look at all.
     spaces: u16,
 }
 
 const FILTER_BITS: u64 = 1 << 22;
+const PAIRS: usize = 1 << 16;
 
 impl Values {
     /// Adds a value; the case of ASCII letters does not matter.
@@ -43,7 +47,10 @@ impl Values {
         }
         if self.filter.is_empty() {
             self.filter.resize(usize::try_from(FILTER_BITS / 64).unwrap_or_default(), 0);
+            self.pairs.resize(PAIRS / 64, 0);
         }
+        let pair = pair(begin);
+        self.pairs[pair / 64] |= 1 << (pair % 64);
         let bit = mixed(begin);
         self.filter[(bit / 64) as usize] |= 1 << (bit % 64);
         self.spaces |= 1 << before_space(begin);
@@ -85,6 +92,10 @@ impl Values {
             return None;
         }
         let window = lowered(window);
+        let pair = pair(window);
+        if self.pairs[pair / 64] >> (pair % 64) & 1 == 0 {
+            return None;
+        }
         let bit = mixed(window);
         let perhaps = self.filter[(bit / 64) as usize] >> (bit % 64) & 1 == 1;
         if perhaps { self.look(text, from, window) } else { None }
@@ -132,6 +143,11 @@ fn before_space(bytes: u64) -> u32 {
     // The highest bit of each byte that is zero: exact for every byte, whatever its neighbours hold.
     let zero = !(((other & (EACH * 0x7f)) + EACH * 0x7f) | other) & (EACH * 0x80);
     zero.leading_zeros() / 8
+}
+
+/// The first two of eight bytes.
+fn pair(window: u64) -> usize {
+    (window >> 48) as usize
 }
 
 fn mixed(window: u64) -> u64 {

@@ -247,7 +247,9 @@ fn ip(stream: &mut Stream, text: &str, room: &Room) -> String {
 }
 
 fn prose(stream: &mut Stream, length: usize) -> String {
-    let mut text = pick(stream, &words::TEXT).to_owned();
+    // No word is longer than seven letters.
+    let mut text = String::with_capacity(length + 8);
+    text.push_str(pick(stream, &words::TEXT));
     while text.len() < length {
         text.push(' ');
         text.push_str(pick(stream, &words::TEXT));
