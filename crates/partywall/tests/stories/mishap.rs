@@ -4,11 +4,14 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::harness::{PRODUCTION, Story, Traffic, docker, docker_answers, finished, image, random, until};
+use crate::harness::{
+    Container, Engine, PRODUCTION, Story, Traffic, docker, docker_answers, finished, image,
+    in_a_network_of_its_own, random, until,
+};
 
 /// Promise: a promotion that is cut off in whatever step leaves production on a known release.
 /// Given: production under visitors; each round another commit, and everything of ours killed at once, `docker compose`
@@ -306,5 +309,51 @@ fn the_proxy_restarts_in_a_promotion() {
     story.commit_good("3");
     story.run(&["promote", "--plan"]).ended(0);
     std::thread::sleep(Duration::from_secs(1));
+    traffic.all_answered();
+}
+
+/// Promise: Docker may restart under a promotion, and production serves on.
+/// Given: an engine that keeps containers alive while it restarts, visitors, and promotions during which its daemon ends
+/// at a random moment and starts again.
+/// Then: no request is lost; each promotion ends on the old or the new release, by itself or by `resume` or
+/// `abandon`, with nothing left to do.
+#[test]
+fn docker_restarts_in_a_promotion() {
+    in_a_network_of_its_own("mishap::promotions_while_docker_restarts", &["caddy", "redis"]);
+}
+
+#[test]
+#[ignore = "started by the story that gives it a network of its own"]
+fn promotions_while_docker_restarts() {
+    let mut engine = Engine::start();
+    let story = Story::released();
+    story.edit("partywall.yaml", "watch: 4s", "watch: 1s");
+    story.commit_good("0");
+    let begun = Instant::now();
+    story.promote();
+    let takes = begun.elapsed();
+    let (address, _) = Container::named(&story.proxy()).addresses().swap_remove(0);
+    // Docker's forwarder for the host's own loopback ends with the daemon; who comes from outside is not led over it.
+    let traffic =
+        Traffic::at(&format!("{address}:{}", story.http), &story.host(PRODUCTION), "production release");
+    let mut serving = "production release 0".to_owned();
+    for round in 1..=4_u32 {
+        story.commit_good(&round.to_string());
+        let promotion = story.start(&["promote"]);
+        std::thread::sleep(takes.mul_f64(f64::from(round) / 5.0));
+        engine.stop();
+        std::thread::sleep(Duration::from_millis(500));
+        engine.start_again();
+        let told = finished(promotion);
+        if story.run(&["status"]).err.contains("unfinished") {
+            let ended = story.run(&["resume"]);
+            assert_eq!(ended.code, Some(0), "{}\n{}", told.err, ended.err);
+        }
+        let now = story.serves(PRODUCTION);
+        let new = format!("production release {round}");
+        assert!(now == serving || now == new, "{now} after {serving}:\n{}", told.err);
+        assert!(story.plan(PRODUCTION).is_empty(), "{}", told.err);
+        serving = now;
+    }
     traffic.all_answered();
 }

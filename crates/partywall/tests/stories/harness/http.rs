@@ -26,7 +26,11 @@ pub(crate) struct Link(BufReader<TcpStream>);
 
 impl Link {
     pub(crate) fn open(port: u16) -> io::Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        Self::open_at(&format!("127.0.0.1:{port}"))
+    }
+
+    pub(crate) fn open_at(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self(BufReader::new(stream)))

@@ -3,6 +3,7 @@
 mod application;
 mod clean;
 mod docker;
+mod engine;
 mod flip;
 mod http;
 mod program;
@@ -11,6 +12,7 @@ mod story;
 mod traffic;
 
 pub(crate) use docker::{Container, docker, docker_answers, image, lines};
+pub(crate) use engine::{Engine, in_a_network_of_its_own};
 pub(crate) use http::{Answer, Link, ask};
 pub(crate) use program::{Told, finished};
 pub(crate) use story::{DEVELOPMENT, PRODUCTION, Story};

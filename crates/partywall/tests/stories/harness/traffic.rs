@@ -19,15 +19,20 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// Two visitors: one keeps its connection for a while, one opens a new one each time.
     pub(crate) fn to(port: u16, host: &str, wanted: &str) -> Self {
+        Self::at(&format!("127.0.0.1:{port}"), host, wanted)
+    }
+
+    /// The same, where the proxy is found at another address.
+    pub(crate) fn at(address: &str, host: &str, wanted: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let failures = Arc::new(Mutex::new(Vec::new()));
         let visitors = [REQUESTS_PER_LINK, 1].map(|requests| {
             let (stop, failures) = (Arc::clone(&stop), Arc::clone(&failures));
-            let (host, wanted) = (host.to_owned(), wanted.to_owned());
+            let (address, host, wanted) = (address.to_owned(), host.to_owned(), wanted.to_owned());
             std::thread::spawn(move || {
                 let mut asked = 0;
                 while !stop.load(Ordering::Relaxed) {
-                    if let Err(failure) = visit(port, &host, &wanted, (requests, &mut asked)) {
+                    if let Err(failure) = visit(&address, &host, &wanted, (requests, &mut asked)) {
                         failures.lock().expect("a lock").push(format!("request {asked}: {failure}"));
                     }
                 }
@@ -52,13 +57,13 @@ impl Traffic {
         self.stop.store(true, Ordering::Relaxed);
         let asked: u64 = self.visitors.into_iter().map(|visitor| visitor.join().expect("a visitor")).sum();
         let failures = self.failures.lock().expect("a lock");
-        assert!(asked > 20, "only {asked} requests were made, which proves nothing");
+        assert!(asked > 20, "only {asked} requests were made, which proves nothing: {failures:?}");
         assert!(failures.is_empty(), "{} of {asked} requests failed: {failures:#?}", failures.len());
     }
 }
 
-fn visit(port: u16, host: &str, wanted: &str, (requests, asked): (u32, &mut u64)) -> Result<(), String> {
-    let mut link = Link::open(port).map_err(|error| error.to_string())?;
+fn visit(address: &str, host: &str, wanted: &str, (requests, asked): (u32, &mut u64)) -> Result<(), String> {
+    let mut link = Link::open_at(address).map_err(|error| error.to_string())?;
     for _ in 0..requests {
         *asked += 1;
         std::thread::sleep(Duration::from_millis(20));
