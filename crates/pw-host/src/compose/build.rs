@@ -61,7 +61,7 @@ impl Build {
         let mut build = Self::default();
         let image = service.get("image").and_then(Value::as_str).map(str::to_owned);
         build.word("--tag", image.unwrap_or_else(|| format!("{project}-{name}")));
-        build.word("--cgroup-parent", group);
+        build.word("--cgroup-parent", parent(group));
         for (label, value) in [("project", project), ("service", name)] {
             build.word("--label", format!("com.docker.compose.{label}={value}"));
         }
@@ -184,6 +184,12 @@ impl Build {
     }
 }
 
+/// The group as BuildKit takes it: a slice of systemd with the beginning of its scopes' names, as Docker's own default has it
+/// (moby, `newCgroupParent`).
+fn parent(group: &str) -> String {
+    if group.ends_with(".slice") { format!("{group}:docker:") } else { group.to_owned() }
+}
+
 /// True for a variable with which Docker's command itself could not do.
 fn is_needed(name: &str) -> bool {
     matches!(name, "PATH" | "HOME" | "TMPDIR" | "SSH_AUTH_SOCK")
@@ -238,6 +244,12 @@ mod tests {
             "{words}"
         );
         assert_eq!((built.context.as_str(), built.variables["KEY"].as_str()), ("/code", "s3cret"));
+    }
+
+    #[test]
+    fn a_slice_is_told_as_systemd_and_buildkit_agree_on() {
+        assert_eq!(parent("partywall-shop-development.slice"), "partywall-shop-development.slice:docker:");
+        assert_eq!(parent("/partywall/shop/development"), "/partywall/shop/development");
     }
 
     #[test]
