@@ -100,6 +100,8 @@ pub async fn make_like(server: &Address, name: &str) -> Result<(), Failure> {
         client.query_one(version, &[]).await.map_err(|error| Failure::new(what()).because(error))?;
     let like = locale::like(&client, server.database(), version.get(0)).await?;
     let make = format!("CREATE DATABASE {} {like}", quoted(name));
+    // A server goes on making it when its client was killed; who removes it first waits for that.
+    lock(&client, name).await?;
     let made = client.batch_execute(&make).await;
     made.map_err(|error| Failure::new(what()).because(error))
 }
