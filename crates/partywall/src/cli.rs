@@ -350,11 +350,21 @@ pub(crate) struct Restore {
     /// The database as it was at this time, such as `2026-11-21 10:15:30` or with `Z` for UTC; needs `backup.log`
     #[arg(long, value_name = "TIME", conflicts_with_all = ["volume", "from"])]
     pub(crate) at: Option<String>,
+    /// Nobody types it: a project that comes back whole gets its databases first.
+    #[arg(skip)]
+    pub(crate) only: Option<Kind>,
     /// Print the steps; change nothing
     #[arg(long)]
     pub(crate) plan: bool,
     #[command(flatten)]
     pub(crate) confirm: Confirm,
+}
+
+/// A kind of what a backup holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Databases,
+    Folders,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -255,7 +255,10 @@ impl Around {
 /// `name=value` as a statement.
 fn setting(of: &str, entry: &str) -> String {
     let Some((name, value)) = entry.split_once('=') else { return String::new() };
-    let value = if LISTS.contains(&name) && !value.is_empty() { value.to_owned() } else { literal(value) };
+    // An empty name in such a list stands as `""`, which no statement may say.
+    let list =
+        || value.split(", ").map(|one| if one == "\"\"" { "''" } else { one }).collect::<Vec<_>>().join(", ");
+    let value = if LISTS.contains(&name) && !value.is_empty() { list() } else { literal(value) };
     let name = name.split('.').map(quoted).collect::<Vec<_>>().join(".");
     format!("ALTER {of} SET {name} TO {value};")
 }
@@ -303,7 +306,7 @@ mod tests {
             "settings": [{"role": null, "entries": ["search_path=public, \"odd one\"", "app.word=it's"]}],
             "roles": {"app": {"named": true, "superuser": false, "inherits": true, "makes_roles": false, "makes_databases": false,
                 "logs_in": true, "replicates": false, "bypasses": false, "connections": -1, "password": "SCRAM-SHA-256$kept",
-                "until": null, "entries": ["statement_timeout=7s"],
+                "until": null, "entries": ["statement_timeout=7s", "search_path=\"\""],
                 "member_of": [{"role": "readers", "passes_on": true, "inherits": true, "sets": false},
                     {"role": "gone", "passes_on": false, "inherits": null, "sets": null}]}}}"#,
         )
@@ -318,6 +321,7 @@ mod tests {
             "CREATE ROLE \"app\" WITH NOSUPERUSER INHERIT NOCREATEROLE NOCREATEDB LOGIN NOREPLICATION NOBYPASSRLS \
              CONNECTION LIMIT -1 PASSWORD 'SCRAM-SHA-256$kept';\
              ALTER ROLE \"app\" SET \"statement_timeout\" TO '7s';\
+             ALTER ROLE \"app\" SET \"search_path\" TO '';\
              GRANT \"readers\" TO \"app\" WITH ADMIN TRUE, INHERIT TRUE, SET FALSE;"
         );
         assert_eq!(around().making(&BTreeSet::new(), &absent), "");

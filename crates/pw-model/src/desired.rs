@@ -67,6 +67,21 @@ pub struct FileText {
 }
 
 impl Desired {
+    /// The same with these services and what they need, and no visitors.
+    #[must_use]
+    pub fn only(mut self, services: &BTreeSet<String>) -> Self {
+        let (mut kept, mut left) = (BTreeSet::new(), services.clone());
+        while let Some(name) = left.pop_first() {
+            let needs = self.services.get(&name).map(|one| one.needs.clone()).unwrap_or_default();
+            if kept.insert(name) {
+                left.extend(needs);
+            }
+        }
+        self.services.retain(|name, _| kept.contains(name));
+        (self.routes, self.proxy) = (Vec::new(), None);
+        self
+    }
+
     /// Absolute folder of the project.
     pub fn folder(&self) -> &str {
         self.folder_file.text.trim_end()

@@ -1,5 +1,6 @@
 //! `plan`, `up`, `down`, `destroy`: everything that changes an environment.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 
 use pw_model::config::Class;
@@ -62,6 +63,30 @@ pub(crate) async fn up(
     }
     let lost = other_data(&change.prepared);
     change.run(lost, confirm, printer).await
+}
+
+/// Only these services and what they need, where nothing else of the environment runs yet.
+pub(crate) async fn up_alone(
+    session: &Session,
+    name: &str,
+    services: &BTreeSet<String>,
+    confirm: &Confirm,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
+    let mut change = Change::planned(session, name, "up", false).await?;
+    let lost = other_data(&change.prepared);
+    change.prepared.desired = change.prepared.desired.only(services);
+    // Less is looked at where less is wanted.
+    change.prepared.observed = session.host().observe(&change.prepared.desired).await?;
+    change.plan = prepare::plan("up", &change.prepared)?;
+    if change.plan.is_empty() {
+        return Ok(());
+    }
+    if let Some(lost) = lost {
+        let asked = Asked { name: change.name, operation: "up", lost };
+        confirmed(session, &asked, confirm, printer)?;
+    }
+    change.carry_out(printer).await
 }
 
 pub(crate) async fn down(

@@ -17,7 +17,7 @@ use pw_run::{Failure, Journal as _};
 use super::{change, restore};
 use crate::apply;
 use crate::backing::shown;
-use crate::cli::{self, Common, Confirm};
+use crate::cli::{self, Common, Confirm, Kind};
 use crate::printer::{GREEN, Printer, count};
 use crate::session::{self, Session};
 use crate::stop::Stop;
@@ -138,20 +138,29 @@ impl Home {
         printer: &mut Printer,
     ) -> Result<(), Stop> {
         let project = session.config.compose_project(name);
+        let there = session.host().engine().containers(&project).await?;
         // Where nothing was, nothing can be lost by a name that nobody typed.
-        let is_new = session.host().engine().containers(&project).await?.is_empty();
-        let confirm = match is_new {
+        let confirm = match there.is_empty() {
             true => Confirm { confirm: Some(name.to_string()) },
             false => asked.confirm.clone(),
         };
-        change::up(session, name.as_str(), false, &asked.confirm, printer).await?;
-        let part = cli::Restore {
-            environment: Some(name.to_string()),
-            backup: Some(manifest.name.clone()),
-            confirm,
-            ..asked.clone()
-        };
-        restore::from(session, self.place.clone(), &part, printer).await
+        let (environment, backup) = (Some(name.to_string()), Some(manifest.name.clone()));
+        let part = cli::Restore { environment, backup, confirm, ..asked.clone() };
+        let servers: BTreeSet<String> = manifest.databases.values().map(|one| one.service.clone()).collect();
+        if servers.is_empty() || there.iter().any(|one| !servers.contains(&one.service)) {
+            change::up(session, name.as_str(), false, &asked.confirm, printer).await?;
+            return restore::from(session, self.place.clone(), &part, printer).await;
+        }
+        // What signs in and reads as it starts would not start beside empty servers.
+        change::up_alone(session, name.as_str(), &servers, &asked.confirm, printer).await?;
+        let databases = cli::Restore { only: Some(Kind::Databases), ..part.clone() };
+        restore::from(session, self.place.clone(), &databases, printer).await?;
+        change::up(session, name.as_str(), false, &part.confirm, printer).await?;
+        if manifest.folders.is_empty() {
+            return Ok(());
+        }
+        let folders = cli::Restore { only: Some(Kind::Folders), ..part };
+        restore::from(session, self.place.clone(), &folders, printer).await
     }
 }
 

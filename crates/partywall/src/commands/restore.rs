@@ -20,7 +20,7 @@ use super::moment;
 use super::part::{self, Of};
 use crate::apply;
 use crate::backing;
-use crate::cli;
+use crate::cli::{self, Kind};
 use crate::prepare;
 use crate::printer::{GREEN, Printer, count};
 use crate::reach;
@@ -165,7 +165,7 @@ async fn databases(
     asked: &cli::Restore,
     manifest: &Manifest,
 ) -> Result<BTreeMap<String, DatabasePlace>, Stop> {
-    let all = asked.database.is_none() && asked.volume.is_none();
+    let all = asked.database.is_none() && asked.volume.is_none() && asked.only != Some(Kind::Folders);
     let mut found = BTreeMap::new();
     for key in manifest.databases.keys().filter(|key| all || asked.database.as_ref() == Some(key)) {
         let Some(database) = session.config.databases.get(key) else {
@@ -207,7 +207,7 @@ pub(super) async fn folders(
     asked: &cli::Restore,
     manifest: &Manifest,
 ) -> Result<BTreeMap<String, String>, Stop> {
-    let all = asked.database.is_none() && asked.volume.is_none();
+    let all = asked.database.is_none() && asked.volume.is_none() && asked.only != Some(Kind::Databases);
     let mut found = BTreeMap::new();
     for (key, folder) in manifest.folders.iter().filter(|(key, _)| all || asked.volume.as_ref() == Some(key))
     {

@@ -40,7 +40,7 @@ fn an_absent_repository_is_not_a_new_one() {
 
 /// Promise: with the repository and its key, everything comes back onto a machine that has nothing else.
 /// Given: production and development with rows and files of their own, a role of the application's that owns tables and the
-/// database, one that only reads, and one that owns nothing; all backed up. Then both destroyed, and the project's folder and
+/// database, one that only reads, and one that owns nothing, and a worker that ends where its table is missing; all backed up. Then both destroyed, and the project's folder and
 /// the whole state removed.
 /// Then: `restore --from`, killed once and run again, brings both back, equal by checksum; the application's role signs in
 /// with the secret that the environment has, and each role may do what it might; a drill passes, and so it does where the
@@ -50,6 +50,16 @@ fn repository_and_key_are_all_that_is_needed() {
     let story = Story::stocked_shop();
     story.up(DEVELOPMENT);
     story.stock(DEVELOPMENT, 300);
+    let worker = format!(
+        "  worker:\n    image: {}\n    init: true\n    command: [sh, -c, \"psql -c 'SELECT FROM item' && exec sleep 1000000\"]\n    \
+         environment: {{ PGHOST: db, PGUSER: shop, PGPASSWORD: \"secret of ${{APP_ENV}}\" }}\n    \
+         depends_on: {{ db: {{ condition: service_healthy }} }}\n  db:\n    image",
+        image("postgres")
+    );
+    story.edit("docker-compose.yml", "  db:\n    image", &worker);
+    for name in [PRODUCTION, DEVELOPMENT] {
+        story.up(name);
+    }
     roles::make(&story, "$POSTGRES_PASSWORD");
     let before = [PRODUCTION, DEVELOPMENT].map(|name| story.holdings(name));
     let rights = roles::rights(&story);

@@ -6,7 +6,7 @@ use crate::harness::{PRODUCTION, Story, image};
 
 /// A role that owns, one that is granted, one that a policy names, a group of them, and one that the database knows nothing of.
 const ROLES: &str = "CREATE ROLE readers; CREATE ROLE helper IN ROLE readers; CREATE ROLE watcher LOGIN; \
-    GRANT pg_monitor TO watcher; ALTER ROLE app SET statement_timeout = '7s'; GRANT readers TO app WITH ADMIN OPTION; \
+    GRANT pg_monitor TO watcher; ALTER ROLE app SET statement_timeout = '7s'; ALTER ROLE helper SET search_path = ''; GRANT readers TO app WITH ADMIN OPTION; \
     ALTER TABLE item OWNER TO app; GRANT SELECT ON shelf TO readers; ALTER TABLE shelf ENABLE ROW LEVEL SECURITY; \
     CREATE POLICY own ON shelf TO helper USING (id < 5); ALTER DATABASE shop OWNER TO app; \
     REVOKE CONNECT ON DATABASE shop FROM PUBLIC; GRANT CONNECT ON DATABASE shop TO readers; \
