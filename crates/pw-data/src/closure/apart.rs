@@ -13,7 +13,7 @@ use crate::copy::Rows;
 use crate::server::{Each, Reader, Source, scan_into};
 
 /// Rows that are handed over at once.
-const ROWS: usize = 2048;
+const ROWS: usize = 512;
 /// Of these, handed over and not yet looked at.
 const WAITING: usize = 2;
 
@@ -91,7 +91,8 @@ impl<'a> Apart<'a> {
             self.source.leader().pace.spend(batch.received).await;
             each(&batch)?;
             if batch.last {
-                return Ok(batch.heaps);
+                // What stays must not hold the memory of the thread.
+                return Ok(batch.heaps.clone());
             }
         }
         Err(lost("its thread ended"))

@@ -10,7 +10,7 @@ use crate::rules::Rules;
 use crate::server::quoted;
 
 /// Bytes that all such rows may take. What does not fit is read again.
-const ROOM: usize = 24 << 20;
+const ROOM: usize = 16 << 20;
 /// Bytes of a row as it lies in the source, on average.
 const LONGEST: f64 = 100.0;
 const NULL: u8 = u8::MAX;
