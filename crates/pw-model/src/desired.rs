@@ -43,7 +43,7 @@ pub struct Desired {
     /// Files of the host that are filled with a fresh random value when they do not exist.
     pub generated_secrets: Vec<String>,
     pub group: Option<GroupLimits>,
-    /// Holds what is built: development's, also for what is built for production.
+    /// Holds what is built, for whatever environment.
     pub build_group: Option<GroupLimits>,
     /// `None` where the host's firewall cannot be set.
     pub firewall: Option<FirewallChain>,

@@ -59,7 +59,7 @@ pub fn desired(
         group: facts
             .writes_cgroups
             .then(|| group_limits(config, &rendered.name, rendered.group.clone(), facts.memory)),
-        build_group: facts.writes_cgroups.then(|| build_limits(config, &rendered.name, facts)),
+        build_group: facts.writes_cgroups.then(|| build_limits(config, facts)),
         firewall: facts.writes_firewall.then(|| firewall_chain(rendered)).flatten(),
         routes: routes.collect(),
         proxy,

@@ -188,7 +188,7 @@ impl<'a> Draft<'a> {
 }
 
 /// Why a build's group is limited first.
-pub(crate) const BUILD_LIMITS: &str = "what is built has no more than development's budget";
+pub(crate) const BUILD_LIMITS: &str = "production's processors and memory come before a build";
 
 /// True for a job that the release which runs has behind it.
 ///

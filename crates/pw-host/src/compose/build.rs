@@ -45,7 +45,7 @@ pub async fn build(
         _ => {
             if let Some(tell) = on_line {
                 tell(
-                    "built without development's limits: Docker's buildx is missing, or the build asks for what only Compose knows",
+                    "built without limits: Docker's buildx is missing, or the build asks for what only Compose knows",
                 );
             }
             carry_out(run, &["build"], services, on_line, what).await

@@ -164,8 +164,7 @@ impl Draft<'_> {
         }
         if !built.is_empty() {
             let limits = self.desired.build_group.as_ref();
-            if let Some(limits) = limits.filter(|limits| self.desired.group.as_ref() != Some(limits)) {
-                let limits = limits.clone();
+            if let Some(limits) = limits.cloned() {
                 self.step(Action::LimitGroup { limits }, Undo::Nothing, BUILD_LIMITS);
             }
             let group = limits.map(|limits| limits.path.clone());

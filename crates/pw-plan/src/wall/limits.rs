@@ -51,14 +51,31 @@ pub fn group_limits(config: &Config, name: &EnvironmentName, path: String, memor
     }
 }
 
-/// What holds the builds of an environment: the budget of the first development environment, where there is one.
+/// What holds the builds of all environments: they get processors that nobody else asks for, and no memory of production's.
 ///
-/// A build for production is work of development's kind: nobody waits for it as visitors wait for an answer.
-pub fn build_limits(config: &Config, own: &EnvironmentName, facts: &HostFacts) -> GroupLimits {
-    let mut all = config.environments_in_order().into_iter();
-    let development = all.find(|(name, environment)| environment.class(name) == Class::Development);
-    let name = development.map_or(own, |(name, _)| name);
-    group_limits(config, name, group_path(config, name, facts.cgroup_driver), facts.memory)
+/// One group for the whole host, since BuildKit takes the group for a part of what it builds: in each environment's own,
+/// nothing that one has built would be there for the other. A build for production is held too: nobody waits for it as
+/// visitors wait for an answer.
+pub fn build_limits(config: &Config, facts: &HostFacts) -> GroupLimits {
+    let path = match facts.cgroup_driver {
+        CgroupDriver::Cgroupfs => "/partywall/.build",
+        CgroupDriver::Systemd => "partywall_build.slice",
+    };
+    let all = config.environments_in_order().into_iter();
+    let production = all.filter(|(name, environment)| environment.class(name) == Class::Production);
+    let promised: u64 =
+        production.filter_map(|(_, environment)| environment.budget.memory).map(|memory| memory.0).sum();
+    let half = facts.memory.times(0.5);
+    GroupLimits {
+        cpu_weight: 10,
+        // What production is promised is taken off; half of the host where nothing is promised in numbers.
+        memory_ceiling: Some(if promised == 0 {
+            half
+        } else {
+            half.max(Bytes(facts.memory.0.saturating_sub(promised)))
+        }),
+        ..unlimited(path.to_owned())
+    }
 }
 
 fn unlimited(path: String) -> GroupLimits {

@@ -138,7 +138,7 @@ pub(super) async fn built(
         let project = session.config.project.as_str();
         let folder = session.layout.environment(&session.config.project, name);
         let facts = pw_host::facts::facts(host.engine(), Path::new(session.layout.root())).await;
-        let limits = facts.writes_cgroups.then(|| build_limits(&session.config, name, &facts));
+        let limits = facts.writes_cgroups.then(|| build_limits(&session.config, &facts));
         let mut plan = build::plan((project, name.as_str()), &folder, &builds, limits.as_ref());
         let promote = session.config.promote.clone().unwrap_or_default();
         if let Some(hook) = hook(&promote, Moment::BeforeBuild, (name.as_str(), &release.commit)) {

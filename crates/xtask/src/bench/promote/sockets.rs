@@ -205,6 +205,8 @@ mod tests {
                 stream.write_all(&[&[0x81, length], text.as_bytes()].concat()).expect("writes");
             }
             stream.write_all(&[0x88, 0]).expect("writes");
+            // Dropped with something unread, the connection would be reset under what was just said.
+            drop(stream.read_to_end(&mut Vec::new()));
         });
         let visitor = Visitor {
             address,
