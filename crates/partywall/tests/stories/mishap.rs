@@ -222,6 +222,9 @@ fn the_schema_goes_back_with_the_code() {
         (story.serves(PRODUCTION), query(&story, COLUMNS)),
         ("production release 1".into(), "1".into())
     );
+    let left = format!("name={}-migrate-", story.compose_project(PRODUCTION));
+    let oneoff = "label=com.docker.compose.oneoff=True";
+    assert_eq!(docker(&["ps", "-aq", "--filter", &left, "--filter", oneoff]), "");
     story
         .run(&["rollback", PRODUCTION, "2"])
         .ended(1)

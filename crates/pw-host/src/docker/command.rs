@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bollard::models::ContainerStateStatusEnum;
 use bollard::query_parameters::{RemoveContainerOptionsBuilder, StopContainerOptions};
 use pw_plan::step::CommandRun;
 use pw_run::Failure;
@@ -21,8 +22,10 @@ impl Engine {
     /// Runs the command, or waits for the one that a cut-off run started.
     pub(crate) async fn run_command(&self, run: &CommandRun) -> Result<(), Failure> {
         let found = self.inspect_named(&run.container).await?;
-        let runs = found.and_then(|found| found.state?.running).unwrap_or(false);
-        if !runs {
+        let state = found.and_then(|found| found.state).unwrap_or_default();
+        let has_ended = state.status == Some(ContainerStateStatusEnum::EXITED) && state.exit_code == Some(0);
+        let is_there = state.running.unwrap_or(false) || run.once && has_ended;
+        if !is_there {
             self.forget_command(&run.container).await?;
             compose::run_once(&run.compose, &run.service, &run.container, (&variables(run), &run.command))
                 .await?;
@@ -32,8 +35,11 @@ impl Engine {
             limit => Duration::from_millis(limit),
         };
         let ended = self.await_job_in(&run.container, &run.service, limit).await?;
-        self.forget_command(&run.container).await?;
-        if ended.code == Some(0) {
+        let is_well = ended.code == Some(0);
+        if !(run.once && is_well) {
+            self.forget_command(&run.container).await?;
+        }
+        if is_well {
             return Ok(());
         }
         let how = ended.code.map_or_else(

@@ -39,6 +39,7 @@ impl Draft<'_> {
             command,
             lock_milliseconds: milliseconds(self.desired.promote.limits.lock),
             total_milliseconds: milliseconds(self.desired.promote.limits.total),
+            once: false,
         })
     }
 
@@ -58,13 +59,17 @@ impl Draft<'_> {
         let install = || Action::InstallFile { path: path.clone(), hash: hash.clone() };
         let remove = || Action::RemoveFile { path: path.clone() };
         self.step(install(), Undo::by(remove()), "the release that serves, whose migration it is");
-        let run = Box::new(run);
-        let mut actions = vec![Action::EndCommand { run: run.clone() }];
+        // Twice, it would take two migrations back: its container stays until it is noted that it has run.
+        let run = Box::new(CommandRun { once: true, ..run });
+        let end = Action::EndCommand { run: run.clone() };
+        // Whole in itself: a way back that is gone twice finds the file removed.
+        let mut actions = vec![end.clone()];
         if let Some(forward) = self.command(&compose, |migrate| &migrate.command) {
-            actions.push(Action::RunCommand { run: Box::new(forward) });
+            actions.extend([install(), Action::RunCommand { run: Box::new(forward) }, remove()]);
         }
         let because = "the code before does not run with the schema of today";
         self.step(Action::RunCommand { run }, Undo::By { actions }, because);
-        self.step(remove(), Undo::by(install()), "it has run");
+        self.step(end, Undo::Nothing, "it has run");
+        self.step(remove(), Undo::Nothing, "it has run");
     }
 }
