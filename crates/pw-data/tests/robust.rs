@@ -79,7 +79,7 @@ fn leftovers(server: &Server) -> String {
 
 /// Not a test: the process that the test below kills.
 #[tokio::test]
-#[ignore = "started by the test that kills it"]
+#[ignore = "no test of its own: the process that the test below starts, and kills while it samples"]
 async fn victim() {
     let text = |name: &str| std::env::var(name).expect("the test that kills it says");
     let (from, to) = (Address::parse("env:VICTIM_FROM"), Address::parse("env:VICTIM_TO"));

@@ -68,7 +68,7 @@ async fn the_kernel_takes_limits_and_answers_them_as_wanted() {
 
 /// Only where systemd keeps the groups: `scripts/kernel.sh` runs it in a virtual machine.
 #[tokio::test]
-#[ignore = "wants systemd as process 1 and control groups v2"]
+#[ignore = "run by scripts/kernel.sh in a virtual machine: wants systemd as process 1 and control groups v2"]
 async fn systemd_takes_limits_and_answers_them_as_wanted() {
     let root = Path::new(group::ROOT);
     let slice = |environment: &str| format!("/partywall-shop-{environment}.slice");

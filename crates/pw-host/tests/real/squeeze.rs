@@ -101,7 +101,7 @@ async fn a_container_is_squeezed_and_let_go() {
 
 /// Only where systemd keeps the groups: `scripts/kernel.sh` runs it in a virtual machine.
 #[tokio::test]
-#[ignore = "wants systemd as process 1 and control groups v2"]
+#[ignore = "run by scripts/kernel.sh in a virtual machine: wants systemd as process 1 and control groups v2"]
 async fn systemd_leaves_a_squeeze_alone() {
     let root = Path::new(group::ROOT);
     let limits = development("/partywall-shop-development.slice");
