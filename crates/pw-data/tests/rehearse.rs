@@ -190,8 +190,23 @@ async fn ten_dangerous_migrations_are_named() {
     assert!(!report.passed());
 }
 
+/// Returns once so many visitors have asked a second time: who is let in before that was not kept waiting.
+async fn until_counted(looker: &Client, visitors: i32, what: &str) {
+    let waiting = format!(
+        "SELECT count(*) >= {visitors} FROM pg_stat_activity WHERE application_name = 'partywall' \
+            AND wait_event_type = 'Lock' AND query LIKE '%lock_timeout = 50;%'"
+    );
+    let until = Instant::now() + Duration::from_secs(60);
+    while !looker.query_one(&waiting, &[]).await.expect("answers").get::<_, bool>(0) {
+        assert!(Instant::now() < until, "nobody waits for `{what}`");
+        // A transaction goes on seeing the activity that it saw first.
+        looker.batch_execute("SELECT pg_stat_clear_snapshot()").await.expect("looks anew");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Promise: a migration that waits behind a long reader is shown with what queued behind it.
-/// Given: a transaction that has read the table and goes on, until a visitor is seen to queue.
+/// Given: a transaction that has read the table and goes on, until visitors are seen to queue.
 #[tokio::test]
 async fn a_queue_behind_a_long_reader_is_measured() {
     let copy = Copy::start().await;
@@ -202,12 +217,7 @@ async fn a_queue_behind_a_long_reader_is_measured() {
     let migration =
         tokio::spawn(async move { migrator.batch_execute("ALTER TABLE users ADD COLUMN x int").await });
     let looker = copy.connect("queue").await;
-    let queued = "SELECT count(*) >= 2 FROM pg_locks WHERE relation = 'users'::regclass AND NOT granted AND mode <> 'AccessExclusiveLock'";
-    let until = Instant::now() + Duration::from_secs(60);
-    while !looker.query_one(queued, &[]).await.expect("answers").get::<_, bool>(0) {
-        assert!(Instant::now() < until, "nobody queued");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until_counted(&looker, 2, "a table that is queued for").await;
     reader.batch_execute("COMMIT").await.expect("ends");
     migration.await.expect("ends").expect("migrates");
     let report = watch.end(ended(0), LIMITS).await.expect("measured");
@@ -219,7 +229,7 @@ async fn a_queue_behind_a_long_reader_is_measured() {
 }
 
 /// Promise: who reads a row by its key and who writes it are let in or kept waiting as in production.
-/// Given: migrations that hold what they took until somebody is seen to wait, and one that keeps nobody out.
+/// Given: migrations that hold what they took until visitors have waited, and one that keeps nobody out.
 #[tokio::test]
 async fn readers_and_writers_queue_as_they_would() {
     let copy = Copy::start().await;
@@ -234,17 +244,7 @@ async fn readers_and_writers_queue_as_they_would() {
         let mut watch = copy.watched(&name).await;
         let migrator = copy.connect(&name).await;
         migrator.batch_execute(&format!("BEGIN; {text}")).await.expect("migrates");
-        let waiting = 1 + i32::from(expected.0);
-        let queued = format!(
-            "SELECT count(*) >= {waiting} FROM pg_stat_activity WHERE application_name = 'partywall' AND wait_event_type = 'Lock'"
-        );
-        let until = Instant::now() + Duration::from_secs(60);
-        while !migrator.query_one(&queued, &[]).await.expect("answers").get::<_, bool>(0) {
-            assert!(Instant::now() < until, "nobody waits for `{text}`");
-            // A transaction goes on seeing the activity that it saw first.
-            migrator.batch_execute("SELECT pg_stat_clear_snapshot()").await.expect("looks anew");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until_counted(&migrator, 1 + i32::from(expected.0), text).await;
         migrator.batch_execute("COMMIT").await.expect("ends");
         let report = watch.end(ended(0), LIMITS).await.expect("measured");
         let waited = report.waited.iter().find(|waited| waited.table == "users").expect("somebody waited");
