@@ -18,6 +18,7 @@ mod ended;
 pub mod fit;
 pub mod govern;
 pub mod init;
+pub mod latency;
 pub mod origin;
 mod parts;
 pub mod promote;

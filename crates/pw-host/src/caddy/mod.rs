@@ -1,10 +1,12 @@
 //! Caddy: ours, which is given its whole configuration, and the user's own, which is given our routes.
 
 mod admin;
+mod answered;
 mod candidate;
 mod external;
 mod in_flight;
 mod ours;
+mod tail;
 mod traffic;
 
 use std::collections::BTreeSet;
@@ -14,6 +16,7 @@ use std::path::Path;
 use pw_plan::proxy::Site;
 use pw_run::Failure;
 
+pub use answered::{Answered, Series};
 pub use candidate::probe;
 pub use external::load_external;
 pub use in_flight::{drain, in_flight};

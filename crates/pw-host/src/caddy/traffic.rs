@@ -1,13 +1,12 @@
 //! The log of answers: what each generation answered, read as it is written.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pw_plan::promote::judge::Answers;
 use serde::Deserialize;
+
+use super::tail::Tail;
 
 /// How much of what was written before is read to know how it was before, in bytes.
 const LOOKED_BACK: u64 = 1 << 20;
@@ -16,23 +15,32 @@ const SWITCHED: u16 = 101;
 
 /// One line.
 #[derive(Debug, Deserialize)]
-struct Line {
-    ts: f64,
-    duration: f64,
-    status: u16,
+pub(super) struct Line {
+    pub(super) ts: f64,
+    pub(super) duration: f64,
+    pub(super) status: u16,
     #[serde(default)]
-    route: String,
+    pub(super) route: String,
     #[serde(default)]
-    to: String,
+    pub(super) to: String,
 }
 
-/// Answers by route and address, from the log.
+impl Line {
+    /// `None` for what is no answer: a line that was cut, or one of something that stays open.
+    pub(super) fn parse(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<Self>(line).ok().filter(|line| line.status != SWITCHED)
+    }
+
+    pub(super) fn is_failure(&self) -> bool {
+        self.status >= 500
+    }
+}
+
+/// Every answer by route and address, from the log: for a look of some minutes, since each is kept.
+/// [`super::Answered`] is for longer.
 #[derive(Debug)]
 pub struct Traffic {
-    path: PathBuf,
-    inode: u64,
-    offset: u64,
-    rest: Vec<u8>,
+    tail: Tail,
     /// Answers that ended before this are of another time, in seconds since 1970.
     since: f64,
     answers: BTreeMap<(String, String), Answers>,
@@ -41,56 +49,26 @@ pub struct Traffic {
 impl Traffic {
     /// Reads what the end of the log says of before.
     pub fn before(path: &Path) -> Self {
-        let mut traffic = Self::new(path, 0.0);
-        let size = std::fs::metadata(path).map(|file| file.len()).unwrap_or(0);
-        traffic.offset = size.saturating_sub(LOOKED_BACK);
-        traffic.inode = inode(path);
+        let mut traffic = Self { tail: Tail::from_end(path, LOOKED_BACK), ..Self::following(path, 0.0) };
         traffic.read();
         traffic
     }
 
     /// From here on, answers that end at `now` or later.
     pub fn following(path: &Path, now: f64) -> Self {
-        let mut traffic = Self::new(path, now);
-        traffic.inode = inode(path);
-        traffic.offset = std::fs::metadata(path).map(|file| file.len()).unwrap_or(0);
-        traffic
+        Self { tail: Tail::from_end(path, 0), since: now, answers: BTreeMap::new() }
     }
 
-    fn new(path: &Path, since: f64) -> Self {
-        let path = path.to_owned();
-        Self { path, inode: 0, offset: 0, rest: Vec::new(), since, answers: BTreeMap::new() }
-    }
-
-    /// Takes in what was written since; a file that was put in its place is read from its beginning.
+    /// Takes in what was written since.
     pub fn read(&mut self) {
-        let Ok(mut file) = File::open(&self.path) else { return };
-        let now = file.metadata().map(|file| (file.ino(), file.len())).unwrap_or((self.inode, 0));
-        if now.0 != self.inode || now.1 < self.offset {
-            (self.inode, self.offset) = (now.0, 0);
-            self.rest.clear();
-        }
-        let mut new = Vec::new();
-        let read = file.seek(SeekFrom::Start(self.offset)).and_then(|_| file.read_to_end(&mut new));
-        self.offset += read.unwrap_or(0) as u64;
-        self.rest.extend(new);
-        let whole = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let lines: Vec<u8> = self.rest.drain(..whole).collect();
-        for line in lines.split(|byte| *byte == b'\n') {
-            // The first may be cut; what we do not understand is not an answer.
-            if let Ok(line) = serde_json::from_slice::<Line>(line) {
-                self.take(line);
-            }
-        }
-    }
-
-    fn take(&mut self, line: Line) {
-        if line.ts < self.since || line.status == SWITCHED {
-            return;
-        }
-        let answers = self.answers.entry((line.route, line.to)).or_default();
-        answers.seconds.push(line.duration);
-        answers.failures += u64::from(line.status >= 500);
+        let Self { tail, since, answers } = self;
+        tail.read(|line| {
+            let Some(line) = Line::parse(line).filter(|line| line.ts >= *since) else { return };
+            let failures = u64::from(line.is_failure());
+            let of = answers.entry((line.route, line.to)).or_default();
+            of.seconds.push(line.duration);
+            of.failures += failures;
+        });
     }
 
     /// What an address answered for a route.
@@ -100,12 +78,9 @@ impl Traffic {
     }
 }
 
-fn inode(path: &Path) -> u64 {
-    std::fs::metadata(path).map(|file| file.ino()).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write as _;
 
     use super::*;
