@@ -19,6 +19,7 @@ pub mod fit;
 pub mod govern;
 pub mod init;
 pub mod latency;
+pub mod objective;
 pub mod origin;
 mod parts;
 pub mod promote;

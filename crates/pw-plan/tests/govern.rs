@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use trace::{Decided, Trace};
 
-const TRACES: [&str; 11] = [
+const TRACES: [&str; 15] = [
     "burst",
     "clock-jump",
     "disk-filling",
@@ -25,6 +25,10 @@ const TRACES: [&str; 11] = [
     "missing-sensor",
     "noisy-development",
     "nothing-helps",
+    "objective-broken",
+    "objective-flapping",
+    "objective-office",
+    "objective-own-doing",
     "production-overload",
     "slow-leak",
     "steady",

@@ -6,17 +6,19 @@ use std::time::Duration;
 
 pub(super) struct Machine {
     pub(super) busy: Option<Duration>,
+    /// What its own host gave to somebody else.
+    pub(super) stolen: Option<Duration>,
     pub(super) cpus: f64,
 }
 
 pub(super) fn look() -> Machine {
     let cpus = std::thread::available_parallelism().map_or(1.0, |count| count.get() as f64);
-    let busy = fs::read_to_string("/proc/stat").ok().and_then(|text| worked(&text));
-    Machine { busy, cpus }
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    Machine { busy: ticks(&text, &[0, 1, 2, 5, 6, 7]), stolen: ticks(&text, &[7]), cpus }
 }
 
 /// `cpu  user nice system idle iowait irq softirq steal guest guest_nice`, in ticks; guests are in `user` already.
-fn worked(text: &str) -> Option<Duration> {
+fn ticks(text: &str, which: &[usize]) -> Option<Duration> {
     let fields: Vec<u64> = text
         .lines()
         .next()?
@@ -24,9 +26,18 @@ fn worked(text: &str) -> Option<Duration> {
         .split_whitespace()
         .filter_map(|word| word.parse().ok())
         .collect();
-    let work = [0, 1, 2, 5, 6, 7].iter().filter_map(|at| fields.get(*at)).sum::<u64>();
-    let ticks = rustix::param::clock_ticks_per_second();
-    Some(Duration::from_secs_f64(work as f64 / ticks as f64))
+    let sum = which.iter().filter_map(|at| fields.get(*at)).sum::<u64>();
+    Some(Duration::from_secs_f64(sum as f64 / rustix::param::clock_ticks_per_second() as f64))
+}
+
+/// Bytes to and from swap.
+pub(super) fn swapped() -> Option<u64> {
+    let text = fs::read_to_string("/proc/vmstat").ok()?;
+    let pages = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().parse::<u64>().ok()
+    };
+    Some((pages("pswpin ")? + pages("pswpout ")?) * rustix::param::page_size() as u64)
 }
 
 pub(super) fn memory_free() -> Option<f64> {

@@ -93,7 +93,12 @@ impl Eyes {
             cpus: machine.cpus,
             memory_free: machine::memory_free(),
             disk_free: machine::disk_free(&self.disks),
+            // The proxy's answers tell these.
             latency: None,
+            errors: None,
+            own: self.own(),
+            stolen: machine.stolen,
+            swapped: machine::swapped(),
             uses: self.others.iter().map(|(name, path)| (name.clone(), self.used(path))).collect(),
         }
     }
@@ -109,6 +114,12 @@ impl Eyes {
             group(Resource::Memory).or_else(|| pressure::of_machine(Resource::Memory)),
             group(Resource::Io).or_else(|| pressure::of_machine(Resource::Io)),
         ]
+    }
+
+    /// Of all groups of production; 0 where it is not up.
+    fn own(&self) -> Option<Duration> {
+        let used = self.production.iter().filter_map(|path| stats::group(&self.root, path));
+        Some(used.map(|usage| usage.cpu).sum())
     }
 
     fn used(&self, path: &str) -> Used {

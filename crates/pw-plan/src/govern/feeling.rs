@@ -87,26 +87,12 @@ impl Own {
 const IDLE_MACHINE: f64 = 0.5;
 
 pub(super) fn cpu(limits: &Limits, own: &Own, reading: &Reading) -> (Feeling, String) {
-    let latency = objective(reading);
     let limit = limits.cpu + own.allowance();
     let mut feeling = Feeling::of(reading.cpu, limit);
     if reading.busy.is_some_and(|busy| busy < IDLE_MACHINE) {
         feeling = feeling.min(Feeling::Warm);
     }
-    if latency > feeling {
-        let broken = reading.latency.unwrap_or_default() * 100.0;
-        return (latency, format!("production's latency is at {broken:.0} % of its objective"));
-    }
     (feeling, format!("production waited {} of the time for a processor", percent(reading.cpu)))
-}
-
-fn objective(reading: &Reading) -> Feeling {
-    match reading.latency {
-        Some(latency) if latency > 1.5 => Feeling::Severe,
-        Some(latency) if latency > 1.0 => Feeling::Hot,
-        Some(latency) if latency > 0.9 => Feeling::Warm,
-        _ => Feeling::Unknown,
-    }
 }
 
 /// Of the machine; what the kernel needs to breathe.

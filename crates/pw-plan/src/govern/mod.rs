@@ -11,6 +11,7 @@ mod feeling;
 mod freeze;
 mod lever;
 mod order;
+mod promise;
 mod reading;
 mod resume;
 mod rules;
@@ -24,6 +25,7 @@ use pw_model::name::EnvironmentName;
 use feeling::{Feeling, Own};
 use freeze::Ice;
 use lever::{Bounds, Growth, Lever};
+use promise::Promise;
 
 pub use order::{Amount, Order};
 pub use pw_model::config::Mode;
@@ -52,6 +54,7 @@ pub struct State {
     /// Since when production's pressure cannot be seen.
     blind: Option<Duration>,
     own: Own,
+    promise: Promise,
     subjects: BTreeMap<EnvironmentName, Levers>,
 }
 
@@ -68,6 +71,8 @@ struct Levers {
 struct Mood {
     /// What is left of what is used, after a pull.
     factor: f64,
+    /// Of the objective.
+    promise: (Feeling, String),
     cpu: (Feeling, String),
     memory: (Feeling, String),
     io: (Feeling, String),
@@ -78,6 +83,7 @@ struct Mood {
 pub fn govern(rules: &Rules, mut state: State, reading: &Reading, now: Moment) -> (State, Vec<Order>) {
     let reading = state.believable(reading, now.at);
     state.own.learn(rules, &reading, now.at);
+    state.promise.look(rules, &reading, now.at);
     let mood = state.mood(rules, &reading, now);
     let blind = state.blind.is_some_and(|since| now.at.saturating_sub(since) >= BLIND_AFTER);
     let mut orders = Vec::new();
@@ -112,6 +118,7 @@ impl State {
         }
         self.blind = None;
         self.own.restart(now);
+        self.promise.restart();
         for levers in self.subjects.values_mut() {
             levers.restart(now);
         }
@@ -119,11 +126,12 @@ impl State {
     }
 
     fn mood(&mut self, rules: &Rules, reading: &Reading, now: Moment) -> Mood {
-        let limits = rules.limits(reading, now);
-        let seen = reading.cpu.is_some() || reading.latency.is_some();
+        let limits = rules.limits(self.promise.ratio(), now);
+        let seen = reading.cpu.is_some() || self.promise.ratio().is_some();
         self.blind = if seen { None } else { Some(self.blind.unwrap_or(now.at)) };
         Mood {
             factor: limits.factor,
+            promise: self.promise.feeling(),
             cpu: feeling::cpu(&limits, &self.own, reading),
             memory: feeling::memory(&limits, reading),
             io: feeling::io(&limits, reading),
@@ -160,7 +168,7 @@ impl Turn<'_> {
             growth: Growth::Add(self.rules.cpus * 0.05),
             factor: self.mood.factor,
         };
-        let (feeling, because) = &self.mood.cpu;
+        let (feeling, because) = worse(&self.mood.cpu, &self.mood.promise);
         let blinded = blind.then(|| lever.halve(bounds, self.now.at)).flatten();
         let because = if blinded.is_some() { "production's pressure cannot be seen" } else { because };
         let turned = blinded
@@ -189,10 +197,16 @@ impl Turn<'_> {
             growth: Growth::Times(1.5),
             factor: self.mood.factor,
         };
+        let used = self.used.io?;
         let (disk, filling) = &self.mood.disk;
-        let (feeling, because) =
-            if disk.is_pressed() { (disk, filling) } else { (&self.mood.io.0, &self.mood.io.1) };
-        let turned = lever.turn(*feeling, self.used.io?, bounds, self.now.at)?;
+        let (feeling, because) = match disk.is_pressed() {
+            true => (disk, filling),
+            false => worse(&self.mood.io, &self.mood.promise),
+        };
+        // Who keeps no disk busy does not break the objective by it; but is not let go while it is broken.
+        let spared = *feeling > self.mood.io.0.max(*disk) && used < promise::WRITES;
+        let feeling = if spared { (*feeling).min(Feeling::Warm) } else { *feeling };
+        let turned = lever.turn(feeling, used, bounds, self.now.at)?;
         Some(self.order(Amount::Io(order::bytes(turned.ceiling)), turned.why(because)))
     }
 
@@ -216,7 +230,14 @@ impl Turn<'_> {
     }
 }
 
+/// A broken objective presses too, however calm the kernel finds production.
+fn worse<'m>(felt: &'m (Feeling, String), promise: &'m (Feeling, String)) -> (&'m Feeling, &'m String) {
+    let worse = if promise.0 > felt.0 { promise } else { felt };
+    (&worse.0, &worse.1)
+}
+
 impl Mood {
+    /// Nobody stands still for the objective alone: it tells late, and not whose doing it is.
     fn worst(&self) -> (Feeling, &str) {
         let all = [&self.cpu, &self.memory, &self.io];
         let worst = all.into_iter().max_by_key(|(feeling, _)| *feeling);

@@ -14,12 +14,24 @@ pub struct Reading {
     pub io: Option<f64>,
     /// Production's latency over its objective: above 1 it is broken.
     pub latency: Option<f64>,
+    /// Share of production's answers that failed, over its objective: above 1 it is broken.
+    #[serde(default)]
+    pub errors: Option<f64>,
+    /// CPUs that production itself uses.
+    #[serde(default)]
+    pub own: Option<f64>,
     /// Share of the machine's processors that work.
     pub busy: Option<f64>,
     /// Share of the machine's memory that can be had.
     pub memory_free: Option<f64>,
     /// Share of the fullest disk that is free.
     pub disk_free: Option<f64>,
+    /// Share of the machine's processors that its own host gave to somebody else.
+    #[serde(default)]
+    pub stolen: Option<f64>,
+    /// Bytes a second to and from swap.
+    #[serde(default)]
+    pub swapped: Option<f64>,
     pub uses: BTreeMap<EnvironmentName, Use>,
 }
 
@@ -47,9 +59,13 @@ impl Reading {
             memory: share(self.memory),
             io: share(self.io),
             latency: amount(self.latency),
+            errors: amount(self.errors),
+            own: amount(self.own),
             busy: share(self.busy),
             memory_free: share(self.memory_free),
             disk_free: share(self.disk_free),
+            stolen: share(self.stolen),
+            swapped: amount(self.swapped),
             uses: self.uses.iter().map(|(name, used)| (name.clone(), checked(used))).collect(),
         }
     }

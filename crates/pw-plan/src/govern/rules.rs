@@ -6,7 +6,7 @@ use pw_model::config::{Class, Config, Mode};
 use pw_model::name::EnvironmentName;
 use pw_model::unit::{Bytes, Cpus};
 
-use super::{Moment, Reading};
+use super::Moment;
 
 /// Development's disks are never slower than this, in bytes a second.
 pub(super) const LEAST_IO: f64 = 1024.0 * 1024.0;
@@ -77,11 +77,12 @@ impl Rules {
         (self.cpus * LEAST_SHARE).max(LEAST_CPUS)
     }
 
-    pub(super) fn limits(&self, reading: &Reading, now: Moment) -> Limits {
-        match (self.mode, now.office, reading.latency) {
+    /// `objective`: what visitors get over what they were promised.
+    pub(super) fn limits(&self, objective: Option<f64>, now: Moment) -> Limits {
+        match (self.mode, now.office, objective) {
             (Mode::Guarantee, ..) | (Mode::OfficeHours, false, _) => GUARANTEE,
             (Mode::Balanced, ..) | (Mode::OfficeHours, true, None) => BALANCED,
-            (Mode::OfficeHours, true, Some(latency)) if latency > NEAR_THE_OBJECTIVE => GUARANTEE,
+            (Mode::OfficeHours, true, Some(ratio)) if ratio > NEAR_THE_OBJECTIVE => GUARANTEE,
             (Mode::OfficeHours, true, Some(_)) => INDULGENT,
         }
     }

@@ -21,7 +21,15 @@ pub struct Counters {
     pub cpus: f64,
     pub memory_free: Option<f64>,
     pub disk_free: Option<f64>,
+    /// Of the objective, as the proxy's answers tell.
     pub latency: Option<f64>,
+    pub errors: Option<f64>,
+    /// What production itself has used.
+    pub own: Option<Duration>,
+    /// What the machine's own host gave to somebody else.
+    pub stolen: Option<Duration>,
+    /// Bytes to and from swap.
+    pub swapped: Option<u64>,
     pub uses: BTreeMap<EnvironmentName, Used>,
 }
 
@@ -51,9 +59,13 @@ pub fn reading(before: &Counters, now: &Counters) -> Reading {
         memory: span.share(before.memory, now.memory).map(|share| share.min(1.0)),
         io: span.share(before.io, now.io).map(|share| share.min(1.0)),
         latency: now.latency,
+        errors: now.errors,
+        own: span.share(before.own, now.own),
         busy: span.share(before.busy, now.busy).map(|busy| (busy / now.cpus.max(1.0)).min(1.0)),
         memory_free: now.memory_free,
         disk_free: now.disk_free,
+        stolen: span.share(before.stolen, now.stolen).map(|stolen| (stolen / now.cpus.max(1.0)).min(1.0)),
+        swapped: span.rate(before.swapped, now.swapped),
         uses: uses.collect(),
     }
 }

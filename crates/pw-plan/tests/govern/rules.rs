@@ -35,13 +35,32 @@ fn figure(most: f64) -> impl Strategy<Value = Option<f64>> {
 fn reading() -> impl Strategy<Value = (Reading, Duration)> {
     let uses =
         (figure(4.0), figure(9e9), figure(3e9)).prop_map(|(cpus, memory, io)| Use { cpus, memory, io });
-    let shares = (figure(1.0), figure(1.0), figure(1.0), figure(2.0), figure(1.0), figure(1.0), figure(0.2));
+    let shares = (
+        figure(1.0),
+        figure(1.0),
+        figure(1.0),
+        (figure(2.0), figure(2.0)),
+        figure(1.0),
+        figure(1.0),
+        figure(0.2),
+    );
     let steps = prop_oneof![8 => 100_u64..400, 1 => Just(0), 1 => 6_000_u64..1_000_000];
     (shares, proptest::collection::vec(uses, 4), steps).prop_map(|(shares, uses, step)| {
-        let (cpu, memory, io, latency, busy, memory_free, disk_free) = shares;
+        let (cpu, memory, io, (latency, errors), busy, memory_free, disk_free) = shares;
         let names = ["production", "shop", "development", "staging"].map(name);
         let uses = names.into_iter().zip(uses).collect();
-        let reading = Reading { cpu, memory, io, latency, busy, memory_free, disk_free, uses };
+        let reading = Reading {
+            cpu,
+            memory,
+            io,
+            latency,
+            errors,
+            busy,
+            memory_free,
+            disk_free,
+            uses,
+            ..Reading::default()
+        };
         (reading, Duration::from_millis(step))
     })
 }
@@ -110,6 +129,7 @@ proptest! {
             cpu: Some(0.0), memory: Some(0.0), io: Some(0.0), busy: Some(0.2), latency: None,
             memory_free: Some(0.6), disk_free: Some(0.6),
             uses: [(name("development"), used), (name("staging"), used)].into(),
+            ..Reading::default()
         };
         for _ in 0..600 {
             at += Duration::from_secs(1);

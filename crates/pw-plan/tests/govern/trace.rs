@@ -134,7 +134,7 @@ fn line_of(span: &str, line: &str, shift: f64) -> Vec<(Moment, Reading)> {
     readings
 }
 
-fn reading(line: &str, turn: usize, passed: f64) -> Reading {
+pub(crate) fn reading(line: &str, turn: usize, passed: f64) -> Reading {
     let mut parts = line.split('|');
     let words: Vec<&str> = parts.next().unwrap_or_default().split_whitespace().collect();
     let share = |key: &str| {
@@ -152,9 +152,14 @@ fn reading(line: &str, turn: usize, passed: f64) -> Reading {
         memory: share("memory"),
         io: share("io"),
         latency: share("latency"),
+        errors: share("errors"),
         busy: share("busy"),
         memory_free: share("free"),
         disk_free: share("disk"),
+        stolen: share("stolen"),
+        // Of one CPU, and in MB/s.
+        own: share("own"),
+        swapped: share("swapped").map(|share| share * 100.0 * MB),
         uses: uses.collect(),
     }
 }
