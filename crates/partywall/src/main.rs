@@ -10,6 +10,7 @@ mod chores;
 mod cli;
 mod commands;
 mod complete;
+mod databases;
 mod drifted;
 mod governed;
 mod hands;

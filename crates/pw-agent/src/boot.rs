@@ -1,6 +1,7 @@
 //! Starting, in order; and what runs then.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,11 +13,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use crate::collect::{Collecting, collect};
 use crate::event::Event;
 use crate::governor::Governor;
 use crate::record::Recorder;
 use crate::status::Status;
-use crate::{Notice, Settings, containers, socket};
+use crate::{Notice, Settings, containers, expose, socket};
 
 /// Two looks within the half second in which a squeeze must follow pressure.
 const LOOK: Duration = Duration::from_millis(200);
@@ -28,6 +30,9 @@ const QUEUE: usize = 16;
 pub(crate) struct Running {
     pub(crate) governor: Governor,
     pub(crate) recorder: Recorder,
+    pub(crate) collecting: Collecting,
+    /// Why figures are not shown.
+    hidden: Arc<Mutex<Option<String>>>,
     /// What failed when things were held again the last time.
     pub(crate) troubles: Vec<String>,
     since: Timestamp,
@@ -68,7 +73,13 @@ pub(crate) async fn boot(
     if group::version(Path::new(group::ROOT)) == CgroupVersion::V1 {
         containers::watch(host, governor.compose_projects(&settings.config), events.clone());
     }
-    // 6. Whoever asks is answered.
+    // 6. What everything uses is known, and shown where that is asked for.
+    let collecting = collect(&settings, |_| {});
+    let hidden = Arc::new(Mutex::new(None));
+    if let Some(address) = settings.config.agent.metrics {
+        expose::expose(address.address(), collecting.pictures.clone(), Arc::clone(&hidden));
+    }
+    // 7. Whoever asks is answered.
     let path = (!settings.dry_run).then(|| layout.agent_socket(&project));
     if let Some(path) = &path {
         socket::listen(path, events)?;
@@ -76,6 +87,8 @@ pub(crate) async fn boot(
     let mut running = Running {
         governor,
         recorder,
+        collecting,
+        hidden,
         troubles: Vec::new(),
         since: Timestamp::now(),
         looks: every(LOOK),
@@ -136,11 +149,18 @@ impl Running {
             sensors: sensors.into(),
             reading: self.governor.reading.clone(),
             held: self.governor.held(),
-            lacks: self.governor.hands.lacks(),
+            lacks: self.lacks(),
+            picture: Some((*self.collecting.newest()).clone()),
         }
     }
 
+    fn lacks(&self) -> Vec<String> {
+        let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        self.governor.hands.lacks().into_iter().chain(hidden.clone()).collect()
+    }
+
     pub(crate) fn stop(&mut self) {
+        self.collecting.finish();
         self.recorder.finish();
         if let Some(path) = self.socket.take() {
             drop(std::fs::remove_file(path));

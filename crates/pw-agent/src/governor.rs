@@ -1,7 +1,7 @@
 //! Looks, decides, acts.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Zoned;
 use pw_host::eyes::Eyes;
@@ -17,6 +17,7 @@ use pw_plan::wall::group_path;
 use pw_run::Failure;
 
 use crate::Settings;
+use crate::collect::disks;
 use crate::status::Holding;
 
 pub(crate) struct Governor {
@@ -160,10 +161,4 @@ impl Governor {
     pub(crate) fn compose_projects(&self, config: &Config) -> Vec<(EnvironmentName, String)> {
         self.places.keys().map(|name| (name.clone(), config.compose_project(name))).collect()
     }
-}
-
-/// That of the engine's images, containers and volumes first, where it is at its usual place; then that of our state.
-fn disks(state: &str) -> Vec<PathBuf> {
-    let usual = ["/var/lib/docker", state];
-    usual.iter().map(PathBuf::from).filter(|path| path.is_dir()).collect()
 }

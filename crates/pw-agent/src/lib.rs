@@ -2,29 +2,39 @@
 //! under pressure.
 //!
 //! Route: [`run`] boots (`boot`: every component, in order), then takes one [`event`] after the other until it is told
-//! to stop. `governor` looks and acts; `record` writes decisions down; `socket` tells [`Status`] to who asks.
+//! to stop. `governor` looks and acts; `record` writes decisions down; `socket` tells [`Status`] to who asks;
+//! [`collect`] knows what everything uses, and `expose` shows it to Prometheus.
 //!
 //! **Invariant:** the loop waits for nobody. The engine is asked beside it, decisions are written beside it.
 //! **Invariant:** when the agent is gone, what it squeezed stays squeezed, and static limits hold as ever.
 
 mod boot;
+pub mod collect;
 mod containers;
 mod event;
+mod expose;
 mod governor;
 mod record;
 mod socket;
 mod status;
 pub mod unit;
 
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+
 use pw_host::Host;
 use pw_model::config::Config;
 use pw_model::layout::Layout;
+use pw_model::name::EnvironmentName;
 use pw_plan::govern::Order;
 use pw_run::Failure;
 
 use boot::Running;
+use collect::DatabaseFigures;
 use event::Event;
 
+pub use expose::exposition;
 pub use socket::ask;
 pub use status::{Holding, Left, Status, left};
 
@@ -34,7 +44,16 @@ pub struct Settings {
     pub layout: Layout,
     /// Decides, tells, and touches nothing.
     pub dry_run: bool,
+    /// How the project's databases tell what they use; without, they are not asked.
+    pub databases: Option<AskDatabases>,
 }
+
+/// Asks every database that answers, by environment and name. Handed in, since only who knows PostgreSQL can ask it.
+pub type AskDatabases = Arc<dyn Fn() -> Databases + Send + Sync>;
+
+/// What they tell, once all have.
+pub type Databases =
+    Pin<Box<dyn Future<Output = BTreeMap<(EnvironmentName, String), DatabaseFigures>> + Send>>;
 
 /// What the agent says while it runs.
 pub enum Notice<'a> {

@@ -12,6 +12,8 @@ use pw_plan::govern::{Found, Reading};
 use pw_plan::wall::group_path;
 use serde::{Deserialize, Serialize};
 
+use crate::collect::Picture;
+
 /// What an agent tells of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -23,8 +25,11 @@ pub struct Status {
     /// The newest.
     pub reading: Reading,
     pub held: BTreeMap<EnvironmentName, Holding>,
-    /// What cannot be held on this host.
+    /// What cannot be held on this host, or shown.
     pub lacks: Vec<String>,
+    /// What everything has used until now; `None` before the first look.
+    #[serde(default)]
+    pub picture: Option<Picture>,
 }
 
 /// What an environment is held to, in words; empty when it has its budget.

@@ -107,7 +107,8 @@ ProtectClock=yes
 ProtectHostname=yes
 NoNewPrivileges=yes
 CapabilityBoundingSet=CAP_DAC_READ_SEARCH
-RestrictAddressFamilies=AF_UNIX
+# Figures are shown at an address, and databases asked at theirs.
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes

@@ -30,6 +30,7 @@ pub mod seed;
 pub mod server;
 pub mod suspect;
 mod tls;
+pub mod uses;
 
 use pw_model::diagnostic::Diagnostic;
 use pw_run::Failure;

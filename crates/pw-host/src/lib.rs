@@ -21,6 +21,7 @@ mod hook;
 mod host;
 pub mod identity;
 pub mod lock;
+pub mod meter;
 mod observe;
 pub mod scratch;
 pub mod stats;

@@ -18,15 +18,24 @@ pub struct Usage {
 
 /// The usage of a container; `None` when it does not run. `parent` is its `cgroup_parent`, empty for Docker's own.
 pub fn container(root: &Path, parent: &str, id: &str) -> Option<Usage> {
-    let path = match parent {
+    container_paths(parent, id).iter().find_map(|path| group(root, path))
+}
+
+/// Where the group of a container may be, below that of its parent.
+pub(crate) fn container_paths(parent: &str, id: &str) -> [String; 2] {
+    match parent {
         "" => [format!("/docker/{id}"), format!("/system.slice/docker-{id}.scope")],
         slice if slice.ends_with(".slice") => {
             let slice = slice_path(slice);
             [format!("{slice}/docker-{id}.scope"), format!("{slice}/{id}")]
         }
         plain => [format!("{plain}/{id}"), format!("{plain}/docker-{id}.scope")],
-    };
-    path.iter().find_map(|path| group(root, path))
+    }
+}
+
+/// Where a group stands in the tree: the name of a slice is not its path.
+pub(crate) fn tree_path(path: &str) -> String {
+    if path.ends_with(".slice") && !path.starts_with('/') { slice_path(path) } else { path.to_owned() }
 }
 
 /// The usage of a group with all in it.

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::chores;
 use crate::cli::Agent;
+use crate::databases;
 use crate::governed;
 use crate::printer::{DIM, Printer};
 use crate::session::Session;
@@ -32,7 +33,12 @@ async fn watch(session: &Session, dry_run: bool, printer: &mut Printer) -> Resul
     if !dry_run {
         pw_host::identity::keep_identity(Path::new(session.layout.root()), session.layout.identity())?;
     }
-    let settings = Settings { config: session.config.clone(), layout: session.layout.clone(), dry_run };
+    let settings = Settings {
+        config: session.config.clone(),
+        layout: session.layout.clone(),
+        dry_run,
+        databases: databases::ask(session),
+    };
     // A reader that is gone ends nothing: production is protected whoever listens.
     pw_agent::run(settings, |notice| drop(tell(&notice, printer))).await?;
     Ok(())

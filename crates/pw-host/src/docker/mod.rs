@@ -16,6 +16,7 @@ mod lost_mounts;
 mod network;
 mod redis;
 mod remove;
+mod running;
 mod signal;
 mod verdict;
 
@@ -24,6 +25,7 @@ pub use connect::Engine;
 pub use inside::Inside;
 pub use job::Ended;
 pub use list::Published;
+pub use running::Running;
 
 pub(crate) use connect::endpoint;
 

@@ -32,6 +32,7 @@ pub fn check(config: &Config, source: &SourceFile) -> Vec<Diagnostic> {
     found.extend(super::seed::check(config, source));
     found.extend(super::backup::check(config, source));
     found.extend(super::promote::check(config, source));
+    found.extend(super::agent::check(config, source));
     for (name, environment) in &config.environments {
         found.extend(check_environment(config, name, environment, source));
     }

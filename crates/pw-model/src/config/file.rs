@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::agent::Agent;
 use super::backup::Backup;
 use super::governor::Governor;
 use super::promote::Promote;
@@ -46,6 +47,9 @@ pub struct Config {
     /// How development is squeezed while production is under pressure.
     #[serde(default)]
     pub governor: Governor,
+    /// What the agent does beside that.
+    #[serde(default)]
+    pub agent: Agent,
     /// Where backups are kept, and how many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<Backup>,
@@ -312,6 +316,7 @@ impl Config {
             seed: None,
             promote: None,
             governor: Governor::default(),
+            agent: Agent::default(),
             drift: None,
             backup: None,
             alerts: None,

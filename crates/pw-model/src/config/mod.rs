@@ -1,5 +1,6 @@
 //! `partywall.yaml`: its shape ([`file`]), and how a text becomes a checked [`Config`] ([`check`]).
 
+mod agent;
 mod backup;
 mod check;
 mod file;
@@ -8,6 +9,7 @@ mod parse;
 mod promote;
 mod seed;
 
+pub use agent::{Agent, MetricsAddress};
 pub use backup::{Backup, BackupCheck, BackupLog, Keep};
 pub use check::{HOLES, check, is_host_name};
 pub use file::{
