@@ -189,6 +189,7 @@ impl Host {
             Action::SwitchFilesBack { vault } => vault::switch_back(vault),
             Action::RemoveStaged { vault } => vault::remove_staged(vault),
             Action::OpenSwitch { path, address, .. } => files::open_switch(Path::new(path), address),
+            Action::OpenCanary { canary } => files::open_switch(Path::new(&canary.path), &canary.text()),
             Action::CloseSwitch { path, .. } => files::close_switch(Path::new(path)),
             other => Err(Failure::new(format!("nobody carries out `{other}`"))),
         }

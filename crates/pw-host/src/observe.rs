@@ -123,7 +123,9 @@ fn switches(desired: &Desired) -> BTreeMap<String, String> {
         .map(|(folder, _)| folder.to_owned());
     let of_proxy =
         desired.proxy.iter().map(|proxy| format!("{}/switch/{}", proxy.folder, desired.compose_project));
-    let folders: BTreeSet<String> = of_routes.chain(of_proxy).collect();
+    let beside = desired.routes.iter().flat_map(|route| [&route.before, &route.canary]);
+    let beside = beside.filter_map(|file| Some(file.rsplit_once('/')?.0.to_owned()));
+    let folders: BTreeSet<String> = of_routes.chain(of_proxy).chain(beside).collect();
     let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     entries.filter_map(|entry| opened(&entry.path())).collect()
 }

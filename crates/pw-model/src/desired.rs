@@ -169,6 +169,10 @@ pub struct DesiredRoute {
     pub edge: Option<String>,
     /// The file that leads requests on the candidates' socket to a generation that no visitor meets yet.
     pub candidate: String,
+    /// The file that leads a part of the visitors to a generation while it is tried.
+    pub canary: String,
+    /// The file that leads requests for assets which the generation that serves lacks to the one before it.
+    pub before: String,
     /// Where other services of the environment reach it; `None` where none would.
     pub calls: Option<DesiredCalls>,
 }

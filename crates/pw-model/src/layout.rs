@@ -178,6 +178,16 @@ impl Layout {
         format!("{}/.candidate/{compose_project}/{service}", self.switches(name))
     }
 
+    /// Read for a part of the requests, while it is there.
+    pub fn canary(&self, name: &str, compose_project: &str, service: &str) -> String {
+        format!("{}/.canary/{compose_project}/{service}", self.switches(name))
+    }
+
+    /// Read for assets that the generation that serves does not have.
+    pub fn before(&self, name: &str, compose_project: &str, service: &str) -> String {
+        format!("{}/.before/{compose_project}/{service}", self.switches(name))
+    }
+
     /// What the proxy answered, one JSON object a line, without addresses and paths of visitors.
     pub fn traffic_log(&self, name: &str) -> String {
         format!("{}/log/traffic.log", self.proxy(name))

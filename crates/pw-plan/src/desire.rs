@@ -32,6 +32,8 @@ pub fn desired(
             address: rendered.route_address(config, environment, service.as_str(), &loaded.model)?,
             edge: rendered.flips_on(service.as_str()),
             candidate: layout.candidate(&config.proxy.name, &rendered.compose_project, service.as_str()),
+            canary: layout.canary(&config.proxy.name, &rendered.compose_project, service.as_str()),
+            before: layout.before(&config.proxy.name, &rendered.compose_project, service.as_str()),
             calls: rendered.calls(service.as_str()),
         })
     });

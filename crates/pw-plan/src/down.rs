@@ -17,8 +17,12 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnost
 impl Draft<'_> {
     /// `after` says what becomes of volumes and files.
     pub(crate) fn take_down(&mut self, after: &str) {
+        let because = "nothing may reach what is about to stop";
         for switch in self.observed.open_switches.keys() {
-            self.close(switch, "nothing may reach what is about to stop");
+            match self.desired.routes.iter().any(|one| one.before == *switch || one.canary == *switch) {
+                true => self.forget(switch, because),
+                false => self.close(switch, because),
+            }
         }
         self.remove_services(after);
         self.leave_edge();

@@ -168,23 +168,46 @@ impl<'a> Draft<'a> {
     /// Closes a route if it is open; on the way back it is opened as it was.
     pub(crate) fn close(&mut self, switch: &str, because: &str) {
         if let Some(address) = self.observed.open_switches.get(switch) {
-            let path = switch.to_owned();
-            let service = switch.rsplit('/').next().unwrap_or(switch).to_owned();
-            let back =
-                Action::OpenSwitch { path: path.clone(), service: service.clone(), address: address.clone() };
+            let (path, service, address) = (switch.to_owned(), service_of(switch), address.clone());
+            let back = Action::OpenSwitch { path: path.clone(), service: service.clone(), address };
             self.step(Action::CloseSwitch { path, service }, Undo::by(back), because);
         }
     }
 
-    /// Switches of services that are not routed any more.
+    /// Closes for good what leads only some requests somewhere else.
+    pub(crate) fn forget(&mut self, switch: &str, because: &str) {
+        let does = Action::CloseSwitch { path: switch.to_owned(), service: service_of(switch) };
+        self.step(does, Undo::Nothing, because);
+    }
+
+    /// Switches of services that are not routed any more, and those that lead somewhere else without need.
     pub(crate) fn close_lost_routes(&mut self) {
-        let routed = |switch: &String| self.desired.routes.iter().any(|route| route.switch == *switch);
-        let lost: Vec<String> =
-            self.observed.open_switches.keys().filter(|switch| !routed(switch)).cloned().collect();
-        for switch in lost {
-            self.close(&switch, "no longer routed");
+        for (switch, address) in &self.observed.open_switches {
+            if self.desired.routes.iter().any(|route| route.switch == *switch) {
+                continue;
+            }
+            let beside =
+                self.desired.routes.iter().find(|one| one.before == *switch || one.canary == *switch);
+            match beside {
+                Some(route) if self.is_bridge(route, switch, address) => {}
+                Some(_) => self.forget(switch, "what it was for is over"),
+                None => self.close(switch, "no longer routed"),
+            }
         }
     }
+
+    /// True for what leads to a generation that still runs beside the one that serves.
+    fn is_bridge(&self, route: &DesiredRoute, switch: &str, address: &str) -> bool {
+        let beside = || {
+            let all = Generations::of(self.desired, self.observed, route);
+            all.others().any(|one| all.address(one) == address)
+        };
+        route.before == switch && !self.desired.promote.assets.is_empty() && beside()
+    }
+}
+
+fn service_of(switch: &str) -> String {
+    switch.rsplit('/').next().unwrap_or(switch).to_owned()
 }
 
 /// Why a build's group is limited first.

@@ -11,7 +11,7 @@ pub use crate::backup::step::{
     ScratchServer, Stored, TableName,
 };
 pub use crate::promote::step::{
-    Checkout, CommandRun, Containers, Drain, Generation, Hook, Probe, Watch, WatchedRoute,
+    Canary, Checkout, CommandRun, Containers, Drain, Generation, Hook, Probe, Watch, WatchedRoute,
 };
 pub use crate::rehearse::Rehearsal;
 pub use crate::seed::step::{
@@ -135,6 +135,9 @@ pub enum Action {
     CloseSwitch {
         path: String,
         service: String,
+    },
+    OpenCanary {
+        canary: Box<Canary>,
     },
     /// Stops the containers of the services; they stay.
     StopServices {

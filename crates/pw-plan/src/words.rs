@@ -38,8 +38,8 @@ impl fmt::Display for Action {
             Self::JoinNetwork { container, network } => write!(f, "join {container} to {network}"),
             Self::LeaveNetwork { container, network } => write!(f, "take {container} off {network}"),
             Self::LoadProxy { .. } => f.write_str("load the proxy's configuration"),
-            Self::OpenSwitch { service, address, .. } => write!(f, "open route to {service} at {address}"),
-            Self::CloseSwitch { service, .. } => write!(f, "close route to {service}"),
+            Self::OpenSwitch { path, service, address } => f.write_str(&opened(path, service, address)),
+            Self::CloseSwitch { path, service } => f.write_str(&closed(path, service)),
             Self::StopServices { services, .. } => write!(f, "stop {}", services.join(", ")),
             Self::MakeKey { path } => write!(f, "make key {path}"),
             Self::CopyDatabase { copy } => {
@@ -85,4 +85,35 @@ fn ceilings(limits: &GroupLimits) -> String {
     parts.extend(limits.memory_protection.map(|memory| format!("{memory} protected")));
     parts.extend(limits.process_ceiling.map(|count| format!("{count} processes")));
     format!(": {}", parts.join(", "))
+}
+
+fn opened(path: &str, service: &str, address: &str) -> String {
+    match Beside::of(path) {
+        None => format!("open route to {service} at {address}"),
+        Some(_) => format!("fetch assets that {service} lacks from {address}"),
+    }
+}
+
+fn closed(path: &str, service: &str) -> String {
+    match Beside::of(path) {
+        None => format!("close route to {service}"),
+        Some(Beside::Assets) => format!("fetch assets that {service} lacks from nowhere else"),
+        Some(Beside::Canary) => format!("lead no part of the visitors of {service} elsewhere"),
+    }
+}
+
+/// A switch that leads only some requests, which its folder says.
+enum Beside {
+    Assets,
+    Canary,
+}
+
+impl Beside {
+    fn of(path: &str) -> Option<Self> {
+        match (path.contains("/switch/.before/"), path.contains("/switch/.canary/")) {
+            (true, _) => Some(Self::Assets),
+            (_, true) => Some(Self::Canary),
+            _ => None,
+        }
+    }
 }

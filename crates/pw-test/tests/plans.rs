@@ -102,6 +102,8 @@ fn desired(shape: &Shape) -> Desired {
             address: format!("{project}-web:8000"),
             edge: Some(format!("{project}_edge")),
             candidate: format!("/state/proxy/p/switch/.candidate/{project}/web"),
+            canary: format!("/state/proxy/p/switch/.canary/{project}/web"),
+            before: format!("/state/proxy/p/switch/.before/{project}/web"),
             calls: None,
         }],
         release_path: format!("{folder}/release.json"),

@@ -140,8 +140,50 @@ fn bad_releases() -> Vec<Bad> {
 const HOLDING: &str = "handle /hold {\n\t\treverse_proxy 127.0.0.1:9 {\n\t\t\tlb_try_duration 60s\n\t\t}\n\t}\n\thandle {\n\t\trespond \"{$APP_ENV} release NAME\"\n\t}";
 /// One of sixteen requests fails, but for those of the probe.
 const SOMETIMES: &str = "@bad {\n\t\tvars_regexp {http.request.uuid} ^0\n\t\theader !X-Nobody\n\t}\n\thandle @bad {\n\t\trespond \"bad\" 500\n\t}\n\thandle {\n\t\trespond \"{$APP_ENV} release NAME\"\n\t}";
+/// One of four requests fails; three in a row answer, sooner or later.
+const OFTEN: &str = "@bad {\n\t\tvars_regexp {http.request.uuid} ^[0-3]\n\t\theader !X-Nobody\n\t}\n\thandle @bad {\n\t\trespond \"bad\" 500\n\t}\n\thandle {\n\t\trespond \"{$APP_ENV} release NAME\"\n\t}";
+/// A release has the assets of its own name.
+const ASSET: &str = "handle /static/NAME.js {\n\t\trespond \"asset\"\n\t}\n\thandle /static/* {\n\t\trespond 404\n\t}\n\thandle {\n\t\trespond \"{$APP_ENV} release NAME\"\n\t}";
 /// The answer comes after half a second, when a server that is not there was waited for.
 const SLOW: &str = "reverse_proxy 127.0.0.1:9 {\n\t\tlb_try_duration 500ms\n\t}\n\thandle_errors {\n\t\trespond \"{$APP_ENV} release NAME\" 200\n\t}";
+
+/// Promise: of a bad release only a part of the visitors hears, and pages of the release before keep their assets.
+/// Given: a canary of a quarter of the visitors and assets below `/static`, then a release of which a quarter of the
+/// requests fail, then a good one.
+/// Then: a canary that the proxy does not know of yet is refused; the bad release goes back without having met everybody;
+/// after the good one, an asset of the release before is there until that is retired.
+#[test]
+fn a_canary_spares_most_visitors_a_bad_release() {
+    let story = Story::released();
+    story.answering("1", ASSET);
+    story.commit("release 1");
+    story.promote();
+    let flipped = "hooks: { after-flip: [sh, -c, 'touch ../flipped'] }";
+    let canary =
+        format!("  watch: 1s\n  canary: {{ share: 25%, watch: 10s }}\n  assets: [/static/*]\n  {flipped}\n");
+    story.edit("partywall.yaml", "  watch: 4s\n", &canary);
+    story.answering("2", OFTEN);
+    story.commit("much of it fails");
+    story.run(&["promote"]).ended(1).says(&["promote.canary", "partywall up production"]);
+    story.up(PRODUCTION);
+    let traffic = Traffic::to(story.http, &story.host(PRODUCTION), "production release");
+    let told = story.run(&["promote"]).ended(1);
+    let told = told.says(&["lead 25 % of the visitors of web to", "answers failed"]);
+    let failures = traffic.failures();
+    assert!((1..=40).contains(&failures.len()), "{} failures: {failures:#?}", failures.len());
+    assert!(!story.folder().join("flipped").exists(), "{}", told.err);
+    assert_eq!(story.serves(PRODUCTION), "production release 1");
+
+    story.answering("3", ASSET);
+    story.commit("release 3");
+    story.promote();
+    assert!(story.folder().join("flipped").exists());
+    let asset = |name: &str| story.ask(PRODUCTION, &format!("/static/{name}.js")).status;
+    assert_eq!([asset("3"), asset("1"), asset("2")], [200, 200, 404]);
+    story.run(&["retire", PRODUCTION]).ended(0);
+    assert_eq!([asset("3"), asset("1")], [200, 404]);
+    assert_eq!(story.run(&["plan", PRODUCTION, "--json"]).ended(0).json()["steps"], serde_json::json!([]));
+}
 
 /// Promise: the release before comes back, at once while it is warm and else from its images; and never over a
 /// migration that nobody called compatible.

@@ -7,6 +7,7 @@ use pw_host::caddy;
 use pw_model::config::{Class, Proxy, TlsMode};
 use pw_plan::Action;
 use pw_plan::proxy::{Site, SiteRoute};
+use pw_plan::step::Canary;
 
 use crate::common::{Project, chain, docker, image_of};
 use crate::upstream::{self, Websocket, get};
@@ -34,6 +35,8 @@ impl Fixture {
             service: "web".into(),
             hosts: vec![HOST.into()],
             switch: "shop-production/web".into(),
+            assets: Vec::new(),
+            canary: false,
         };
         let proxy = Proxy { tls: TlsMode::Off, http_port: 8080, admin, ..Proxy::default() };
         Self { project, folder, site: Site { project: "shop".into(), proxy, routes: vec![route] } }
@@ -76,13 +79,23 @@ impl Fixture {
     }
 
     async fn switch_to(&mut self, port: u16) {
+        let path = self.switch("shop-production/web");
+        let address = self.address(port);
+        told(self.project.perform(Action::OpenSwitch { path, service: "web".into(), address }).await);
+    }
+
+    fn switch(&self, file: &str) -> String {
+        self.folder.join("switch").join(file).to_string_lossy().into_owned()
+    }
+
+    fn address(&self, port: u16) -> String {
         let gateway = docker(&["network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}"]);
-        let path = self.folder.join("switch/shop-production/web").to_string_lossy().into_owned();
-        let address = format!("{gateway}:{port}");
-        self.project
-            .perform(Action::OpenSwitch { path, service: "web".into(), address })
-            .await
-            .expect("open");
+        format!("{gateway}:{port}")
+    }
+
+    async fn close(&mut self, file: &str) {
+        let path = self.switch(file);
+        told(self.project.perform(Action::CloseSwitch { path, service: "web".into() }).await);
     }
 
     async fn is_current(&self) -> bool {
@@ -117,10 +130,73 @@ async fn the_switch_file_decides_and_no_connection_is_cut() {
     assert!(websocket.echoes(), "a switch cut an open websocket");
     told(fixture.load().await);
     assert!(websocket.echoes(), "loading the same again cut an open websocket");
-    let path = fixture.folder.join("switch/shop-production/web").to_string_lossy().into_owned();
-    told(fixture.project.perform(Action::CloseSwitch { path, service: "web".into() }).await);
+    fixture.close("shop-production/web").await;
     assert!(get(port, HOST).starts_with("503 "));
     assert!(websocket.echoes(), "closing a switch cut an open websocket");
+}
+
+/// Promise: a part of the visitors meets the canary, a browser stays with the release that it met, and only pages carry the cookie.
+#[tokio::test]
+async fn a_canary_meets_its_share_of_visitors_and_browsers_stay_where_they_were() {
+    const ASKED: usize = 400;
+    let (blue, green) = (upstream::start("blue"), upstream::start("green"));
+    let mut fixture = Fixture::new(None);
+    fixture.site.routes[0].canary = true;
+    fixture.write_site();
+    told(fixture.load().await);
+    let port = fixture.ours();
+    told(fixture.load().await);
+    fixture.switch_to(blue).await;
+    let share = |share: u32, fixture: &Fixture| {
+        let (path, address) = (fixture.switch(".canary/shop-production/web"), fixture.address(green));
+        let canary = Box::new(Canary { path, service: "web".into(), address, share });
+        Action::OpenCanary { canary }
+    };
+    let act = share(250_000, &fixture);
+    told(fixture.project.perform(act).await);
+    let mut websocket = Websocket::open(port, HOST);
+    let answers: Vec<String> = (0..ASKED).map(|_| upstream::answer(port, HOST)).collect();
+    assert!(answers.iter().all(|one| !one.contains("Set-Cookie")), "not a page");
+    let met = answers.iter().filter(|one| one.ends_with("green")).count();
+    // Six standard deviations of a binomial distribution round its mean: one run of 500 million is outside.
+    assert!((48..=152).contains(&met), "{met} of {ASKED} met a canary of 25 %");
+
+    for _ in 0..20 {
+        let first = upstream::page(port, HOST, None);
+        let line = first.lines().find_map(|line| line.strip_prefix("Set-Cookie: ")).expect("a cookie");
+        let cookie = line.split(';').next();
+        let again = upstream::page(port, HOST, cookie);
+        assert_eq!(upstream::status_and_body(&first), upstream::status_and_body(&again));
+        assert!(!again.contains("Set-Cookie"), "{again}");
+        let wanted = if first.ends_with("green") { "in" } else { "out" };
+        assert_eq!(cookie, Some(format!("partywall-canary={wanted}").as_str()));
+    }
+
+    fixture.close(".canary/shop-production/web").await;
+    let page = upstream::page(port, HOST, Some("partywall-canary=in"));
+    assert!(page.ends_with("blue") && !page.contains("Set-Cookie"), "{page}");
+    assert!(websocket.echoes());
+}
+
+/// Promise: a page of the release before gets its assets also after the flip, and nothing else comes from there.
+#[tokio::test]
+async fn assets_that_the_release_lacks_come_from_the_one_before() {
+    let (blue, green) = (upstream::start("blue"), upstream::start("green"));
+    let mut fixture = Fixture::new(None);
+    fixture.site.routes[0].assets = vec!["/static/*".into()];
+    fixture.write_site();
+    told(fixture.load().await);
+    let port = fixture.ours();
+    told(fixture.load().await);
+    fixture.switch_to(green).await;
+    let asset = |name: &str| upstream::asset(port, HOST, name);
+    assert_eq!([asset("green"), asset("blue")], ["200 green", "404 green"]);
+    let (path, address) = (fixture.switch(".before/shop-production/web"), fixture.address(blue));
+    told(fixture.project.perform(Action::OpenSwitch { path, service: "web".into(), address }).await);
+    assert_eq!([asset("green"), asset("blue"), asset("red")], ["200 green", "200 blue", "404 blue"]);
+    assert_eq!(get(port, HOST), "200 green");
+    fixture.close(".before/shop-production/web").await;
+    assert_eq!([asset("green"), asset("blue")], ["200 green", "404 green"]);
 }
 
 #[tokio::test]

@@ -34,6 +34,8 @@ fn desired(project: &Project, file: &str) -> Desired {
         address: "shop-web-1:80".into(),
         edge: None,
         candidate: project.path("state/proxy/p/switch/.candidate/shop/web"),
+        canary: project.path("state/proxy/p/switch/.canary/shop/web"),
+        before: project.path("state/proxy/p/switch/.before/shop/web"),
         calls: None,
     };
     Desired {

@@ -1,4 +1,4 @@
-//! A server in this process: it answers its name, and echoes what comes over an upgraded connection.
+//! A server in this process: it answers its name, has one asset of that name, and echoes what comes over an upgraded connection.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -32,8 +32,11 @@ fn serve(mut stream: TcpStream, name: &str) -> Option<()> {
             }
             return None;
         }
+        let path = head.split(' ').nth(1)?;
+        let is_there = !path.starts_with("/static/") || path == format!("/static/{name}.js");
+        let status = if is_there { "200 OK" } else { "404 Not Found" };
         let answer = format!(
-            "HTTP/1.1 200 OK\r\nServer: x\r\nX-Frame-Options: DENY\r\nContent-Length: {}\r\n\r\n{name}",
+            "HTTP/1.1 {status}\r\nServer: x\r\nX-Frame-Options: DENY\r\nContent-Length: {}\r\n\r\n{name}",
             name.len()
         );
         stream.write_all(answer.as_bytes()).ok()?;
@@ -74,15 +77,33 @@ impl Websocket {
 
 /// Status and body.
 pub(crate) fn get(port: u16, host: &str) -> String {
-    let text = answer(port, host);
-    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-    format!("{} {body}", head.split(' ').nth(1).unwrap_or_default())
+    status_and_body(&answer(port, host))
+}
+
+/// Status and body of an asset.
+pub(crate) fn asset(port: u16, host: &str, name: &str) -> String {
+    status_and_body(&ask(port, host, &format!("/static/{name}.js"), ""))
 }
 
 /// The whole answer, as it comes.
 pub(crate) fn answer(port: u16, host: &str) -> String {
+    ask(port, host, "/", "")
+}
+
+/// The same for a browser that asks for a page, with what it keeps.
+pub(crate) fn page(port: u16, host: &str, cookie: Option<&str>) -> String {
+    let cookie = cookie.map_or_else(String::new, |cookie| format!("Cookie: {cookie}\r\n"));
+    ask(port, host, "/", &format!("Accept: text/html,*/*\r\n{cookie}"))
+}
+
+pub(crate) fn status_and_body(answer: &str) -> String {
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    format!("{} {body}", head.split(' ').nth(1).unwrap_or_default())
+}
+
+fn ask(port: u16, host: &str, path: &str, lines: &str) -> String {
     let mut stream = connect(port);
-    let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{lines}\r\n");
     stream.write_all(head.as_bytes()).expect("sent");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer");

@@ -18,7 +18,7 @@ pub use file::{
 };
 pub use governor::{Governor, Hours, Mode};
 pub use parse::{Percent, parse, schema};
-pub use promote::{Goals, Limits, Migrate, Moment, Promote, Verify};
+pub use promote::{Canary, Goals, Limits, Migrate, Moment, Promote, Verify};
 pub use seed::{CacheRule, Rewrite, Seed, Vault};
 
 /// The file that Partywall reads beside the Compose files.

@@ -27,6 +27,12 @@ pub struct Promote {
     pub successes: u32,
     /// How long new containers may take until they answer well, e.g. `5m`.
     pub ready: Span,
+    /// A part of the visitors meets the new release before all do; left out, all do at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
+    /// Paths of files that only one release has, e.g. `/static/*`: what the release that serves does not have is fetched from the one before, while that is warm.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assets: Vec<String>,
     /// How long the new release is watched under real requests, e.g. `30s`; worse than before, it goes back by itself.
     pub watch: Span,
     /// How long requests, streams and websockets may go on in the old containers, e.g. `10m`.
@@ -81,6 +87,8 @@ impl Default for Promote {
             verify: Vec::new(),
             successes: 3,
             ready: Span::seconds(300),
+            canary: None,
+            assets: Vec::new(),
             watch: Span::seconds(30),
             drain: Span::seconds(600),
             warm: Span::seconds(600),
@@ -89,6 +97,29 @@ impl Default for Promote {
             keep: 10,
             hooks: BTreeMap::new(),
         }
+    }
+}
+
+/// A part of the visitors that meets a new release first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// Its share, e.g. `10%`. Who got a page from one release gets everything else from it, too.
+    pub share: String,
+    /// How long it is watched before everybody meets the release, e.g. `1m`.
+    #[serde(default = "a_minute")]
+    pub watch: Span,
+}
+
+fn a_minute() -> Span {
+    Span::seconds(60)
+}
+
+impl Canary {
+    /// In millionths; `None` for what is no share between nobody and everybody.
+    pub fn millionths(&self) -> Option<u32> {
+        let millionths = share(&self.share)? * 1e6;
+        (1.0..1e6).contains(&millionths).then_some(millionths as u32)
     }
 }
 
@@ -185,6 +216,16 @@ pub(super) fn check(config: &Config, source: &SourceFile) -> Vec<Diagnostic> {
                 .hint(format!("write `get: /{}`", verify.get)),
         );
     }
+    if let Some(canary) = promote.canary.as_ref().filter(|one| one.millionths().is_none()) {
+        let wrong = Diagnostic::error(format!("`{}` is no part of the visitors", canary.share));
+        let place = source.find_nearest(&["promote", "canary", "share"]);
+        found.push(wrong.at(place).hint("write for example `share: 10%`, more than 0 and less than 100"));
+    }
+    for (number, path) in promote.assets.iter().enumerate().filter(|(_, path)| !path.starts_with('/')) {
+        let place = source.find_nearest(&["promote", "assets", &number.to_string()]);
+        let wrong = Diagnostic::error(format!("`{path}` is not a path"));
+        found.push(wrong.at(place).hint(format!("write `/{path}`, or `/static/*` for all below a folder")));
+    }
     if promote.successes == 0 {
         found.push(
             Diagnostic::error("`successes: 0` lets a release through that answers nothing")
@@ -220,5 +261,12 @@ mod tests {
         assert!(written.goals().errors.is_some_and(|share| (share - 0.001).abs() < 1e-12));
         let wrong = Objective { p99: Some("fast".into()), errors: Some("few".into()) };
         assert_eq!(wrong.goals(), Goals::default());
+    }
+
+    #[test]
+    fn a_canary_is_neither_nobody_nor_everybody() {
+        let millionths = |share: &str| Canary { share: share.into(), watch: a_minute() }.millionths();
+        assert_eq!([millionths("10%"), millionths("0.5 %")], [Some(100_000), Some(5_000)]);
+        assert_eq!(["0%", "100%", "10", "-1%", "few"].map(millionths), [None; 5]);
     }
 }

@@ -352,7 +352,8 @@ impl Found<'_> {
                 None => self.note(path, &described, "closed", self.up()),
             }
         }
-        let described: BTreeSet<&String> = desired.routes.iter().map(|route| &route.switch).collect();
+        let own = desired.routes.iter().flat_map(|route| [&route.switch, &route.before, &route.canary]);
+        let described: BTreeSet<&String> = own.collect();
         for switch in observed.open_switches.keys().filter(|switch| !described.contains(switch)) {
             let service = switch.rsplit('/').next().unwrap_or(switch);
             self.note(format!("routes.{service}"), "not described", "open", self.up());

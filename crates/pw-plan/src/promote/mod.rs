@@ -21,7 +21,7 @@ use pw_model::role::Role;
 use self::generations::Generations;
 pub use self::generations::serving;
 pub use self::retire::{left, left_addresses, plan as retire};
-use self::step::{Containers, Drain, Generation, Hook, Probe, Watch, WatchedRoute};
+use self::step::{Canary, Containers, Drain, Generation, Hook, Probe, Watch, WatchedRoute};
 use crate::parts::Draft;
 use crate::step::{Action, Plan, Undo};
 
@@ -61,6 +61,7 @@ pub enum Schema {
 pub fn plan(desired: &Desired, observed: &Observed, wanted: Wanted<'_>) -> Result<Plan, Box<Diagnostic>> {
     let mut draft = Draft::new(desired, observed)?;
     crate::origin::check_proxy(desired, observed)?;
+    check_ways(desired, observed)?;
     let changed = draft.changed_services();
     let migrates = wanted.schema == Schema::Forward;
     let sorted = Sorted::of(desired, observed, &changed, migrates)?;
@@ -83,11 +84,34 @@ pub fn plan(desired: &Desired, observed: &Observed, wanted: Wanted<'_>) -> Resul
     flips.iter().for_each(|flip| flip.try_out(&mut draft));
     draft.replace(&sorted.others);
     draft.hook(Moment::BeforeFlip, wanted);
+    // Whoever goes back is in a hurry.
+    let tried = wanted.operation == OPERATION;
+    let tried: Vec<Canary> = flips.iter().filter(|_| tried).filter_map(Flip::as_canary).collect();
+    draft.canary(&flips, &tried);
     flips.iter().for_each(|flip| flip.open(&mut draft));
+    tried.iter().for_each(|one| draft.forget(&one.path, "everybody meets it now"));
     draft.hook(Moment::AfterFlip, wanted);
     draft.watch(&flips);
     draft.hook(Moment::AfterWatch, wanted);
     Ok(draft.finish(wanted.operation))
+}
+
+/// Refuses where the proxy does not know the ways that a canary and assets take: nobody would go them, and nobody would tell.
+///
+/// # Errors
+/// Its configuration is from before they were asked for.
+pub fn check_ways(desired: &Desired, observed: &Observed) -> Result<(), Box<Diagnostic>> {
+    let asked = desired.promote.canary.is_some() || !desired.promote.assets.is_empty();
+    if !asked || observed.proxy.current {
+        return Ok(());
+    }
+    let environment = &desired.environment;
+    let what = "the proxy runs another configuration than `partywall.yaml` describes";
+    let because = "without it, `promote.canary` and `promote.assets` do nothing";
+    let hint = format!(
+        "`partywall up {environment}` loads it, and changes nothing else where nothing else is different"
+    );
+    Err(Box::new(Diagnostic::error(what).because(because).hint(hint)))
 }
 
 /// The changed services by what is done with them.
@@ -234,6 +258,9 @@ impl<'a> Flip<'a> {
 
     /// Created before anything is touched: what is slow or may fail comes first.
     pub(crate) fn make(&self, draft: &mut Draft<'_>) {
+        if !self.leftovers.is_empty() && draft.observed.open_switches.contains_key(&self.route.before) {
+            draft.forget(&self.route.before, "what it leads to ends");
+        }
         for (containers, address) in &self.leftovers {
             let drain = self.drain(address, self.promote.drain.0.as_secs());
             draft.step(drain, Undo::Nothing, "left from an earlier release");
@@ -304,6 +331,36 @@ impl<'a> Flip<'a> {
             Undo::by(to(&self.before_address)),
             format!("from here on visitors of {} meet the new release", self.route.hosts.join(", ")),
         );
+        self.bridge(draft);
+    }
+
+    /// Pages of the release before ask for assets that the new one does not have.
+    fn bridge(&self, draft: &mut Draft<'_>) {
+        if self.promote.assets.is_empty() {
+            return;
+        }
+        let (path, service) = (self.route.before.clone(), self.route.service.clone());
+        let to = |address: &String| Action::OpenSwitch {
+            path: path.clone(),
+            service: service.clone(),
+            address: address.clone(),
+        };
+        // What it led to otherwise was removed.
+        let before = draft.observed.open_switches.get(&path).filter(|one| **one == self.after_address);
+        let undo =
+            before.map_or_else(|| Action::CloseSwitch { path: path.clone(), service: service.clone() }, to);
+        let because = "assets that the new release does not have come from the one before while it is warm";
+        draft.step(to(&self.before_address), Undo::by(undo), because);
+    }
+
+    fn as_canary(&self) -> Option<Canary> {
+        let share = self.promote.canary.as_ref()?.millionths()?;
+        Some(Canary {
+            path: self.route.canary.clone(),
+            service: self.route.service.clone(),
+            address: self.after_address.clone(),
+            share,
+        })
     }
 }
 
@@ -385,7 +442,24 @@ impl Draft<'_> {
         if actions.is_empty() { Undo::Nothing } else { Undo::By { actions } }
     }
 
+    /// A part of the visitors first, if that is asked for; worse than before, only they have met it.
+    fn canary(&mut self, flips: &[Flip<'_>], tried: &[Canary]) {
+        for canary in tried {
+            let (path, service) = (canary.path.clone(), canary.service.clone());
+            let open = Action::OpenCanary { canary: Box::new(canary.clone()) };
+            let undo = Undo::by(Action::CloseSwitch { path, service });
+            self.step(open, undo, "the others meet the release that serves, and go on to do so");
+        }
+        if let Some(canary) = self.desired.promote.canary.as_ref().filter(|_| !tried.is_empty()) {
+            self.watch_for(flips, canary.watch);
+        }
+    }
+
     fn watch(&mut self, flips: &[Flip<'_>]) {
+        self.watch_for(flips, self.desired.promote.watch);
+    }
+
+    fn watch_for(&mut self, flips: &[Flip<'_>], span: pw_model::unit::Span) {
         let Some(first) = flips.first() else { return };
         let route = |flip: &Flip<'_>| WatchedRoute {
             containers: flip.after.clone(),
@@ -396,7 +470,7 @@ impl Draft<'_> {
         let milliseconds = |span: pw_model::unit::Span| u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX);
         let watch = Watch {
             folder: first.folder.clone(),
-            milliseconds: milliseconds(self.desired.promote.watch),
+            milliseconds: milliseconds(span),
             routes: flips.iter().map(route).collect(),
             p99_milliseconds: self.desired.goals.p99.map(milliseconds),
             errors_per_million: self.desired.goals.errors.map(|share| (share * 1e6) as u64),

@@ -18,6 +18,9 @@ pub(super) const OPERATION: &str = "retire";
 pub fn plan(desired: &Desired, observed: &Observed, drain_seconds: u64) -> Result<Plan, Box<Diagnostic>> {
     let mut draft = Draft::new(desired, observed)?;
     let folder = desired.proxy.as_ref().map(|proxy| proxy.folder.clone()).unwrap_or_default();
+    for route in desired.routes.iter().filter(|route| observed.open_switches.contains_key(&route.before)) {
+        draft.forget(&route.before, "what it leads to ends");
+    }
     for (containers, address) in warm(desired, observed) {
         let (service, folder) = (containers.service.clone(), folder.clone());
         let drain = Drain { service, folder, address, seconds: drain_seconds };

@@ -55,6 +55,25 @@ pub struct Probe {
     pub timeout_seconds: u64,
 }
 
+/// A part of the visitors that is led to a generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canary {
+    /// The file that the proxy reads.
+    pub path: String,
+    pub service: String,
+    pub address: String,
+    /// Of a million requests.
+    pub share: u32,
+}
+
+impl Canary {
+    /// What stands in the file: of the 2³² beginnings that a random UUID can have, those below the first word go to the second.
+    pub fn text(&self) -> String {
+        let threshold = (u64::from(self.share) << 32) / 1_000_000;
+        format!("{threshold:08x} {}", self.address)
+    }
+}
+
 /// How long the new release must hold, and against what it is measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
@@ -128,6 +147,10 @@ impl Action {
             Self::RemoveContainers { containers } => write!(f, "stop and remove {containers}"),
             Self::Probe { probe } => {
                 write!(f, "ask {} over the proxy, {} times in a row", probe.containers, probe.successes)
+            }
+            Self::OpenCanary { canary } => {
+                let share = f64::from(canary.share) / 10_000.0;
+                write!(f, "lead {share} % of the visitors of {} to {}", canary.service, canary.address)
             }
             Self::WithdrawContainers { containers, .. } => write!(f, "let no call meet {containers}"),
             Self::AnswerCalls { containers, aliases, .. } => {

@@ -179,7 +179,11 @@ impl Draft<'_> {
     /// No route may point at a container that is about to stop.
     fn hold_routes(&mut self, changed: &[String]) {
         for route in self.desired.routes.iter().filter(|route| changed.contains(&route.service)) {
-            self.close(&route.switch, "it is about to be replaced");
+            let because = "it is about to be replaced";
+            if self.observed.open_switches.contains_key(&route.before) {
+                self.forget(&route.before, because);
+            }
+            self.close(&route.switch, because);
         }
     }
 

@@ -58,6 +58,7 @@ impl FakeHost {
             Action::JoinNetwork { .. } | Action::LeaveNetwork { .. } => self.do_membership(action),
             Action::LoadProxy { folder, admin } => self.load(folder, admin.as_ref()),
             Action::OpenSwitch { path, service, address } => self.open(path, service, address),
+            Action::OpenCanary { canary } => self.open(&canary.path, &canary.service, &canary.address),
             Action::CloseSwitch { path, .. } => {
                 self.world.switches.remove(path);
                 Ok(())

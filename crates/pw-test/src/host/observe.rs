@@ -22,7 +22,8 @@ impl FakeHost {
         let ours = world.containers.iter().filter(|(_, c)| c.project == desired.compose_project);
         let group = desired.group.as_ref().and_then(|group| world.groups.get(&group.path));
         let images: BTreeSet<_> = desired.services.values().map(|service| &service.image).collect();
-        let switches: BTreeSet<_> = desired.routes.iter().map(|route| &route.switch).collect();
+        let switches = desired.routes.iter().flat_map(|route| [&route.switch, &route.canary, &route.before]);
+        let switches: BTreeSet<_> = switches.collect();
         let of_ours = |path: &&String| is_ours(path, desired);
         Observed {
             containers: ours.map(|(name, container)| container.seen(name)).collect(),

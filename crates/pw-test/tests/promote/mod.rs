@@ -1,8 +1,9 @@
 //! Promotions: a second generation beside the first, a flip, a way back, and what comes after them.
 
-use pw_model::config::Migrate;
+use pw_model::config::{Canary, Migrate};
 use pw_model::desired::{Desired, DesiredCalls, FileText};
 use pw_model::name::ServiceName;
+use pw_model::unit::Span;
 use pw_plan::promote::{self, Schema, Wanted};
 use pw_plan::{Plan, down, up};
 use pw_run::{Outcome, apply};
@@ -29,6 +30,8 @@ pub(crate) fn release(version: u8) -> Desired {
         down: words("./migrate down"),
         compatible: false,
     });
+    wanted.promote.canary = Some(Canary { share: "10%".into(), watch: Span::seconds(60) });
+    wanted.promote.assets = vec!["/static/*".into()];
     wanted
 }
 
@@ -126,9 +129,13 @@ fn a_promotion_reads_as_a_person_would_say_it() {
             "11. ask shop-production-web-blue-1 over the proxy, 3 times in a row".into(),
             "12. replace worker".into(),
             "13. wait for worker".into(),
-            "14. let shop-production-web-blue-1 answer calls to web".into(),
-            "15. open route to web at shop-production-web-blue:8000".into(),
-            "16. watch the new release for 30 s".into(),
+            "14. lead 10 % of the visitors of web to shop-production-web-blue:8000".into(),
+            "15. watch the new release for 60 s".into(),
+            "16. let shop-production-web-blue-1 answer calls to web".into(),
+            "17. open route to web at shop-production-web-blue:8000".into(),
+            "18. fetch assets that web lacks from shop-production-web:8000".into(),
+            "19. lead no part of the visitors of web elsewhere".into(),
+            "20. watch the new release for 30 s".into(),
         ]
     );
 }

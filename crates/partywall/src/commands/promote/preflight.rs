@@ -38,6 +38,7 @@ pub(super) async fn check(
             "make room: `docker system df` says what images and caches take",
         ));
     }
+    pw_plan::promote::check_ways(&desired, &observed).map_err(|why| Stop::Complaints(vec![*why]))?;
     fits(session, name, (&desired, &observed))?;
     if !accepts_drift {
         drift::gate(session, &walls, (&desired, &observed)).await?;

@@ -4,14 +4,16 @@
 //! what changes often is not in it: each route reads a switch file with every request. Present, it
 //! holds the address to dial; absent, the visitor gets a page that says the environment is down.
 
+mod route;
+
 use pw_model::config::{Class, Config, Environment, Proxy, TlsMode};
 use pw_model::desired::{DesiredProxy, FileText};
 use pw_model::layout::Layout;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// Websockets outlive a configuration change by this long.
-const STREAM_CLOSE_DELAY: &str = "1h";
+use self::route::{route_json, to, unavailable_page};
+
 /// Requests in flight when Caddy stops or reloads get this long.
 const GRACE_PERIOD: &str = "30s";
 /// Name of the log of answers.
@@ -36,10 +38,22 @@ pub struct SiteRoute {
     pub hosts: Vec<String>,
     /// `compose-project/service`, below the switch folder.
     pub switch: String,
+    /// Paths of files that only one release has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assets: Vec<String>,
+    /// True where a part of the visitors may be led elsewhere.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub canary: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// The routes of all environments, running or not, so that starting one changes no configuration.
 pub fn site(config: &Config) -> Site {
+    // Behind a Caddy of the user's own nothing is flipped.
+    let promote = config.promote.as_ref().filter(|_| config.proxy.admin.is_none());
     let routes = config.environments_in_order().into_iter().flat_map(|(name, environment)| {
         let compose_project = config.compose_project(name);
         environment.routes.iter().map(move |(service, route)| SiteRoute {
@@ -48,6 +62,8 @@ pub fn site(config: &Config) -> Site {
             service: service.to_string(),
             hosts: route.hosts().into_iter().map(str::to_lowercase).collect(),
             switch: format!("{compose_project}/{service}"),
+            assets: promote.map(|promote| promote.assets.clone()).unwrap_or_default(),
+            canary: promote.is_some_and(|promote| promote.canary.is_some()),
         })
     });
     Site { project: config.project.to_string(), proxy: config.proxy.clone(), routes: routes.collect() }
@@ -178,23 +194,12 @@ fn candidates(sites: &[Site]) -> Value {
     let root = format!("{MOUNTED}/switch/.candidate");
     let route = |route: &SiteRoute| {
         let file = format!("{root}/{}", route.switch);
-        json!({"match": [{"host": route.hosts}], "terminal": true, "handle": [to_switch(&file)]})
+        json!({"match": [{"host": route.hosts}], "terminal": true, "handle": [to(&format!("{{file.{file}}}"))]})
     };
     json!({
         "listen": [format!("unix/{MOUNTED}/run/candidate.sock|0666")],
         "routes": all_routes(sites).map(route).collect::<Vec<_>>(),
         "automatic_https": {"disable": true},
-    })
-}
-
-/// Hands a request to the address that stands in a file.
-fn to_switch(file: &str) -> Value {
-    json!({
-        "handler": "reverse_proxy",
-        "upstreams": [{"dial": format!("{{file.{file}}}")}],
-        "stream_close_delay": STREAM_CLOSE_DELAY,
-        // Applications commonly close idle connections after 5 s; the proxy must be first, or requests die on a closed one.
-        "transport": {"protocol": "http", "keep_alive": {"idle_timeout": "4s"}},
     })
 }
 
@@ -217,54 +222,6 @@ pub fn external_routes(site: &Site, switches: &str) -> Vec<Value> {
 /// The `@id` of a route in the user's Caddy.
 pub fn external_id(project: &str, switch: &str) -> String {
     format!("partywall-{project}-{}", switch.replace('/', "-"))
-}
-
-fn route_json(route: &SiteRoute, switches: &str, tls: TlsMode) -> Value {
-    let switch = format!("{switches}/{}", route.switch);
-    let mut handlers = headers(route, tls);
-    handlers.push(json!({
-        "handler": "subroute",
-        "routes": [
-            {
-                "match": [{"file": {"root": switches, "try_files": [format!("/{}", route.switch)]}}],
-                "handle": [to_switch(&switch)],
-                "terminal": true,
-            },
-            {"handle": [unavailable_page()]},
-        ],
-    }));
-    json!({"match": [{"host": route.hosts}], "handle": handlers, "terminal": true})
-}
-
-/// Security headers that the application did not set itself, and no indexing beside production.
-fn headers(route: &SiteRoute, tls: TlsMode) -> Vec<Value> {
-    let mut defaults = vec![
-        ("X-Content-Type-Options", "nosniff"),
-        ("X-Frame-Options", "SAMEORIGIN"),
-        ("Referrer-Policy", "strict-origin-when-cross-origin"),
-    ];
-    if route.class == Class::Production && tls != TlsMode::Off {
-        // Without includeSubDomains: development may live on a subdomain.
-        defaults.push(("Strict-Transport-Security", "max-age=31536000"));
-    }
-    let mut handlers: Vec<Value> = defaults
-        .into_iter()
-        .map(|(name, value)| json!({"handler": "headers", "response": {"deferred": true, "require": {"headers": {name: null}}, "set": {name: [value]}}}))
-        .collect();
-    if route.class != Class::Production {
-        handlers.push(json!({"handler": "headers", "response": {"deferred": true, "set": {"X-Robots-Tag": ["noindex, nofollow"]}}}));
-    }
-    handlers.push(json!({"handler": "headers", "response": {"deferred": true, "delete": ["Server"]}}));
-    handlers
-}
-
-fn unavailable_page() -> Value {
-    json!({
-        "handler": "static_response",
-        "status_code": 503,
-        "headers": {"Retry-After": ["5"], "Content-Type": ["text/html; charset=utf-8"], "Cache-Control": ["no-store"]},
-        "body": "<!doctype html><meta name=viewport content=\"width=device-width\"><title>Not running</title><style>body{font:16px/1.5 system-ui;max-width:32rem;margin:20vh auto;padding:0 1rem;color-scheme:light dark}</style><h1>Not running</h1><p>This environment is stopped or starting. Try again in a moment.</p>\n",
-    })
 }
 
 /// Certificate policies: who signs which names. What no policy names is signed by the public authority.
