@@ -174,6 +174,12 @@ pub(crate) enum Command {
     /// Watch production, and squeeze development while production is under pressure
     #[command(subcommand)]
     Agent(Agent),
+    /// When production broke its objective, and why; and what the machine did with and without development
+    Incidents {
+        /// So many of the newest
+        #[arg(long, short = 'n', default_value = "20")]
+        number: u32,
+    },
     /// Finish an operation that was cut off
     Resume,
     /// Take back an operation that was cut off

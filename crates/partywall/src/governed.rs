@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
-use pw_agent::{Holding, Left, Status};
+use jiff::Timestamp;
+use pw_agent::{Holding, Left, Promised, Status};
 use pw_model::host::CgroupDriver;
+use pw_plan::objective::Measure;
 
+use crate::printer::RED;
+use crate::seeded::{age, grouped};
 use crate::session::Session;
 
 /// What the agent that runs tells; `None` when none does.
@@ -26,7 +30,56 @@ pub(crate) fn line(session: &Session) -> String {
     }
 }
 
+/// The objective, an incident that goes on, and who is squeezed.
 pub(crate) fn lines(status: &Status) -> String {
+    let promised = status.objective.as_ref().map(promised).unwrap_or_default();
+    format!("{promised}{}", squeezed(status))
+}
+
+fn promised(promised: &Promised) -> String {
+    if promised.p99.is_none() && promised.errors.is_none() {
+        return "objective not set: `objective: { p99: 250ms, errors: 0.1% }` in partywall.yaml\n".to_owned();
+    }
+    let mut text = match &promised.standing {
+        None => "objective unknown: the proxy has written no log of answers\n".to_owned(),
+        Some(standing) if !standing.long.is_known() => {
+            format!("objective unknown: {} answers in five minutes are too few\n", standing.long.answers)
+        }
+        Some(standing) => format!(
+            "objective {}, of {} answers in five minutes\n",
+            stands(promised, &standing.long),
+            grouped(standing.long.answers)
+        ),
+    };
+    if let Some(incident) = &promised.incident {
+        let lasts = (Timestamp::now().as_millisecond() - incident.start) / 1000;
+        text.push_str(&format!("{RED}incident  since {}{RED:#}: {incident}\n", age(lasts)));
+    }
+    text
+}
+
+/// Each limit that is set, beside what is.
+fn stands(promised: &Promised, measure: &Measure) -> String {
+    let milliseconds = |seconds: f64| format!("{:.0} ms", seconds * 1000.0);
+    let p99 = promised
+        .p99
+        .zip(measure.p99)
+        .map(|(limit, p99)| format!("p99 {} of {}", milliseconds(p99), milliseconds(limit)));
+    let errors = promised.errors.map(|limit| {
+        format!("{:.2} % of {} % failed", measure.errors() * 100.0, (limit * 1e6).round() / 1e4)
+    });
+    p99.into_iter().chain(errors).collect::<Vec<_>>().join(", ")
+}
+
+/// Bad answers of all, in words.
+pub(crate) fn share(bad: u64, answers: u64) -> String {
+    if answers == 0 {
+        return "no answers".into();
+    }
+    format!("{:.2} % of {} answers bad", bad as f64 / answers as f64 * 100.0, grouped(answers))
+}
+
+fn squeezed(status: &Status) -> String {
     let squeezed: Vec<String> = status
         .held
         .iter()

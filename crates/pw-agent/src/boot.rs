@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use pw_host::{Host, ProjectLock, facts, group};
 use pw_journal::History;
+use pw_model::config::Objective;
 use pw_model::host::CgroupVersion;
 use pw_run::Failure;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,9 +17,10 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use crate::collect::{Collecting, collect};
 use crate::event::Event;
 use crate::governor::Governor;
+use crate::guard::Guard;
 use crate::record::Recorder;
 use crate::status::Status;
-use crate::{Notice, Settings, containers, expose, socket};
+use crate::{Notice, Settings, containers, expose, socket, watcher};
 
 /// Two looks within the half second in which a squeeze must follow pressure.
 const LOOK: Duration = Duration::from_millis(200);
@@ -29,6 +31,7 @@ const QUEUE: usize = 16;
 /// The components.
 pub(crate) struct Running {
     pub(crate) governor: Governor,
+    pub(crate) guard: Guard,
     pub(crate) recorder: Recorder,
     pub(crate) collecting: Collecting,
     /// Why figures are not shown.
@@ -59,10 +62,9 @@ pub(crate) async fn boot(
     // 2. Told to stop from now on, whatever is being started.
     signals(&events)?;
     // 3. Decisions are written down.
-    let recorder = match settings.dry_run {
-        true => Recorder::none(),
-        false => Recorder::start(History::open(Path::new(&layout.agent_history(&project)))),
-    };
+    let history = (!settings.dry_run).then(|| History::open(Path::new(&layout.agent_history(&project))));
+    let open = history.as_ref().and_then(|history| history.as_ref().ok()?.open_incident().ok()?);
+    let recorder = history.map_or_else(Recorder::none, Recorder::start);
     // 4. Watch and act; what a former agent left is gone on with.
     let driver = facts::cgroup_driver(host.engine()).await;
     let mut governor = Governor::new(&settings, driver);
@@ -79,13 +81,17 @@ pub(crate) async fn boot(
     if let Some(address) = settings.config.agent.metrics {
         expose::expose(address.address(), collecting.pictures.clone(), Arc::clone(&hidden));
     }
-    // 7. Whoever asks is answered.
+    // 7. What production answers is held against what it promised.
+    let goals = settings.config.objective.as_ref().map(Objective::goals).unwrap_or_default();
+    watcher::start(&settings, goals, events.clone());
+    // 8. Whoever asks is answered.
     let path = (!settings.dry_run).then(|| layout.agent_socket(&project));
     if let Some(path) = &path {
         socket::listen(path, events)?;
     }
     let mut running = Running {
         governor,
+        guard: Guard::new(goals, open),
         recorder,
         collecting,
         hidden,
@@ -151,6 +157,7 @@ impl Running {
             held: self.governor.held(),
             lacks: self.lacks(),
             picture: Some((*self.collecting.newest()).clone()),
+            objective: Some(self.guard.promised()),
         }
     }
 
@@ -159,8 +166,15 @@ impl Running {
         self.governor.hands.lacks().into_iter().chain(hidden.clone()).collect()
     }
 
+    /// What has come together since, when it is time, or `now`.
+    pub(crate) fn write_down(&mut self, now: bool) {
+        self.recorder.hours(self.guard.due_hours(now));
+        self.guard.due_incident(now).into_iter().for_each(|incident| self.recorder.incident(incident));
+    }
+
     pub(crate) fn stop(&mut self) {
         self.collecting.finish();
+        self.write_down(true);
         self.recorder.finish();
         if let Some(path) = self.socket.take() {
             drop(std::fs::remove_file(path));

@@ -6,6 +6,8 @@ use pw_model::name::EnvironmentName;
 use pw_model::unit::Cpus;
 use tokio::net::UnixStream;
 
+use crate::watcher::Answers;
+
 /// Closed: the loop in [`crate::run`] knows each.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -15,6 +17,8 @@ pub(crate) enum Event {
     Tend,
     /// The containers of an environment, and the CPUs that each may use by itself.
     Containers(EnvironmentName, BTreeMap<String, Option<Cpus>>),
+    /// What production answered in the last second.
+    Answered(Answers),
     /// Somebody wants to know how the agent fares.
     Asked(UnixStream),
     Stop(&'static str),

@@ -26,6 +26,8 @@ pub(crate) struct Governor {
     pub(crate) hands: Hands,
     pub(crate) reading: Reading,
     pub(crate) dry_run: bool,
+    /// The machine's.
+    pub(crate) cpus: f64,
     hours: Hours,
     places: BTreeMap<EnvironmentName, Place>,
     state: State,
@@ -60,6 +62,7 @@ impl Governor {
             hands: Hands::new(root, &disk),
             reading: Reading::default(),
             dry_run: settings.dry_run,
+            cpus: facts::cpus().count(),
             hours: config.governor.hours,
             places: places.collect(),
             state: State::default(),
@@ -82,8 +85,10 @@ impl Governor {
         told
     }
 
-    pub(crate) fn look(&mut self) -> Vec<Order> {
-        let now = self.eyes.look();
+    /// `promised`: latency and failures over what production is held to.
+    pub(crate) fn look(&mut self, promised: (Option<f64>, Option<f64>)) -> Vec<Order> {
+        let mut now = self.eyes.look();
+        (now.latency, now.errors) = promised;
         let moment = Moment { at: now.at, office: self.is_office_time() };
         // The first look has nothing to compare with.
         self.reading = reading(self.before.as_ref().unwrap_or(&now), &now);
@@ -155,6 +160,12 @@ impl Governor {
             Holding { to, because }
         };
         self.places.keys().map(|name| (name.clone(), holding(name))).collect()
+    }
+
+    /// Who is squeezed, and to what, in words.
+    pub(crate) fn squeezed(&self) -> Vec<String> {
+        let held = self.held().into_iter().filter(|(_, holding)| !holding.to.is_empty());
+        held.map(|(name, holding)| format!("{name}: {}", holding.to.join(", "))).collect()
     }
 
     /// Compose project of each that may be squeezed.

@@ -2,8 +2,9 @@
 //! under pressure.
 //!
 //! Route: [`run`] boots (`boot`: every component, in order), then takes one [`event`] after the other until it is told
-//! to stop. `governor` looks and acts; `record` writes decisions down; `socket` tells [`Status`] to who asks;
-//! [`collect`] knows what everything uses, and `expose` shows it to Prometheus.
+//! to stop. `governor` looks and acts; `watcher` reads what production answers and `guard` holds it against the
+//! objective; `record` writes decisions and incidents down; `socket` tells [`Status`] to who asks; [`collect`] knows what
+//! everything uses, and `expose` shows it to Prometheus.
 //!
 //! **Invariant:** the loop waits for nobody. The engine is asked beside it, decisions are written beside it.
 //! **Invariant:** when the agent is gone, what it squeezed stays squeezed, and static limits hold as ever.
@@ -14,10 +15,12 @@ mod containers;
 mod event;
 mod expose;
 mod governor;
+mod guard;
 mod record;
 mod socket;
 mod status;
 pub mod unit;
+mod watcher;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -28,15 +31,17 @@ use pw_model::config::Config;
 use pw_model::layout::Layout;
 use pw_model::name::EnvironmentName;
 use pw_plan::govern::Order;
+use pw_plan::objective;
 use pw_run::Failure;
 
 use boot::Running;
 use collect::DatabaseFigures;
 use event::Event;
+use watcher::Answers;
 
 pub use expose::exposition;
 pub use socket::ask;
-pub use status::{Holding, Left, Status, left};
+pub use status::{Holding, Left, Promised, Status, left};
 
 /// Whom the agent serves.
 pub struct Settings {
@@ -59,6 +64,7 @@ pub type Databases =
 pub enum Notice<'a> {
     Started(&'a Status),
     Ordered { order: &'a Order, dry_run: bool },
+    Incident(&'a objective::Event),
     Trouble(&'a Failure),
     Stopped(&'static str),
 }
@@ -75,6 +81,7 @@ pub async fn run(settings: Settings, mut tell: impl FnMut(Notice<'_>)) -> Result
             Event::Look => look(&mut running, &mut tell),
             Event::Tend => tend(&mut running, &mut tell),
             Event::Containers(name, found) => running.governor.know(&name, found),
+            Event::Answered(answers) => answered(&mut running, answers, &mut tell),
             Event::Asked(stream) => socket::answer(stream, &running.status()),
             Event::Stop(why) => {
                 let_go(&mut running, why, &mut tell);
@@ -85,9 +92,20 @@ pub async fn run(settings: Settings, mut tell: impl FnMut(Notice<'_>)) -> Result
 }
 
 fn look(running: &mut Running, tell: &mut impl FnMut(Notice<'_>)) {
-    for order in running.governor.look() {
+    for order in running.governor.look(running.guard.ratios()) {
         carry_out(running, &order, tell);
     }
+}
+
+fn answered(running: &mut Running, answers: Answers, tell: &mut impl FnMut(Notice<'_>)) {
+    let beside = (running.governor.squeezed(), running.governor.cpus);
+    let event = running.guard.take(answers, running.governor.reading.clone(), beside);
+    if let Some(event) = &event {
+        let (objective::Event::Opened(incident) | objective::Event::Closed(incident)) = event;
+        running.recorder.incident(incident);
+        tell(Notice::Incident(event));
+    }
+    running.write_down(false);
 }
 
 fn carry_out(running: &mut Running, order: &Order, tell: &mut impl FnMut(Notice<'_>)) {

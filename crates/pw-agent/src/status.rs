@@ -9,6 +9,7 @@ use pw_model::config::{Class, Config, Mode};
 use pw_model::host::CgroupDriver;
 use pw_model::name::EnvironmentName;
 use pw_plan::govern::{Found, Reading};
+use pw_plan::objective::{Incident, Standing};
 use pw_plan::wall::group_path;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,22 @@ pub struct Status {
     /// What everything has used until now; `None` before the first look.
     #[serde(default)]
     pub picture: Option<Picture>,
+    /// `None` of an agent that does not know it yet.
+    #[serde(default)]
+    pub objective: Option<Promised>,
+}
+
+/// What production is held to, and how it stands to it. Where neither limit is set, nothing is promised.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Promised {
+    /// Seconds.
+    pub p99: Option<f64>,
+    /// Share of answers that may fail.
+    pub errors: Option<f64>,
+    /// `None` where there is no log of answers.
+    pub standing: Option<Standing>,
+    /// The one that goes on.
+    pub incident: Option<Incident>,
 }
 
 /// What an environment is held to, in words; empty when it has its budget.

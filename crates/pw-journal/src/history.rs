@@ -10,6 +10,7 @@ use rusqlite::{Connection, params};
 
 use crate::failure::At;
 use crate::file;
+use crate::{incidents, outbox};
 
 /// Some megabytes; at the pace of a bad day, weeks.
 const MOST: i64 = 20_000;
@@ -56,7 +57,9 @@ impl History {
         let prepared = connection
             .pragma_update(None, "journal_mode", "WAL")
             .and_then(|()| connection.pragma_update(None, "synchronous", "NORMAL"))
-            .and_then(|()| connection.execute_batch(TABLES));
+            .and_then(|()| connection.execute_batch(TABLES))
+            .and_then(|()| connection.execute_batch(incidents::TABLES))
+            .and_then(|()| connection.execute_batch(outbox::TABLES));
         prepared.map_err(at.failed("prepare"))?;
         Ok(Self { connection, at })
     }
@@ -88,33 +91,42 @@ impl History {
 
     /// The newest first.
     pub fn newest(&self, count: u32) -> Result<Vec<Decision>, JournalFailure> {
-        match self.is_prepared() {
-            Ok(false) => Ok(Vec::new()),
-            Ok(true) => self.read(count).map_err(self.at.failed("read")),
-            Err(error) => Err(self.at.failed("read")(error)),
-        }
+        self.read_prepared("decisions", |connection| read(connection, count))
     }
 
     /// An agent that is being started has made the file, and not yet the table.
-    fn is_prepared(&self) -> rusqlite::Result<bool> {
-        let query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'decisions'";
-        self.connection.query_row(query, [], |row| row.get::<_, i64>(0)).map(|count| count > 0)
+    pub(crate) fn read_prepared<T: Default>(
+        &self,
+        table: &str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, JournalFailure> {
+        let query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?";
+        let there = self.connection.query_row(query, [table], |row| row.get::<_, i64>(0));
+        let found = there.and_then(|count| if count > 0 { read(&self.connection) } else { Ok(T::default()) });
+        found.map_err(self.at.failed("read"))
     }
 
-    fn read(&self, count: u32) -> rusqlite::Result<Vec<Decision>> {
-        let query = "SELECT at, environment, what, because, outcome FROM decisions ORDER BY id DESC LIMIT ?";
-        let mut query = self.connection.prepare(query)?;
-        let rows = query.query_map([count], |row| {
-            Ok(Decision {
-                at: row.get(0)?,
-                environment: row.get(1)?,
-                what: row.get(2)?,
-                because: row.get(3)?,
-                outcome: row.get(4)?,
-            })
-        })?;
-        rows.collect()
+    pub(crate) fn write(
+        &mut self,
+        body: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), JournalFailure> {
+        body(&self.connection).map_err(self.at.failed("write"))
     }
+}
+
+fn read(connection: &Connection, count: u32) -> rusqlite::Result<Vec<Decision>> {
+    let query = "SELECT at, environment, what, because, outcome FROM decisions ORDER BY id DESC LIMIT ?";
+    let mut query = connection.prepare(query)?;
+    let rows = query.query_map([count], |row| {
+        Ok(Decision {
+            at: row.get(0)?,
+            environment: row.get(1)?,
+            what: row.get(2)?,
+            because: row.get(3)?,
+            outcome: row.get(4)?,
+        })
+    })?;
+    rows.collect()
 }
 
 #[cfg(test)]

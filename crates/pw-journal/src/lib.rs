@@ -10,6 +10,8 @@ pub mod audit;
 mod failure;
 mod file;
 mod history;
+mod incidents;
+mod outbox;
 mod plans;
 mod proofs;
 mod reserve;
@@ -27,6 +29,8 @@ use crate::reserve::Reserve;
 
 pub use crate::failure::JournalError;
 pub use crate::history::{Decision, History};
+pub use crate::incidents::{Hour, Side};
+pub use crate::outbox::Waiting;
 pub use crate::plans::PlanSummary;
 pub use crate::proofs::Proof;
 

@@ -8,6 +8,7 @@ use pw_agent::{Notice, Settings, Status};
 use pw_journal::{Decision, History};
 use pw_model::config::Class;
 use pw_plan::govern::Reading;
+use pw_plan::objective::{Event, Incident};
 use pw_run::Failure;
 use serde_json::json;
 
@@ -87,6 +88,7 @@ fn tell(notice: &Notice<'_>, printer: &mut Printer) -> Result<(), Stop> {
         Notice::Started(status) => format!("watches {}", watched(status)),
         Notice::Ordered { order, dry_run: true } => format!("would hold {order}"),
         Notice::Ordered { order, dry_run: false } => order.to_string(),
+        Notice::Incident(event) => incident(event),
         Notice::Trouble(failure) => of_failure(failure).softened().to_string(),
         Notice::Stopped(why) => format!("ends: {why}"),
     };
@@ -100,8 +102,24 @@ fn in_json(notice: &Notice<'_>) -> serde_json::Value {
         Notice::Ordered { order, dry_run } => {
             json!({"at": at, "event": "ordered", "dry_run": dry_run, "order": order})
         }
+        Notice::Incident(event) => {
+            let (word, incident) = of_incident(event);
+            json!({"at": at, "event": word, "incident": incident})
+        }
         Notice::Trouble(failure) => json!({"at": at, "event": "trouble", "error": of_failure(failure)}),
         Notice::Stopped(why) => json!({"at": at, "event": "stopped", "because": why}),
+    }
+}
+
+fn incident(event: &Event) -> String {
+    let (word, incident) = of_incident(event);
+    format!("{}: {incident}", word.replace('-', " "))
+}
+
+fn of_incident(event: &Event) -> (&'static str, &Incident) {
+    match event {
+        Event::Opened(incident) => ("incident-opened", incident),
+        Event::Closed(incident) => ("incident-closed", incident),
     }
 }
 

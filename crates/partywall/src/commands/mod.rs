@@ -8,6 +8,7 @@ mod drift;
 mod drill;
 mod enter;
 mod home;
+mod incidents;
 mod init;
 mod moment;
 mod part;
@@ -99,6 +100,7 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
         Command::Drill(asked) => drill::run(session, &asked, printer).await,
         Command::Restore(asked) => restore::run(session, &asked, printer).await,
         Command::Agent(asked) => agent::run(session, &asked, printer).await,
+        Command::Incidents { number } => incidents::run(session, number, printer),
         Command::Resume => recover::run(session, true, printer).await,
         Command::Abandon => recover::run(session, false, printer).await,
         Command::Init(_)

@@ -2,46 +2,10 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command};
 
 use serde_json::Value;
 
-use crate::harness::{DEVELOPMENT, PRODUCTION, Story, Told, docker, finished, image, until};
-
-/// An agent that does not outlive its story.
-struct Agent(Option<Child>);
-
-impl Agent {
-    fn start(story: &Story) -> Self {
-        Self(Some(story.start(&["agent", "run"])))
-    }
-
-    fn pid(&self) -> u32 {
-        self.0.as_ref().map_or(0, Child::id)
-    }
-
-    /// As when the kernel ends it: no time for anything.
-    fn kill(mut self) {
-        let mut child = self.0.take().expect("an agent");
-        child.kill().expect("killed");
-        child.wait().expect("its end");
-    }
-
-    fn end(mut self) -> Told {
-        let child = self.0.take().expect("an agent");
-        let told = Command::new("kill").arg(child.id().to_string()).status();
-        assert!(told.is_ok_and(|status| status.success()));
-        finished(child)
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            drop(child.kill());
-        }
-    }
-}
+use crate::harness::{Agent, DEVELOPMENT, PRODUCTION, Story, docker, image, until};
 
 /// Production and development each spin. Production may use half a processor only, so that it
 /// waits whatever else the machine does, and development has something to use.
@@ -141,14 +105,13 @@ fn who_ends_the_agent_has_development_back_and_a_dry_run_touches_nothing() {
     story.up(DEVELOPMENT);
     let before = quotas(&story, DEVELOPMENT);
     let log = fs::File::create(story.folder().join("dry")).expect("a file");
-    let mut dry =
-        Agent(Some(story.command(&["agent", "run", "--dry-run"]).stdout(log).spawn().expect("started")));
+    let dry = Agent::of(story.command(&["agent", "run", "--dry-run"]).stdout(log).spawn().expect("started"));
     until("it says what it would do", || {
         let said = fs::read_to_string(story.folder().join("dry")).unwrap_or_default();
         said.contains("would hold development: at most")
     });
     assert_eq!(quotas(&story, DEVELOPMENT), before, "a dry run squeezes");
-    drop(dry.0.as_mut().map(Child::kill));
+    dry.kill();
 
     let agent = Agent::start(&story);
     until("development is squeezed", || is_squeezed(&story));

@@ -20,6 +20,7 @@ mod kill;
 mod looking;
 mod mishap;
 mod moment;
+mod objective;
 mod people;
 mod promote;
 mod rehearse;

@@ -1,5 +1,6 @@
 //! What stories are told with: a project of their own, the built program, Docker, HTTP.
 
+mod agent;
 mod application;
 mod clean;
 mod docker;
@@ -11,6 +12,7 @@ mod shop;
 mod story;
 mod traffic;
 
+pub(crate) use agent::Agent;
 pub(crate) use docker::{Container, docker, docker_answers, image, lines};
 pub(crate) use engine::{Engine, in_a_network_of_its_own};
 pub(crate) use http::{Answer, Link, ask};
