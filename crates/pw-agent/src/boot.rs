@@ -18,6 +18,7 @@ use crate::collect::{Collecting, collect};
 use crate::event::Event;
 use crate::governor::Governor;
 use crate::guard::Guard;
+use crate::keep::Keeper;
 use crate::record::Recorder;
 use crate::status::Status;
 use crate::{Notice, Settings, containers, expose, socket, watcher};
@@ -34,6 +35,7 @@ pub(crate) struct Running {
     pub(crate) guard: Guard,
     pub(crate) recorder: Recorder,
     pub(crate) collecting: Collecting,
+    keeper: Keeper,
     /// Why figures are not shown.
     hidden: Arc<Mutex<Option<String>>>,
     /// What failed when things were held again the last time.
@@ -75,8 +77,12 @@ pub(crate) async fn boot(
     if group::version(Path::new(group::ROOT)) == CgroupVersion::V1 {
         containers::watch(host, governor.compose_projects(&settings.config), events.clone());
     }
-    // 6. What everything uses is known, and shown where that is asked for.
-    let collecting = collect(&settings, |_| {});
+    // 6. What everything uses is known, kept, and shown where that is asked for.
+    let keeper = match settings.dry_run {
+        true => Keeper::none(),
+        false => Keeper::start(layout.agent_metrics(&project)),
+    };
+    let collecting = collect(&settings, keeper.sink());
     let hidden = Arc::new(Mutex::new(None));
     if let Some(address) = settings.config.agent.metrics {
         expose::expose(address.address(), collecting.pictures.clone(), Arc::clone(&hidden));
@@ -94,6 +100,7 @@ pub(crate) async fn boot(
         guard: Guard::new(goals, open),
         recorder,
         collecting,
+        keeper,
         hidden,
         troubles: Vec::new(),
         since: Timestamp::now(),
@@ -162,8 +169,9 @@ impl Running {
     }
 
     fn lacks(&self) -> Vec<String> {
-        let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
-        self.governor.hands.lacks().into_iter().chain(hidden.clone()).collect()
+        let said = [&self.hidden, &self.keeper.trouble];
+        let said = said.map(|one| one.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        self.governor.hands.lacks().into_iter().chain(said.into_iter().flatten()).collect()
     }
 
     /// What has come together since, when it is time, or `now`.
@@ -175,6 +183,7 @@ impl Running {
     pub(crate) fn stop(&mut self) {
         self.collecting.finish();
         self.write_down(true);
+        self.keeper.finish();
         self.recorder.finish();
         if let Some(path) = self.socket.take() {
             drop(std::fs::remove_file(path));

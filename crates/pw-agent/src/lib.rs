@@ -4,7 +4,7 @@
 //! Route: [`run`] boots (`boot`: every component, in order), then takes one [`event`] after the other until it is told
 //! to stop. `governor` looks and acts; `watcher` reads what production answers and `guard` holds it against the
 //! objective; `record` writes decisions and incidents down; `socket` tells [`Status`] to who asks; [`collect`] knows what
-//! everything uses, and `expose` shows it to Prometheus.
+//! everything uses, `expose` shows it to Prometheus, and `keep` makes it the [`past`].
 //!
 //! **Invariant:** the loop waits for nobody. The engine is asked beside it, decisions are written beside it.
 //! **Invariant:** when the agent is gone, what it squeezed stays squeezed, and static limits hold as ever.
@@ -16,6 +16,8 @@ mod event;
 mod expose;
 mod governor;
 mod guard;
+mod keep;
+pub mod past;
 mod record;
 mod socket;
 mod status;

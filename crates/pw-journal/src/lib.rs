@@ -11,6 +11,7 @@ mod failure;
 mod file;
 mod history;
 mod incidents;
+pub mod metrics;
 mod outbox;
 mod plans;
 mod proofs;

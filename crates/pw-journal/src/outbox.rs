@@ -48,12 +48,15 @@ impl History {
         self.write(|connection| {
             let transaction = connection.unchecked_transaction()?;
             for (receiver, message) in messages {
-                let query = "INSERT INTO outbox (receiver, message, at, due, attempts) VALUES (?, ?, ?, ?, 0)";
+                let query =
+                    "INSERT INTO outbox (receiver, message, at, due, attempts) VALUES (?, ?, ?, ?, 0)";
                 transaction.execute(query, params![receiver, message, now, now])?;
             }
-            let oldest = "DELETE FROM outbox WHERE id <= (SELECT id FROM outbox ORDER BY id DESC LIMIT 1 OFFSET ?)";
+            let oldest =
+                "DELETE FROM outbox WHERE id <= (SELECT id FROM outbox ORDER BY id DESC LIMIT 1 OFFSET ?)";
             transaction.execute(oldest, [MOST])?;
-            let query = "INSERT INTO memory VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+            let query =
+                "INSERT INTO memory VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
             transaction.execute(query, [name, value])?;
             transaction.commit()
         })

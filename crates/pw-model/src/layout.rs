@@ -5,7 +5,7 @@ use crate::name::{EnvironmentName, ProjectName};
 /// The state folder of a host and the paths below it.
 ///
 /// ```text
-/// ROOT/projects/PROJECT/{journal.db, lock, agent.db, agent.lock, agent.sock, masks.key, .store/ENVIRONMENT/HASH, .trees/COMMIT}
+/// ROOT/projects/PROJECT/{journal.db, lock, agent.db, metrics.db, agent.lock, agent.sock, masks.key, .store/ENVIRONMENT/HASH, .trees/COMMIT}
 /// ROOT/identity
 /// ROOT/projects/PROJECT/ENVIRONMENT/{compose.yaml, folder, release.json, releases/NUMBER.json, secrets/, binds/, seeds/NUMBER, rehearsal/}
 /// ROOT/proxy/NAME/{compose.yaml, lock, sites/PROJECT.json, switch/COMPOSE_PROJECT/SERVICE, config/caddy.json, run/{admin,candidate}.sock, log/traffic.log}
@@ -77,6 +77,11 @@ impl Layout {
     /// What the governor decided.
     pub fn agent_history(&self, project: &ProjectName) -> String {
         format!("{}/agent.db", self.project(project))
+    }
+
+    /// What everything used.
+    pub fn agent_metrics(&self, project: &ProjectName) -> String {
+        format!("{}/metrics.db", self.project(project))
     }
 
     /// The key of the project's backups. Without it nobody reads them.

@@ -112,6 +112,11 @@ impl EnvironmentPicture {
         containers.chain(self.answers.iter().map(|one| one.service.as_str())).collect()
     }
 
+    /// True where one container is all of its service.
+    pub fn is_alone(&self, service: &str) -> bool {
+        self.containers.iter().filter(|one| one.service == service).count() == 1
+    }
+
     /// All containers of a service together.
     pub fn service(&self, service: &str) -> Used {
         sum(self.containers.iter().filter(|one| one.service == service).map(|one| &one.used))
