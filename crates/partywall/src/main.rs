@@ -21,6 +21,7 @@ mod measure;
 mod moving;
 mod prepare;
 mod printer;
+mod priority;
 mod reach;
 mod rehearsed;
 mod releases;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return printer::usage(&error),
     };
+    priority::of(&cli.command);
     let mut printer = Printer::new(cli.common.json, cli.common.quiet);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

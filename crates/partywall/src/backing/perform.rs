@@ -1,7 +1,6 @@
 //! Making a backup: the databases are held at one moment while everything is read.
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
 use pw_backup::make::{Order, Program, make, remove};
@@ -22,8 +21,6 @@ use crate::reach::{Reached, reach};
 /// Whoever may be nice is; not every image has the programs.
 const NICE: &str = "idle=; ionice -c 3 true 2>/dev/null && idle='ionice -c 3'; \
     command -v nice >/dev/null && exec $idle nice -n 19 \"$@\"; exec $idle \"$@\"";
-/// The lowest priority: it takes what nobody else wants.
-const LOWEST: i32 = 19;
 
 /// Carries out the actions of backups.
 pub(crate) async fn perform(host: &Host, on_line: Option<OnLine>, action: &Action) -> Result<(), Failure> {
@@ -71,16 +68,6 @@ pub(crate) async fn perform(host: &Host, on_line: Option<OnLine>, action: &Actio
     }
 }
 
-/// From now on this process runs at the lowest priority.
-pub(crate) fn step_back() {
-    // A right or a program that is missing costs others some time, and nobody any data.
-    let _ignored = rustix::process::nice(LOWEST);
-    let own = std::process::id().to_string();
-    let mut idle = Command::new("ionice");
-    idle.args(["-c", "3", "-p", &own]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    drop(idle.status());
-}
-
 /// Work of the library, which knows no waiting.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
@@ -90,7 +77,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 async fn back_up(host: &Host, on_line: Option<OnLine>, run: &BackupRun) -> Result<(), Failure> {
-    step_back();
+    crate::priority::step_back();
     let (mut databases, mut dumps, mut held) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     let mut around = BTreeMap::new();
     let at = Timestamp::now();

@@ -7,6 +7,7 @@ use std::process::{Output, Stdio};
 use pw_run::Failure;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{ChildStdin, Command};
+use tokio::sync::OnceCell;
 
 use crate::docker::endpoint;
 
@@ -93,7 +94,14 @@ pub(super) async fn failed(what: String, said: String) -> Failure {
 }
 
 /// Compose's version, such as `2.26.1-4`; `None` when there is no plugin.
+///
+/// Asked once a process: three programs answer it, and a promotion wants to know five times.
 pub async fn version() -> Option<String> {
+    static ANSWERED: OnceCell<String> = OnceCell::const_new();
+    ANSWERED.get_or_try_init(|| async { ask_version().await.ok_or(()) }).await.ok().cloned()
+}
+
+async fn ask_version() -> Option<String> {
     let mut command = command();
     command.args(["version", "--short"]);
     let output = output(command).await.ok().filter(|output| output.status.success())?;
