@@ -83,11 +83,11 @@ pub(crate) enum Command {
         #[arg(add = environments())]
         environment: Option<String>,
     },
-    /// Usage of every service, live
+    /// What every service uses and answers, live: q ends, s sorts, p pauses
     Top {
         #[arg(add = environments())]
         environment: Option<String>,
-        /// Print one reading and end
+        /// Print one picture and end; so does --json
         #[arg(long)]
         once: bool,
     },

@@ -22,6 +22,7 @@ mod sample;
 mod seed;
 mod shell;
 mod status;
+mod top;
 
 use clap::CommandFactory;
 use serde_json::json;
@@ -68,9 +69,7 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
             change::destroy(session, &environment, &confirm, printer).await
         }
         Command::Status { environment } => status::run(session, environment.as_deref(), printer).await,
-        Command::Top { environment, once } => {
-            status::top(session, environment.as_deref(), once, printer).await
-        }
+        Command::Top { environment, once } => top::run(session, environment.as_deref(), once, printer).await,
         Command::Logs { environment, service, follow, tail } => {
             enter::logs(session, &environment, &enter::Logs { service, follow, tail }, printer).await
         }

@@ -1,7 +1,4 @@
-//! `status` and `top`: what runs, how it fares, what it uses.
-
-use std::io::IsTerminal;
-use std::time::Duration;
+//! `status`: what runs, how it fares, what it uses.
 
 use pw_model::config::Class;
 use pw_model::name::EnvironmentName;
@@ -29,37 +26,6 @@ pub(crate) async fn run(session: &Session, wanted: Option<&str>, printer: &mut P
         );
     }
     printer.answer(format!("{}{}", page(session, &readings), governed::line(session)))
-}
-
-pub(crate) async fn top(
-    session: &Session,
-    wanted: Option<&str>,
-    once: bool,
-    printer: &mut Printer,
-) -> Result<(), Stop> {
-    let names = names(session, wanted)?;
-    let live = !once && !printer.is_json() && std::io::stdout().is_terminal();
-    let host = session.host();
-    loop {
-        let reading = measure::read(session, &host, &names, Duration::from_secs(1));
-        let readings = tokio::select! {
-            readings = reading => readings?,
-            _ = tokio::signal::ctrl_c() => return Ok(()),
-        };
-        if printer.is_json() {
-            let environments: Vec<_> =
-                readings.iter().map(|reading| view::to_json(&session.config, reading)).collect();
-            printer.json(&json!({"project": session.config.project, "environments": environments}))?;
-        } else {
-            // Clear and home: the same place each second.
-            let clear = if live { "\x1b[H\x1b[2J" } else { "" };
-            let foot = if live { "Ctrl-C ends\n" } else { "" };
-            printer.answer(format!("{clear}{}{foot}", page(session, &readings)))?;
-        }
-        if once || !live && !printer.is_json() {
-            return Ok(());
-        }
-    }
 }
 
 fn names<'s>(session: &'s Session, wanted: Option<&str>) -> Result<Vec<&'s EnvironmentName>, Stop> {
