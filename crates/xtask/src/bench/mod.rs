@@ -1,7 +1,9 @@
 //! `./x bench NAME`: ours and the alternatives in one run, on the same work; medians and ratios.
 
+mod agent;
 mod govern;
 mod keep;
+mod process;
 mod promote;
 mod seed;
 
@@ -30,13 +32,14 @@ struct Goal {
 pub(crate) fn run(name: &str) -> Result<()> {
     match name {
         "speed" => speed(),
+        "agent" => agent::run(),
         "govern" => govern::run(),
         "keep" => keep::run(),
         "promote" => promote::run(),
         "seed" => seed::run(),
         "rehearse" => rehearse(),
         other => {
-            let known = "`govern`, `keep`, `promote`, `rehearse`, `seed` and `speed`";
+            let known = "`agent`, `govern`, `keep`, `promote`, `rehearse`, `seed` and `speed`";
             Err(format!("there is no benchmark `{other}`; there are {known}").into())
         }
     }

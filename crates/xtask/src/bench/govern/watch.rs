@@ -4,8 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-/// Ticks of `/proc` in a second, on every Linux of today.
-const TICKS: f64 = 100.0;
+use crate::bench::process::{TICKS, resident, ticks};
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Watched {
@@ -66,18 +65,4 @@ fn used(group: &str) -> f64 {
     let text = fs::read_to_string(root.join(group).join("cpu.stat")).unwrap_or_default();
     let micros = text.lines().find_map(|line| line.strip_prefix("usage_usec ")?.parse::<f64>().ok());
     micros.unwrap_or(0.0) / 1e6
-}
-
-fn ticks(process: u32) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let after = text.rsplit(") ").next().unwrap_or_default();
-    after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum()
-}
-
-fn resident(process: u32) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let kilobytes = text
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<f64>().ok());
-    kilobytes.unwrap_or(0.0) / 1024.0
 }
