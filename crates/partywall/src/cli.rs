@@ -180,6 +180,9 @@ pub(crate) enum Command {
         #[arg(long, short = 'n', default_value = "20")]
         number: u32,
     },
+    /// Who is told when something is wrong
+    #[command(subcommand)]
+    Alerts(Alerts),
     /// Finish an operation that was cut off
     Resume,
     /// Take back an operation that was cut off
@@ -216,6 +219,17 @@ pub(crate) enum Agent {
         #[arg(long)]
         print: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Alerts {
+    /// Send one, and say what the other side answered
+    Test {
+        /// The receiver; left out, all
+        name: Option<String>,
+    },
+    /// Receivers, and what waits to be delivered to them
+    List,
 }
 
 #[derive(Debug, Args)]

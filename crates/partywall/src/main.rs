@@ -25,6 +25,8 @@ mod priority;
 mod reach;
 mod rehearsed;
 mod releases;
+#[cfg(test)]
+mod runbooks;
 mod seeded;
 mod session;
 mod stop;

@@ -1,5 +1,6 @@
 //! Starting, in order; and what runs then.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,6 +10,8 @@ use pw_host::{Host, ProjectLock, facts, group};
 use pw_journal::History;
 use pw_model::config::Objective;
 use pw_model::host::CgroupVersion;
+use pw_model::name::EnvironmentName;
+use pw_plan::alert::Alert;
 use pw_run::Failure;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -18,10 +21,11 @@ use crate::collect::{Collecting, collect};
 use crate::event::Event;
 use crate::governor::Governor;
 use crate::guard::Guard;
+use crate::herald::Herald;
 use crate::keep::Keeper;
 use crate::record::Recorder;
 use crate::status::Status;
-use crate::{Notice, Settings, containers, expose, socket, watcher};
+use crate::{Notice, Settings, alarms, containers, expose, socket, watcher};
 
 /// Two looks within the half second in which a squeeze must follow pressure.
 const LOOK: Duration = Duration::from_millis(200);
@@ -34,17 +38,24 @@ pub(crate) struct Running {
     pub(crate) governor: Governor,
     pub(crate) guard: Guard,
     pub(crate) recorder: Recorder,
+    pub(crate) herald: Herald,
+    /// What is wrong with production's services.
+    pub(crate) services: BTreeMap<EnvironmentName, Vec<Alert>>,
+    /// The agent before this one, where it ended without being told to.
+    pub(crate) crashed: Option<String>,
     pub(crate) collecting: Collecting,
     keeper: Keeper,
     /// Why figures are not shown.
     hidden: Arc<Mutex<Option<String>>>,
     /// What failed when things were held again the last time.
     pub(crate) troubles: Vec<String>,
-    since: Timestamp,
+    pub(crate) since: Timestamp,
     looks: Interval,
     tends: Interval,
     events: Receiver<Event>,
     socket: Option<String>,
+    /// `None` in a dry run.
+    history: Option<String>,
     /// Held until the end.
     _lock: Option<ProjectLock>,
 }
@@ -64,8 +75,9 @@ pub(crate) async fn boot(
     // 2. Told to stop from now on, whatever is being started.
     signals(&events)?;
     // 3. Decisions are written down.
-    let history = (!settings.dry_run).then(|| History::open(Path::new(&layout.agent_history(&project))));
+    let mut history = (!settings.dry_run).then(|| History::open(Path::new(&layout.agent_history(&project))));
     let open = history.as_ref().and_then(|history| history.as_ref().ok()?.open_incident().ok()?);
+    let crashed = history.as_mut().and_then(|history| mark(history.as_mut().ok()?));
     let recorder = history.map_or_else(Recorder::none, Recorder::start);
     // 4. Watch and act; what a former agent left is gone on with.
     let driver = facts::cgroup_driver(host.engine()).await;
@@ -90,7 +102,9 @@ pub(crate) async fn boot(
     // 7. What production answers is held against what it promised.
     let goals = settings.config.objective.as_ref().map(Objective::goals).unwrap_or_default();
     watcher::start(&settings, goals, events.clone());
-    // 8. Whoever asks is answered.
+    // 8. Who is to be told of what is wrong is told.
+    let herald = herald(&settings, &events);
+    // 9. Whoever asks is answered.
     let path = (!settings.dry_run).then(|| layout.agent_socket(&project));
     if let Some(path) = &path {
         socket::listen(path, events)?;
@@ -99,6 +113,9 @@ pub(crate) async fn boot(
         governor,
         guard: Guard::new(goals, open),
         recorder,
+        herald,
+        services: BTreeMap::new(),
+        crashed,
         collecting,
         keeper,
         hidden,
@@ -108,10 +125,34 @@ pub(crate) async fn boot(
         tends: every(TEND),
         events: received,
         socket: path,
+        history: (!settings.dry_run).then(|| layout.agent_history(&project)),
         _lock: lock,
     };
     tell(Notice::Started(&running.status()));
     Ok(running)
+}
+
+/// A dry run tells nobody.
+fn herald(settings: &Settings, events: &Sender<Event>) -> Herald {
+    if settings.dry_run {
+        return Herald::none();
+    }
+    let herald = Herald::start(settings);
+    if herald.is_there() {
+        let host = Host::new(settings.layout.clone(), &settings.config.project);
+        alarms::watch(host, &settings.config, events.clone());
+    }
+    herald
+}
+
+/// Under this name stands who runs, for as long as it does.
+const RUNS: &str = "runs";
+
+/// Says that this one runs, and answers the process that said so before and never took it back.
+fn mark(history: &mut History) -> Option<String> {
+    let before = history.recall(RUNS).ok().flatten();
+    drop(history.remember(RUNS, &std::process::id().to_string()));
+    before
 }
 
 fn alone(lock: &str) -> Result<ProjectLock, Failure> {
@@ -180,11 +221,19 @@ impl Running {
         self.guard.due_incident(now).into_iter().for_each(|incident| self.recorder.incident(incident));
     }
 
+    /// Told to end, nobody is to be alarmed by that.
+    fn unmark(&self) {
+        if let Some(path) = &self.history {
+            drop(History::open(Path::new(path)).and_then(|mut history| history.forget(RUNS)));
+        }
+    }
+
     pub(crate) fn stop(&mut self) {
         self.collecting.finish();
         self.write_down(true);
         self.keeper.finish();
         self.recorder.finish();
+        self.unmark();
         if let Some(path) = self.socket.take() {
             drop(std::fs::remove_file(path));
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pw_model::name::EnvironmentName;
 use pw_model::unit::Cpus;
+use pw_plan::alert::Alert;
 use tokio::net::UnixStream;
 
 use crate::watcher::Answers;
@@ -19,6 +20,8 @@ pub(crate) enum Event {
     Containers(EnvironmentName, BTreeMap<String, Option<Cpus>>),
     /// What production answered in the last second.
     Answered(Answers),
+    /// What is wrong with the services of an environment of production.
+    Services(EnvironmentName, Vec<Alert>),
     /// Somebody wants to know how the agent fares.
     Asked(UnixStream),
     Stop(&'static str),

@@ -89,20 +89,13 @@ impl Governor {
     pub(crate) fn look(&mut self, promised: (Option<f64>, Option<f64>)) -> Vec<Order> {
         let mut now = self.eyes.look();
         (now.latency, now.errors) = promised;
-        let moment = Moment { at: now.at, office: self.is_office_time() };
+        let moment = Moment { at: now.at, office: is_within(&self.hours, &Zoned::now()) };
         // The first look has nothing to compare with.
         self.reading = reading(self.before.as_ref().unwrap_or(&now), &now);
         self.before = Some(now);
         let (state, orders) = govern(&self.rules, std::mem::take(&mut self.state), &self.reading, moment);
         self.state = state;
         orders
-    }
-
-    fn is_office_time(&self) -> bool {
-        let now = Zoned::now();
-        let day = now.weekday().to_monday_zero_offset().unsigned_abs();
-        self.hours
-            .contain(day, u16::from(now.hour().unsigned_abs()) * 60 + u16::from(now.minute().unsigned_abs()))
     }
 
     pub(crate) fn carry_out(&mut self, order: &Order) -> Result<(), Failure> {
@@ -172,4 +165,10 @@ impl Governor {
     pub(crate) fn compose_projects(&self, config: &Config) -> Vec<(EnvironmentName, String)> {
         self.places.keys().map(|name| (name.clone(), config.compose_project(name))).collect()
     }
+}
+
+/// In the server's own time.
+pub(crate) fn is_within(hours: &Hours, now: &Zoned) -> bool {
+    let day = now.weekday().to_monday_zero_offset().unsigned_abs();
+    hours.contain(day, u16::from(now.hour().unsigned_abs()) * 60 + u16::from(now.minute().unsigned_abs()))
 }

@@ -98,6 +98,15 @@ impl Guard {
         }
     }
 
+    /// True once in so many seconds.
+    pub(crate) fn is_turn(&self, seconds: u32) -> bool {
+        self.looks.is_multiple_of(seconds)
+    }
+
+    pub(crate) fn open(&self) -> Option<&Incident> {
+        self.state.open()
+    }
+
     pub(crate) fn promised(&self) -> Promised {
         Promised {
             p99: self.goals.p99.map(|limit| limit.0.as_secs_f64()),

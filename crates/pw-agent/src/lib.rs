@@ -3,12 +3,14 @@
 //!
 //! Route: [`run`] boots (`boot`: every component, in order), then takes one [`event`] after the other until it is told
 //! to stop. `governor` looks and acts; `watcher` reads what production answers and `guard` holds it against the
-//! objective; `record` writes decisions and incidents down; `socket` tells [`Status`] to who asks; [`collect`] knows what
-//! everything uses, `expose` shows it to Prometheus, and `keep` makes it the [`past`].
+//! objective; `record` writes decisions and incidents down; `alarms` says what is wrong and `herald` tells it; `socket`
+//! tells [`Status`] to who asks; [`collect`] knows what everything uses, `expose` shows it to Prometheus, and `keep` makes
+//! it the [`past`].
 //!
 //! **Invariant:** the loop waits for nobody. The engine is asked beside it, decisions are written beside it.
 //! **Invariant:** when the agent is gone, what it squeezed stays squeezed, and static limits hold as ever.
 
+mod alarms;
 mod boot;
 pub mod collect;
 mod containers;
@@ -16,7 +18,9 @@ mod event;
 mod expose;
 mod governor;
 mod guard;
+mod herald;
 mod keep;
+mod overdue;
 pub mod past;
 mod record;
 mod socket;
@@ -44,6 +48,9 @@ use watcher::Answers;
 pub use expose::exposition;
 pub use socket::ask;
 pub use status::{Holding, Left, Promised, Status, left};
+
+/// What is wrong is told once in so many seconds.
+const ALERTS: u32 = 5;
 
 /// Whom the agent serves.
 pub struct Settings {
@@ -83,6 +90,7 @@ pub async fn run(settings: Settings, mut tell: impl FnMut(Notice<'_>)) -> Result
             Event::Look => look(&mut running, &mut tell),
             Event::Tend => tend(&mut running, &mut tell),
             Event::Containers(name, found) => running.governor.know(&name, found),
+            Event::Services(name, alerts) => drop(running.services.insert(name, alerts)),
             Event::Answered(answers) => answered(&mut running, answers, &mut tell),
             Event::Asked(stream) => socket::answer(stream, &running.status()),
             Event::Stop(why) => {
@@ -108,6 +116,9 @@ fn answered(running: &mut Running, answers: Answers, tell: &mut impl FnMut(Notic
         tell(Notice::Incident(event));
     }
     running.write_down(false);
+    if running.herald.is_there() && running.guard.is_turn(ALERTS) {
+        running.herald.see(alarms::seen(running));
+    }
 }
 
 fn carry_out(running: &mut Running, order: &Order, tell: &mut impl FnMut(Notice<'_>)) {

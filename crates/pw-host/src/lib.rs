@@ -9,6 +9,7 @@
 
 pub mod caddy;
 pub mod compose;
+pub mod deliver;
 pub mod docker;
 pub mod eyes;
 pub mod facts;

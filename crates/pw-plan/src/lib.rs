@@ -8,6 +8,7 @@
 //!
 //! Pure: no clock, no file, no process, no random number. The same input gives the same plan, on any machine.
 
+pub mod alert;
 pub mod aspects;
 pub mod backup;
 pub mod desire;

@@ -1,6 +1,7 @@
 //! One file per command: understand, call, answer.
 
 mod agent;
+mod alerts;
 mod backup;
 mod change;
 mod check;
@@ -99,6 +100,7 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
         Command::Drill(asked) => drill::run(session, &asked, printer).await,
         Command::Restore(asked) => restore::run(session, &asked, printer).await,
         Command::Agent(asked) => agent::run(session, &asked, printer).await,
+        Command::Alerts(asked) => alerts::run(session, &asked, printer),
         Command::Incidents { number } => incidents::run(session, number, printer),
         Command::Resume => recover::run(session, true, printer).await,
         Command::Abandon => recover::run(session, false, printer).await,

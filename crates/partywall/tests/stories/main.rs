@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod alerts;
 mod backup;
 mod compose;
 mod down;

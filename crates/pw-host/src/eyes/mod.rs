@@ -123,6 +123,10 @@ impl Eyes {
     }
 
     fn used(&self, path: &str) -> Used {
+        if !pressure::is_any_there(&self.root, &[path.to_owned()]) {
+            // Who is not up uses nothing, which is not the same as not being seen.
+            return Used { cpu: Some(Duration::ZERO), memory: Some(0), io: Some(0) };
+        }
         let usage = stats::group(&self.root, path);
         Used {
             cpu: usage.map(|usage| usage.cpu),

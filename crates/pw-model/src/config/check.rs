@@ -30,6 +30,7 @@ pub fn check(config: &Config, source: &SourceFile) -> Vec<Diagnostic> {
     found.extend(same_hosts(config, source));
     found.extend(prefixes(config, source));
     found.extend(super::seed::check(config, source));
+    found.extend(super::alerts::check(config, source));
     found.extend(super::backup::check(config, source));
     found.extend(super::promote::check(config, source));
     found.extend(super::agent::check(config, source));

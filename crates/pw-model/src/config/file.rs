@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::agent::Agent;
+use super::alerts::Receiver;
 use super::backup::Backup;
 use super::governor::Governor;
 use super::promote::Promote;
@@ -56,9 +56,9 @@ pub struct Config {
     /// What may differ between environments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<Drift>,
-    /// Who is told when something breaks. Read and kept; not used by this version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alerts: Option<Value>,
+    /// Who is told when something is wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<Receiver>,
     /// What the server costs, and what it replaces. Read and kept; not used by this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
@@ -319,7 +319,7 @@ impl Config {
             agent: Agent::default(),
             drift: None,
             backup: None,
-            alerts: None,
+            alerts: Vec::new(),
             cost: None,
         }
     }

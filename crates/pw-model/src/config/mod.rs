@@ -1,6 +1,7 @@
 //! `partywall.yaml`: its shape ([`file`]), and how a text becomes a checked [`Config`] ([`check`]).
 
 mod agent;
+mod alerts;
 mod backup;
 mod check;
 mod file;
@@ -10,6 +11,7 @@ mod promote;
 mod seed;
 
 pub use agent::{Agent, MetricsAddress};
+pub use alerts::{Email, MailTls, Receiver, Shape};
 pub use backup::{Backup, BackupCheck, BackupLog, Keep};
 pub use check::{HOLES, check, is_host_name};
 pub use file::{

@@ -130,10 +130,11 @@ fn development(memory: &Memory) -> Option<Clue> {
     if used < cpus * PRESSES && transferred < WRITES {
         return None;
     }
+    let disk = format!(" and {:.0} MB/s of disk", transferred / 1_048_576.0);
+    let disk = if transferred < WRITES { String::new() } else { disk };
+    let waited = waited * 100.0;
     let mut words = format!(
-        "production waited {:.0} % of the time for {what} while other environments used {used:.1} CPUs and {:.0} MB/s of disk",
-        waited * 100.0,
-        transferred / 1_048_576.0
+        "production waited {waited:.0} % of the time for {what} while other environments used {used:.1} CPUs{disk}"
     );
     if let Some(held) = memory.scenes().rev().find_map(|scene| scene.squeezed.first()) {
         words.push_str(&format!("; the governor held {held}"));

@@ -1,0 +1,92 @@
+//! What is wrong, as far as the agent's loop sees it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pw_host::Host;
+use pw_model::config::{Class, Config};
+use pw_model::name::EnvironmentName;
+use pw_model::observed::{Container, Health, State};
+use pw_plan::alert::{Alert, Kind};
+use tokio::sync::mpsc::Sender;
+
+use crate::boot::Running;
+use crate::event::Event;
+
+/// Between two looks at production's services.
+const POLL: Duration = Duration::from_secs(15);
+/// Less of a disk stops databases soon.
+const LITTLE_DISK: f64 = 0.10;
+/// So long it is told that the agent before ended badly.
+const CRASH_TOLD: i64 = 600;
+
+/// Production's services, asked of the engine beside the loop.
+pub(crate) fn watch(host: Host, config: &Config, events: Sender<Event>) {
+    let production = config.environments.iter().filter(|(name, one)| one.class(name) == Class::Production);
+    let projects: Vec<(EnvironmentName, String)> =
+        production.map(|(name, _)| (name.clone(), config.compose_project(name))).collect();
+    tokio::spawn(async move {
+        loop {
+            for (name, project) in &projects {
+                // The engine may be restarting; what is known stays known.
+                let Ok(found) = host.engine().containers(project).await else { continue };
+                let alerts = services(name, &found);
+                if events.send(Event::Services(name.clone(), alerts)).await.is_err() {
+                    return;
+                }
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    });
+}
+
+fn services(name: &EnvironmentName, containers: &[Container]) -> Vec<Alert> {
+    let mut wrong: BTreeMap<(&str, Kind), String> = BTreeMap::new();
+    for one in containers {
+        let found = match (one.state, one.health) {
+            (State::Restarting, _) => Some((Kind::ServiceRestarting, "starts over and over".to_owned())),
+            (State::Running, Health::Unhealthy) => {
+                Some((Kind::ServiceUnhealthy, "is running and not healthy".to_owned()))
+            }
+            (State::Exited | State::Dead, _) if !one.ended_well() => {
+                let code = one.exit_code.map_or_else(String::new, |code| format!(" with code {code}"));
+                Some((Kind::ServiceUnhealthy, format!("has ended{code}")))
+            }
+            _ => None,
+        };
+        wrong.extend(
+            found.map(|(kind, words)| ((one.service.as_str(), kind), format!("`{}` {words}", one.name))),
+        );
+    }
+    let alert = |((service, kind), words): ((&str, Kind), String)| Alert {
+        kind,
+        subject: format!("{name}/{service}"),
+        words,
+    };
+    wrong.into_iter().map(alert).collect()
+}
+
+/// All that is wrong now.
+pub(crate) fn seen(running: &Running) -> Vec<Alert> {
+    let mut all: Vec<Alert> = running.services.values().flatten().cloned().collect();
+    let host = |kind, words| Alert { kind, subject: "host".into(), words };
+    if let Some(incident) = running.guard.open() {
+        all.push(Alert { kind: Kind::Incident, subject: "production".into(), words: incident.to_string() });
+    }
+    for (name, holding) in running.governor.held().into_iter().filter(|(_, holding)| !holding.to.is_empty()) {
+        let because = holding.because.unwrap_or_else(|| "?".into());
+        let words = format!("{}, because {because}", holding.to.join(", "));
+        all.push(Alert { kind: Kind::Squeezed, subject: name.to_string(), words });
+    }
+    if let Some(free) = running.governor.reading.disk_free.filter(|free| *free < LITTLE_DISK) {
+        all.push(host(Kind::Disk, format!("{:.1} % of the fullest disk is left", free * 100.0)));
+    }
+    let young = (jiff::Timestamp::now().as_second() - running.since.as_second()) < CRASH_TOLD;
+    if let Some(pid) = running.crashed.as_ref().filter(|_| young) {
+        all.push(host(
+            Kind::AgentCrashed,
+            format!("the agent before (process {pid}) was killed, crashed, or lost its power"),
+        ));
+    }
+    all
+}
