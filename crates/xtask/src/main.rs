@@ -2,7 +2,6 @@
 
 mod bench;
 mod demo;
-mod load;
 mod run;
 
 use std::process::ExitCode;

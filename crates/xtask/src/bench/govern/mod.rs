@@ -7,9 +7,9 @@ mod watch;
 
 use std::time::Duration;
 
-use crate::load::Load;
 use crate::run::{Result, say};
 use blast::{BLASTS, Blast};
+use pw_load::Load;
 use scene::{Agent, CLIENT, Scene};
 use watch::{Watch, Watched};
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::Protection;
 use super::blast::Blast;
-use crate::load::Load;
 use crate::run::{Result, output, partywall, say};
+use pw_load::Load;
 
 const PROJECT: &str = "benchgovern";
 /// What every right page ends with.

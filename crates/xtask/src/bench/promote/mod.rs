@@ -136,7 +136,7 @@ fn loaded(
     std::thread::sleep(PAUSE);
     let talks = sockets.close();
     let (seen, reports) = traffic.stop();
-    let told = |(kind, report): &(Kind, crate::load::Report)| {
+    let told = |(kind, report): &(Kind, pw_load::Report)| {
         report.reasons.iter().map(|reason| format!("{kind:?}: {reason}")).collect::<Vec<_>>()
     };
     Ok(Phase {

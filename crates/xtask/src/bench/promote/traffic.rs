@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
-use crate::load::{Answer, Connection, Load, Post, Report, Running};
+use pw_load::{Answer, Connection, Load, Post, Report, Running};
 
 /// A page takes a moment, an upload waits for the disk; whoever waits longer has given up.
 const PATIENCE: Duration = Duration::from_secs(10);

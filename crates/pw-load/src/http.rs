@@ -8,59 +8,59 @@ use super::Load;
 
 /// Whether a connection serves many requests or one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Connection {
+pub enum Connection {
     Kept,
     Each,
 }
 
 /// What is posted: a text in which the number of the request stands, so that no two are the same.
 #[derive(Debug, Clone)]
-pub(crate) struct Post {
+pub struct Post {
     /// Lines of the header, each with its end.
-    pub(crate) headers: String,
-    pub(crate) before: String,
-    pub(crate) after: String,
+    pub headers: String,
+    pub before: String,
+    pub after: String,
 }
 
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Vec<u8>,
+pub struct Answer {
+    pub status: u16,
+    pub body: Vec<u8>,
     /// Of the request, counted from 0.
-    pub(crate) number: u32,
+    pub number: u32,
     /// When the request was to be sent, when it was sent, and when its answer was whole.
-    pub(crate) due: Instant,
-    pub(crate) sent: Instant,
-    pub(crate) ended: Instant,
+    pub due: Instant,
+    pub sent: Instant,
+    pub ended: Instant,
 }
 
 /// A request by its number, and when it is due.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Turn {
-    pub(super) number: u32,
-    pub(super) due: Instant,
+pub(crate) struct Turn {
+    pub(crate) number: u32,
+    pub(crate) due: Instant,
 }
 
 impl Answer {
     /// The beginning of the body, for a complaint.
-    pub(super) fn excerpt(&self) -> String {
+    pub(crate) fn excerpt(&self) -> String {
         String::from_utf8_lossy(&self.body).chars().take(80).collect()
     }
 }
 
-pub(super) struct Line<'a> {
+pub(crate) struct Line<'a> {
     load: &'a Load,
     stream: Option<BufReader<TcpStream>>,
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn new(load: &'a Load) -> Self {
+    pub(crate) fn new(load: &'a Load) -> Self {
         Self { load, stream: None }
     }
 
     /// Asks once. What may be asked twice is asked again on a new connection where the server had closed the kept one
     /// meanwhile, as browsers do.
-    pub(super) fn ask(&mut self, turn: Turn) -> io::Result<Answer> {
+    pub(crate) fn ask(&mut self, turn: Turn) -> io::Result<Answer> {
         let kept = self.stream.take();
         let again = kept.is_some() && self.load.post.is_none();
         if let Some(kept) = kept {

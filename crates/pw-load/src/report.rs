@@ -6,17 +6,17 @@ use std::time::Duration;
 const KEPT: usize = 10;
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Report {
+pub struct Report {
     /// Of right answers, from when each request was due; in ascending order.
-    pub(crate) latencies: Vec<Duration>,
-    pub(crate) failures: usize,
+    pub latencies: Vec<Duration>,
+    pub failures: usize,
     /// What some of the failures were.
-    pub(crate) reasons: Vec<String>,
+    pub reasons: Vec<String>,
 }
 
 impl Report {
     /// The latency that this share of the right answers kept within: `0.99`.
-    pub(crate) fn quantile(&self, share: f64) -> Duration {
+    pub fn quantile(&self, share: f64) -> Duration {
         let last = self.latencies.len().saturating_sub(1);
         #[expect(
             clippy::cast_precision_loss,
@@ -28,22 +28,22 @@ impl Report {
         self.latencies.get(at.min(last)).copied().unwrap_or_default()
     }
 
-    pub(crate) fn requests(&self) -> usize {
+    pub fn requests(&self) -> usize {
         self.latencies.len() + self.failures
     }
 
-    pub(super) fn answered(&mut self, latency: Duration) {
+    pub(crate) fn answered(&mut self, latency: Duration) {
         self.latencies.push(latency);
     }
 
-    pub(super) fn failed(&mut self, reason: String) {
+    pub(crate) fn failed(&mut self, reason: String) {
         self.failures += 1;
         if self.reasons.len() < KEPT {
             self.reasons.push(reason);
         }
     }
 
-    pub(super) fn and(mut self, other: Self) -> Self {
+    pub(crate) fn and(mut self, other: Self) -> Self {
         self.latencies.extend(other.latencies);
         self.failures += other.failures;
         self.reasons.extend(other.reasons);
@@ -51,7 +51,7 @@ impl Report {
         self
     }
 
-    pub(super) fn sorted(mut self) -> Self {
+    pub(crate) fn sorted(mut self) -> Self {
         self.latencies.sort_unstable();
         self
     }

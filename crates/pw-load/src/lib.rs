@@ -13,34 +13,34 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub(crate) use http::{Answer, Connection, Post};
+pub use http::{Answer, Connection, Post};
 use http::{Line, Turn};
-pub(crate) use report::Report;
+pub use report::Report;
 
 /// Requests to one address, so many in a second.
 #[derive(Debug, Clone)]
-pub(crate) struct Load {
-    pub(crate) address: SocketAddr,
+pub struct Load {
+    pub address: SocketAddr,
     /// The `Host` header.
-    pub(crate) host: String,
-    pub(crate) path: String,
+    pub host: String,
+    pub path: String,
     /// What is sent; `None` asks with GET.
-    pub(crate) post: Option<Post>,
+    pub post: Option<Post>,
     /// Requests in a second, evenly.
-    pub(crate) rate: f64,
+    pub rate: f64,
     /// Requests that may be under way at once; those that are due beyond wait, and their wait counts.
-    pub(crate) lines: usize,
-    pub(crate) connection: Connection,
+    pub lines: usize,
+    pub connection: Connection,
     /// After so long a request has failed.
-    pub(crate) patience: Duration,
+    pub patience: Duration,
 }
 
 /// Whether an answer is what it should be.
-pub(crate) trait Judge: Fn(&Answer) -> bool + Send + Sync + 'static {}
+pub trait Judge: Fn(&Answer) -> bool + Send + Sync + 'static {}
 impl<F: Fn(&Answer) -> bool + Send + Sync + 'static> Judge for F {}
 
 /// Requests that are being sent.
-pub(crate) struct Running {
+pub struct Running {
     stopped: Arc<AtomicBool>,
     lines: Vec<JoinHandle<Report>>,
 }
@@ -55,19 +55,19 @@ struct Clock {
 
 impl Load {
     /// Forty requests a second at once on kept connections, with two seconds of patience.
-    pub(crate) fn new(address: SocketAddr, host: &str, path: &str, rate: f64) -> Self {
+    pub fn new(address: SocketAddr, host: &str, path: &str, rate: f64) -> Self {
         let (host, path) = (host.to_owned(), path.to_owned());
         let patience = Duration::from_secs(2);
         Self { address, host, path, post: None, rate, lines: 40, connection: Connection::Kept, patience }
     }
 
-    pub(crate) fn run(self, time: Duration, right: impl Judge) -> Report {
+    pub fn run(self, time: Duration, right: impl Judge) -> Report {
         let running = self.start(right);
         std::thread::sleep(time);
         running.stop()
     }
 
-    pub(crate) fn start(self, right: impl Judge) -> Running {
+    pub fn start(self, right: impl Judge) -> Running {
         let stopped = Arc::new(AtomicBool::new(false));
         let lines = self.lines;
         let clock = Clock {
@@ -87,7 +87,7 @@ impl Load {
 
 impl Running {
     /// Sends no more, waits for what is under way, and answers what was measured.
-    pub(crate) fn stop(self) -> Report {
+    pub fn stop(self) -> Report {
         self.stopped.store(true, Ordering::Relaxed);
         let reports = self.lines.into_iter().filter_map(|line| line.join().ok());
         reports.fold(Report::default(), Report::and).sorted()
