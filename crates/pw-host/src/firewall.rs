@@ -27,11 +27,12 @@ pub async fn observe(wanted: &FirewallChain) -> Result<Option<FirewallChain>, Fa
     let mut seen: Option<Vec<String>> = None;
     for family in families(wanted.ipv6) {
         let Some(rules) = rules_of(&wanted.name, &listed(family).await?) else { return Ok(None) };
-        // Two families that differ are neither what is wanted.
-        if seen.as_ref().is_some_and(|before| *before != rules) {
-            return Ok(None);
+        match &seen {
+            None => seen = Some(rules),
+            Some(before) if before.iter().filter(|rule| fits(family, rule)).eq(&rules) => {}
+            // Two families that differ are neither what is wanted.
+            Some(_) => return Ok(None),
         }
-        seen = Some(rules);
     }
     Ok(seen.map(|rules| FirewallChain { name: wanted.name.clone(), rules, ipv6: wanted.ipv6 }))
 }
@@ -45,7 +46,8 @@ pub async fn holds(name: &str) -> Result<bool, Failure> {
 pub async fn set(chain: &FirewallChain) -> Result<(), Failure> {
     for family in families(chain.ipv6) {
         let mut text = format!("*{TABLE}\n:{} - [0:0]\n", chain.name);
-        text.extend(chain.rules.iter().map(|rule| format!("-A {} {rule}\n", chain.name)));
+        let rules = chain.rules.iter().filter(|rule| fits(family, rule));
+        text.extend(rules.map(|rule| format!("-A {} {rule}\n", chain.name)));
         if !leads_to(&chain.name, &listed(family).await?) {
             text.push_str(&format!("-A FORWARD -j {}\n", chain.name));
         }
@@ -74,6 +76,11 @@ pub async fn remove(name: &str) -> Result<(), Failure> {
 
 fn families(ipv6: bool) -> impl Iterator<Item = &'static str> {
     FAMILIES.into_iter().take(1 + usize::from(ipv6))
+}
+
+/// A rule that names an address holds for the address's family alone.
+fn fits(family: &str, rule: &str) -> bool {
+    family == FAMILIES[0] || !rule.starts_with("-d ") || rule.contains(':')
 }
 
 fn jump(name: &str) -> String {

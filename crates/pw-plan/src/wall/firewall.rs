@@ -1,4 +1,5 @@
-//! The firewall: packets between an environment's networks and all other containers are dropped.
+//! The firewall: packets between an environment's networks and all other containers are dropped, and beside production
+//! those to the machine's metadata service.
 //!
 //! Docker keeps networks apart by itself, with holes in time: for each network that anybody creates, the
 //! engine takes the jump to its isolation rules out of `FORWARD` and puts it back. Until then one network
@@ -7,6 +8,7 @@
 
 use std::collections::BTreeSet;
 
+use pw_model::config::Class;
 use pw_model::desired::FirewallChain;
 use serde_json::{Value, json};
 
@@ -17,6 +19,9 @@ const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 const PREFIX: &str = "pw-";
 /// Bridges of others: environments', those that Docker names, and that of `docker build` and plain `docker run`.
 const OTHERS: [&str; 3] = ["pw-+", "br-+", "docker0"];
+
+/// Where clouds hand a machine's credentials, which are production's, to whoever asks.
+const METADATA: &str = "169.254.169.254";
 
 /// The bridge of a network, from the network's engine name.
 fn bridge_name(network: &str) -> String {
@@ -37,7 +42,10 @@ pub(crate) fn firewall_chain(rendered: &Rendered) -> Option<FirewallChain> {
             [format!("-i {bridge} -o {other} -j DROP"), format!("-i {other} -o {bridge} -j DROP")]
         })
     });
-    let rules: Vec<String> = within.chain(across).collect();
+    let beside = rendered.class != Class::Production;
+    let metadata =
+        bridges.iter().filter(|_| beside).map(|bridge| format!("-d {METADATA}/32 -i {bridge} -j DROP"));
+    let rules: Vec<String> = within.chain(across).chain(metadata).collect();
     (!rules.is_empty()).then(|| FirewallChain {
         name: firewall_chain_name(&rendered.compose_project),
         rules,
