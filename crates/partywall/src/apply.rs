@@ -167,10 +167,14 @@ pub(crate) async fn recover(
     Ok(Ended::TakenBack)
 }
 
-/// What works on a copy alone is not finished: its answer would be lost.
+/// What works on a copy alone, or only measures, is not finished: its answer would be lost.
 pub(crate) fn is_trial(plan: &Plan) -> bool {
-    let trials =
-        [pw_plan::rehearse::OPERATION, pw_plan::backup::drill::OPERATION, pw_plan::seed::backup::LOOK];
+    let trials = [
+        pw_plan::rehearse::OPERATION,
+        pw_plan::backup::drill::OPERATION,
+        pw_plan::seed::backup::LOOK,
+        pw_plan::prove::OPERATION,
+    ];
     trials.contains(&plan.operation.as_str())
 }
 

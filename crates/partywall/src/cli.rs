@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pw_plan::prove::step::Blast;
 
 use crate::complete::{environments, services};
 
@@ -169,6 +170,11 @@ pub(crate) enum Command {
     Drill(Drill),
     /// Bring back what a backup holds; what was there stays under another name
     Restore(Restore),
+    /// Attack the wall from inside the environments beside production, measure what production feels, write a certificate
+    Prove(Prove),
+    /// What `prove` starts inside containers
+    #[command(hide = true)]
+    Attack,
     /// Where what is described, what runs and the other environments differ
     Drift(Drift),
     /// Watch production, and squeeze development while production is under pressure
@@ -385,6 +391,48 @@ pub(crate) struct Restore {
 pub(crate) enum Kind {
     Databases,
     Folders,
+}
+
+/// What of `prove` is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    Probes,
+    Blasts,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Prove {
+    /// Only this half of it
+    #[arg(long)]
+    pub(crate) only: Option<Part>,
+    /// These blasts, not all: cpu, memory, fork, cache, direct, disk, bandwidth
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = blast)]
+    pub(crate) blasts: Vec<Blast>,
+    /// How often each blast is measured between two measurements without it
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Length of each measurement
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=300))]
+    pub(crate) seconds: u32,
+    /// Requests a second to production while it is measured
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) rate: u32,
+    /// How many times slower than alone production's p99 may be, where `objective` has no p99
+    #[arg(long, default_value_t = 1.05)]
+    pub(crate) limit: f64,
+    /// Write the certificate here, and its figures beside it as .json
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print the steps and the probes, and do nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+    #[command(flatten)]
+    pub(crate) confirm: Confirm,
+}
+
+fn blast(text: &str) -> Result<Blast, String> {
+    let known = || Blast::ALL.map(Blast::name).join(", ");
+    Blast::ALL.into_iter().find(|one| one.name() == text).ok_or_else(|| format!("there are {}", known()))
 }
 
 #[derive(Debug, Clone, Args)]

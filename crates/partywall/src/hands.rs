@@ -15,12 +15,13 @@ use pw_host::{Host, OnLine, vault};
 use pw_model::config::FILE_NAME;
 use pw_model::source::SourceFile;
 use pw_plan::Action;
-use pw_plan::step::{DatabasePlace, Rehearsal, SampleRun, SourcePlace, TakeRun, VaultRun};
+use pw_plan::step::{DatabasePlace, ProbeRun, Rehearsal, SampleRun, SourcePlace, TakeRun, VaultRun};
 use pw_run::{Failure, Perform};
 
 use crate::backing::{self, drill::Drilled};
 use crate::look::{self, Asked};
 use crate::moving;
+use crate::proved;
 use crate::reach::{self, Reached, reach};
 use crate::seeded;
 use crate::stop::of_halt;
@@ -39,6 +40,8 @@ pub(crate) struct Hands {
     drilled: Arc<Mutex<Drilled>>,
     /// What is asked of a sample that is not made.
     asked: Asked,
+    /// What `prove` has found.
+    proved: proved::Shared,
 }
 
 /// One for each command that was rehearsed.
@@ -54,6 +57,7 @@ impl From<Host> for Hands {
             reports: Arc::default(),
             drilled: Arc::default(),
             asked: Asked::default(),
+            proved: proved::Shared::default(),
         }
     }
 }
@@ -65,6 +69,10 @@ impl Hands {
 
     pub(crate) fn with_drilled(host: Host, drilled: Arc<Mutex<Drilled>>) -> Self {
         Self { drilled, ..Self::from(host) }
+    }
+
+    pub(crate) fn with_proved(host: Host, proved: proved::Shared) -> Self {
+        Self { proved, ..Self::from(host) }
     }
 
     pub(crate) fn with_question(host: Host, asked: Asked) -> Self {
@@ -233,6 +241,13 @@ impl Hands {
         Ok(())
     }
 
+    async fn probe_wall(&self, run: &ProbeRun) -> Result<(), Failure> {
+        let found = pw_host::prove::probe(self.host.engine(), run, &|line| self.tell(line)).await;
+        pw_host::prove::end(&run.group).await?;
+        self.proved.lock().unwrap_or_else(PoisonError::into_inner).tried = found?;
+        Ok(())
+    }
+
     async fn perform_on_data(&mut self, action: &Action) -> Result<(), Failure> {
         match action {
             Action::SampleDatabase { sample } => self.sample(sample).await,
@@ -257,6 +272,12 @@ impl Hands {
             Action::Drill { drill } => {
                 let found = backing::drill::drill(&self.host, self.on_line.clone(), drill).await;
                 *self.drilled.lock().unwrap_or_else(PoisonError::into_inner) = found;
+                Ok(())
+            }
+            Action::ProbeWall { run } => self.probe_wall(run).await,
+            Action::Blast { run } => {
+                let found = proved::blast(&self.host, run, &|line| self.tell(line)).await?;
+                self.proved.lock().unwrap_or_else(PoisonError::into_inner).blasted.push(found);
                 Ok(())
             }
             Action::MakeRepository { .. }

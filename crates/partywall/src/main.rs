@@ -22,6 +22,7 @@ mod moving;
 mod prepare;
 mod printer;
 mod priority;
+mod proved;
 mod reach;
 mod rehearsed;
 mod releases;
@@ -37,7 +38,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Command};
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
@@ -47,6 +48,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return printer::usage(&error),
     };
+    if let Command::Attack = cli.command {
+        return attack();
+    }
     priority::of(&cli.command);
     let mut printer = Printer::new(cli.common.json, cli.common.quiet);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -59,5 +63,17 @@ fn main() -> ExitCode {
     match runtime.block_on(commands::run(cli, &mut printer)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => printer.stop(&stop),
+    }
+}
+
+/// Before any thread is started: the kernel lets only a single one into another mount namespace.
+fn attack() -> ExitCode {
+    use std::io::Write as _;
+    match pw_host::prove::obey() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            drop(writeln!(std::io::stderr(), "{error}"));
+            ExitCode::from(2)
+        }
     }
 }

@@ -11,7 +11,7 @@ use pw_run::{Failure, Perform};
 
 use crate::docker::{Awaited, Engine};
 use crate::files::Store;
-use crate::{caddy, compose, files, firewall, git, group, hook, vault, watch};
+use crate::{caddy, compose, files, firewall, git, group, hook, prove, vault, watch};
 
 /// Told each line that a long run (pull, build, start) prints.
 pub type OnLine = Arc<dyn Fn(&str) + Send + Sync>;
@@ -182,6 +182,7 @@ impl Host {
             Action::GenerateSecret { path } => files::generate_secret(Path::new(path)),
             Action::LimitGroup { limits } => group::limit(&self.groups, limits).await,
             Action::RemoveGroup { path } => group::remove(&self.groups, path).await,
+            Action::EndAttack { group } => prove::end(group).await,
             Action::SetFirewall { chain } => firewall::set(chain).await,
             Action::RemoveFirewall { name } => firewall::remove(name).await,
             Action::MakeKey { path } => files::make_key(Path::new(path)),

@@ -2,7 +2,7 @@
 //!
 //! Route: [`Host`] implements the two doors of `pw-run` and hands each action to one module:
 //! [`docker`] and [`compose`] for containers, [`caddy`] for the proxy, [`group`] for limits, [`firewall`], [`files`]
-//! for the state folder, [`vault`] for files that rows name, `scratch` for copies of databases. [`eyes`] watch for the governor, whose hands are [`group::Hands`]. [`facts`], [`stats`] and
+//! for the state folder, [`vault`] for files that rows name, `scratch` for copies of databases, [`prove`] for attacks from inside. [`eyes`] watch for the governor, whose hands are [`group::Hands`]. [`facts`], [`stats`] and
 //! [`lock`] are for commands that ask without a plan.
 //!
 //! Nothing is decided here: what to do comes in as an [`Action`](pw_plan::Action).
@@ -24,6 +24,7 @@ pub mod identity;
 pub mod lock;
 pub mod meter;
 mod observe;
+pub mod prove;
 pub mod scratch;
 pub mod stats;
 pub mod vault;

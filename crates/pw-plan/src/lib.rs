@@ -24,6 +24,7 @@ pub mod objective;
 pub mod origin;
 mod parts;
 pub mod promote;
+pub mod prove;
 pub mod proxy;
 pub mod rehearse;
 pub mod scratch;

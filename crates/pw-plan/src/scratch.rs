@@ -1,12 +1,15 @@
 //! A scratch place: a copy of one database in a container of the same image, on a network that leads nowhere,
 //! within development's budget. What it is for (a rehearsal, a drill) is the caller's; making and removing is here.
 
+use std::fmt;
+
 use pw_model::desired::GroupLimits;
 use pw_model::diagnostic::Diagnostic;
 use pw_model::unit::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::step::{Action, ComposeRun, CopyMethod, DatabaseCopy, Plan, Step, Undo};
+use crate::step::{Action, ComposeRun, Plan, Step, Undo};
 use crate::wall::{Rendered, yaml};
 
 /// Where the socket and the log of the copy are, inside its container; outside it is `run` of the folder.
@@ -48,6 +51,42 @@ const HARMLESS: [&str; 5] = [
     "cron.launch_active_jobs=off",
     "listen_addresses=*",
 ];
+
+/// Which database is copied, from where to where, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseCopy {
+    /// Name of the container that is read.
+    pub from: String,
+    /// A role that may read everything.
+    pub user: String,
+    pub database: String,
+    /// Compose project and service that receive it.
+    pub project: String,
+    pub service: String,
+    /// Where the receiver keeps its files.
+    pub data: String,
+    /// Where the receiver's socket and log are, inside.
+    pub socket: String,
+    pub method: CopyMethod,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CopyMethod {
+    /// The files as they are: the same layout, the same empty space in them, the same size.
+    Physical,
+    /// A dump that is loaded: the same rows, packed afresh.
+    Logical,
+}
+
+impl fmt::Display for CopyMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Physical => "physical",
+            Self::Logical => "logical",
+        })
+    }
+}
 
 /// A database that runs, as it was found.
 #[derive(Debug, Clone, PartialEq)]

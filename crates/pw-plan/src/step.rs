@@ -13,7 +13,9 @@ pub use crate::backup::step::{
 pub use crate::promote::step::{
     Canary, Checkout, CommandRun, Containers, Drain, Generation, Hook, Probe, Watch, WatchedRoute,
 };
+pub use crate::prove::step::{BlastRun, ProbeRun};
 pub use crate::rehearse::Rehearsal;
+pub use crate::scratch::{CopyMethod, DatabaseCopy};
 pub use crate::seed::step::{
     BackupOrigin, CachePlace, DatabasePlace, SampleRun, SourcePlace, TakeRun, VaultPlace, VaultRun,
 };
@@ -231,6 +233,18 @@ pub enum Action {
     Rehearse {
         rehearsal: Rehearsal,
     },
+    /// Tries from inside containers what must not succeed, and from elsewhere what must.
+    ProbeWall {
+        run: Box<ProbeRun>,
+    },
+    /// Makes containers do their worst for a while, again and again, and measures what production's visitors feel.
+    Blast {
+        run: Box<BlastRun>,
+    },
+    /// Ends every process that probes or blasts, and removes the control groups of this name.
+    EndAttack {
+        group: String,
+    },
     /// Makes an empty repository, unless there is one.
     MakeRepository {
         repository: RepositoryPlace,
@@ -430,33 +444,6 @@ pub enum Action {
     },
 }
 
-/// Which database is copied, from where to where, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatabaseCopy {
-    /// Name of the container that is read.
-    pub from: String,
-    /// A role that may read everything.
-    pub user: String,
-    pub database: String,
-    /// Compose project and service that receive it.
-    pub project: String,
-    pub service: String,
-    /// Where the receiver keeps its files.
-    pub data: String,
-    /// Where the receiver's socket and log are, inside.
-    pub socket: String,
-    pub method: CopyMethod,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CopyMethod {
-    /// The files as they are: the same layout, the same empty space in them, the same size.
-    Physical,
-    /// A dump that is loaded: the same rows, packed afresh.
-    Logical,
-}
-
 /// Which Compose project, from which file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComposeRun {
@@ -554,15 +541,6 @@ impl fmt::Display for Undo {
             Self::Impossible { saved_as: None } => f.write_str("impossible"),
             Self::Impossible { saved_as: Some(place) } => write!(f, "impossible, saved as {place}"),
         }
-    }
-}
-
-impl fmt::Display for CopyMethod {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Physical => "physical",
-            Self::Logical => "logical",
-        })
     }
 }
 

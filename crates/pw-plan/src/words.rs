@@ -47,6 +47,9 @@ impl fmt::Display for Action {
             }
             Self::EndCopy { copy } => write!(f, "end what reads {} of {}", copy.database, copy.from),
             Self::Rehearse { rehearsal } => write!(f, "rehearse {}", rehearsal.services.join(", ")),
+            Self::ProbeWall { run } => run.fmt(f),
+            Self::Blast { run } => run.fmt(f),
+            Self::EndAttack { .. } => f.write_str("end what probes and blasts"),
             Self::MakeRepository { .. }
             | Self::MakeBackup { .. }
             | Self::RemoveBackup { .. }

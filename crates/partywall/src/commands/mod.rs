@@ -14,6 +14,7 @@ mod init;
 mod moment;
 mod part;
 mod promote;
+mod prove;
 mod prune;
 mod recover;
 mod rehearse;
@@ -98,6 +99,7 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
         }
         Command::Drift(asked) => drift::run(session, &asked, printer).await,
         Command::Drill(asked) => drill::run(session, &asked, printer).await,
+        Command::Prove(asked) => prove::run(session, &asked, printer).await,
         Command::Restore(asked) => restore::run(session, &asked, printer).await,
         Command::Agent(asked) => agent::run(session, &asked, printer).await,
         Command::Alerts(asked) => alerts::run(session, &asked, printer),
@@ -106,6 +108,7 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
         Command::Abandon => recover::run(session, false, printer).await,
         Command::Init(_)
         | Command::Check
+        | Command::Attack
         | Command::Sample(_)
         | Command::Completions { .. }
         | Command::Man { .. } => Ok(()),

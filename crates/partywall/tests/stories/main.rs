@@ -24,6 +24,7 @@ mod moment;
 mod objective;
 mod people;
 mod promote;
+mod prove;
 mod rehearse;
 mod roles;
 mod sample;

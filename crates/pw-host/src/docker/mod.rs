@@ -6,6 +6,7 @@ mod command;
 mod connect;
 mod evidence;
 pub(crate) mod exec;
+mod first_process;
 mod generation;
 mod inside;
 mod inspected;
@@ -28,6 +29,7 @@ pub use list::Published;
 pub use running::Running;
 
 pub(crate) use connect::endpoint;
+pub(crate) use first_process::of as first_process_of;
 
 /// Labels that Compose gives to what it makes.
 pub(crate) mod label {

@@ -29,7 +29,7 @@ impl FakeHost {
             | Action::MakeSharedFolder { .. }
             | Action::RemoveFolder { .. }
             | Action::RemoveTree { .. } => self.do_folder(action),
-            Action::GenerateSecret { path } => self.generate(path),
+            Action::GenerateSecret { path } | Action::MakeKey { path } => self.generate(path),
             Action::LimitGroup { limits } => {
                 self.world.groups.insert(limits.path.clone(), limits.clone());
                 Ok(())
@@ -68,7 +68,6 @@ impl FakeHost {
                 self.world.containers.values_mut().filter(ours).for_each(FakeContainer::stop);
                 Ok(())
             }
-            Action::MakeKey { path } => self.generate(path),
             Action::CopyDatabase { copy } => {
                 let runs = |c: &FakeContainer| c.state == State::Running;
                 let there = self.world.containers.get(&copy.from).is_some_and(runs);
@@ -76,10 +75,24 @@ impl FakeHost {
                 let receives = self.world.of(&copy.project, &copy.service).any(runs);
                 need(receives, || format!("{} of {} does not run", copy.service, copy.project))
             }
-            Action::EndCopy { .. } => Ok(()),
+            Action::EndCopy { .. } | Action::EndAttack { .. } => Ok(()),
+            Action::ProbeWall { .. } | Action::Blast { .. } => self.attack(action),
             Action::Rehearse { rehearsal } => self.start(&rehearsal.compose, &rehearsal.services, false),
             seed => self.do_seed(seed),
         }
+    }
+
+    fn attack(&self, action: &Action) -> Refusal {
+        let from = match action {
+            Action::ProbeWall { run } => &run.from,
+            Action::Blast { run } => &run.from,
+            _ => return Ok(()),
+        };
+        let runs = |name: &str| {
+            self.world.containers.get(name).is_some_and(|container| container.state == State::Running)
+        };
+        let still = from.iter().find(|one| !runs(&one.name));
+        need(still.is_none(), || format!("{still:?} does not run"))
     }
 
     fn do_file(&mut self, action: &Action) -> Refusal {
