@@ -87,10 +87,17 @@ impl Load {
 
 impl Running {
     /// Sends no more, waits for what is under way, and answers what was measured.
-    pub fn stop(self) -> Report {
+    pub fn stop(mut self) -> Report {
         self.stopped.store(true, Ordering::Relaxed);
-        let reports = self.lines.into_iter().filter_map(|line| line.join().ok());
+        let reports = std::mem::take(&mut self.lines).into_iter().filter_map(|line| line.join().ok());
         reports.fold(Report::default(), Report::and).sorted()
+    }
+}
+
+impl Drop for Running {
+    /// Whom nobody waits for any more ends after the request that is under way.
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
     }
 }
 

@@ -97,7 +97,7 @@ production's secrets: /project/password of db | must fail | control: shop-produc
 production's data: /volumes/data of db | must fail | control: shop-production-db-1
 production's secrets: /project/.env.prod | must fail | control: the host
 production's processes: in /proc | must fail | control: shop-production-db-1
-disks of the host: in /dev | must fail | control: the host
+disks of the host: in /dev | must fail | control: the host, where it is there
 capabilities: those that reach the host | must fail | control: the host"
     );
 }

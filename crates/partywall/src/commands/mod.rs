@@ -64,9 +64,7 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
             let session = from_folder.as_ref().unwrap_or(session);
             change::up(session, &environment, build, &confirm, printer).await
         }
-        Command::Down { environment, confirm } => {
-            change::down(session, &environment, &confirm, printer).await
-        }
+        Command::Down { environment: one, confirm } => change::down(session, &one, &confirm, printer).await,
         Command::Destroy { environment, confirm } => {
             change::destroy(session, &environment, &confirm, printer).await
         }

@@ -56,12 +56,13 @@ async fn pids(host: &Host, containers: &[Attacker]) -> Result<Vec<i32>, Failure>
     Ok(pids)
 }
 
-/// Asks by the clock, on threads of their own.
+/// Asks by the clock, on threads of their own, which end when this is called off.
 async fn felt(site: &Site, rate: u32, time: Duration) -> Result<Felt, Failure> {
     let to = SocketAddr::new(site.address, site.port);
     let load = Load::new(to, &site.host, &site.path, rate.into());
-    let run = move || load.run(time, |answer| (200..400).contains(&answer.status));
-    let report = tokio::task::spawn_blocking(run).await;
+    let running = load.start(|answer| (200..400).contains(&answer.status));
+    tokio::time::sleep(time).await;
+    let report = tokio::task::spawn_blocking(|| running.stop()).await;
     let report = report.map_err(|error| Failure::new("the measurement ended early").because(error))?;
     let millis = |share| report.quantile(share).as_secs_f64() * 1000.0;
     Ok(Felt {

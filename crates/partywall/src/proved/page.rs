@@ -82,10 +82,11 @@ fn probes(tried: &[Tried]) -> String {
         let bad = mine.iter().filter(|one| !one.verdict().is_good()).count();
         let held = mine.iter().filter(|one| one.verdict() == Verdict::Held).count();
         let (open, note) = match bad {
+            0 if held == 0 => ("", "not there, or allowed".to_owned()),
             0 => ("", format!("{held} of {} held, the rest is not there or allowed", mine.len())),
             _ => (" open", format!("{bad} of {} failed", mine.len())),
         };
-        let note = if held == mine.len() { format!("all {held} held") } else { note };
+        let note = if held == mine.len() && held > 0 { format!("all {held} held") } else { note };
         let class = if bad == 0 { "good" } else { "bad" };
         let _ = write!(
             text,
