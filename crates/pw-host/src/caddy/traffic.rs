@@ -21,14 +21,19 @@ pub(super) struct Line {
     pub(super) status: u16,
     #[serde(default)]
     pub(super) route: String,
-    #[serde(default)]
-    pub(super) to: String,
+    /// `None` where the proxy answered itself: there is nobody behind the route.
+    to: Option<String>,
 }
 
 impl Line {
     /// `None` for what is no answer: a line that was cut, or one of something that stays open.
     pub(super) fn parse(line: &[u8]) -> Option<Self> {
         serde_json::from_slice::<Self>(line).ok().filter(|line| line.status != SWITCHED)
+    }
+
+    /// Empty for the proxy itself.
+    pub(super) fn to(&self) -> &str {
+        self.to.as_deref().unwrap_or_default()
     }
 
     pub(super) fn is_failure(&self) -> bool {
@@ -65,7 +70,7 @@ impl Traffic {
         tail.read(|line| {
             let Some(line) = Line::parse(line).filter(|line| line.ts >= *since) else { return };
             let failures = u64::from(line.is_failure());
-            let of = answers.entry((line.route, line.to)).or_default();
+            let of = answers.entry((line.route, line.to.unwrap_or_default())).or_default();
             of.seconds.push(line.duration);
             of.failures += failures;
         });
