@@ -71,7 +71,8 @@ pub(crate) fn seen(running: &Running) -> Vec<Alert> {
     let mut all: Vec<Alert> = running.services.values().flatten().cloned().collect();
     let host = |kind, words| Alert { kind, subject: "host".into(), words };
     if let Some(incident) = running.guard.open() {
-        all.push(Alert { kind: Kind::Incident, subject: "production".into(), words: incident.to_string() });
+        let subject = running.guard.production.clone();
+        all.push(Alert { kind: Kind::Incident, subject, words: incident.to_string() });
     }
     for (name, holding) in running.governor.held().into_iter().filter(|(_, holding)| !holding.to.is_empty()) {
         let because = holding.because.unwrap_or_else(|| "?".into());
@@ -89,4 +90,57 @@ pub(crate) fn seen(running: &Running) -> Vec<Alert> {
         ));
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use pw_model::observed::Origin;
+
+    use super::*;
+
+    fn container(service: &str, state: State, health: Health, exit_code: Option<i64>) -> Container {
+        Container {
+            id: service.into(),
+            name: format!("shop-production-{service}-1"),
+            service: service.into(),
+            number: 1,
+            image: String::new(),
+            state,
+            health,
+            config_hash: String::new(),
+            owner: None,
+            exit_code,
+            networks: BTreeSet::new(),
+            mounts: BTreeMap::new(),
+            lost_mounts: BTreeSet::new(),
+            origin: Origin::default(),
+        }
+    }
+
+    #[test]
+    fn only_what_is_wrong_is_told() {
+        let name = EnvironmentName::parse("production").expect("a name");
+        let found = services(
+            &name,
+            &[
+                container("web", State::Running, Health::Healthy, None),
+                container("migrate", State::Exited, Health::Unknown, Some(0)),
+                container("slow", State::Running, Health::Starting, None),
+                container("cache", State::Running, Health::Unhealthy, None),
+                container("worker", State::Exited, Health::Unknown, Some(137)),
+                container("queue", State::Restarting, Health::Unknown, Some(1)),
+            ],
+        );
+        let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "service-unhealthy production/cache: `shop-production-cache-1` is running and not healthy",
+                "service-restarting production/queue: `shop-production-queue-1` starts over and over",
+                "service-unhealthy production/worker: `shop-production-worker-1` has ended with code 137",
+            ]
+        );
+    }
 }

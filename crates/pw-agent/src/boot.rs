@@ -111,7 +111,7 @@ pub(crate) async fn boot(
     }
     let mut running = Running {
         governor,
-        guard: Guard::new(goals, open),
+        guard: Guard::new(&settings.config, goals, open),
         recorder,
         herald,
         services: BTreeMap::new(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use pw_host::eyes::Eyes;
 use pw_journal::Hour;
+use pw_model::config::{Class, Config};
 use pw_plan::govern::Reading;
 use pw_plan::latency::Tally;
 use pw_plan::objective::{Event, Goals, Incident, Moment, Scene, State, watch};
@@ -25,6 +26,8 @@ const WORKS: f64 = 0.1;
 
 pub(crate) struct Guard {
     goals: Goals,
+    /// The environments that are held to them, by name.
+    pub(crate) production: String,
     state: State,
     looks: u32,
     seen: Option<Duration>,
@@ -34,9 +37,12 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    pub(crate) fn new(goals: Goals, open: Option<Incident>) -> Self {
+    pub(crate) fn new(config: &Config, goals: Goals, open: Option<Incident>) -> Self {
+        let production =
+            config.environments.iter().filter(|(name, one)| one.class(name) == Class::Production);
+        let production = production.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
         let hours = [false, true].map(|developing| Hour { developing, ..Hour::default() });
-        Self { goals, state: State::resumed(open), looks: 0, seen: None, log: false, hours }
+        Self { goals, production, state: State::resumed(open), looks: 0, seen: None, log: false, hours }
     }
 
     /// Takes in a second. Beside it stands what else was seen.

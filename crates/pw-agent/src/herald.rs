@@ -4,7 +4,7 @@
 //! it was delivered. So an agent that is killed tells nothing twice, unless it was killed between the two.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver as Inbox, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -43,20 +43,25 @@ impl Herald {
         Self(None)
     }
 
-    /// Without receivers, or without a place to write to, nobody is told.
+    /// Without receivers nobody is told. Where there is no place to write to yet, it is looked for again.
     pub(crate) fn start(settings: &Settings) -> Self {
-        let config = &settings.config;
-        let path = PathBuf::from(settings.layout.agent_history(&config.project));
-        if config.alerts.is_empty() {
+        if settings.config.alerts.is_empty() {
             return Self::none();
         }
         let (seen, inbox) = sync_channel(1);
-        let overdue = Overdue::new(settings);
-        let mut teller = match Teller::new(config, &path, overdue) {
-            Some(teller) => teller,
-            None => return Self::none(),
+        let path = PathBuf::from(settings.layout.agent_history(&settings.config.project));
+        let (config, overdue) = (settings.config.clone(), Overdue::new(settings));
+        let tells = move || {
+            let history = loop {
+                match (inbox.recv(), History::open(&path)) {
+                    (Err(_), _) => return,
+                    (Ok(_), Ok(history)) => break history,
+                    (Ok(_), Err(_)) => {}
+                }
+            };
+            Teller::new(&config, history, overdue).run(&inbox);
         };
-        let thread = std::thread::Builder::new().name("herald".into()).spawn(move || teller.run(&inbox));
+        let thread = std::thread::Builder::new().name("herald".into()).spawn(tells);
         Self(thread.is_ok().then_some(seen))
     }
 
@@ -81,12 +86,11 @@ struct Teller {
 }
 
 impl Teller {
-    fn new(config: &Config, path: &Path, overdue: Overdue) -> Option<Self> {
-        let history = History::open(path).ok()?;
+    fn new(config: &Config, history: History, overdue: Overdue) -> Self {
         let remembered = history.recall(BOOK).ok().flatten();
         let remembered = remembered.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let receivers = config.receivers().into_iter().map(|(name, one)| (name, one.clone())).collect();
-        Some(Self { project: config.project.to_string(), receivers, history, overdue, remembered })
+        Self { project: config.project.to_string(), receivers, history, overdue, remembered }
     }
 
     fn run(&mut self, inbox: &Inbox<Vec<Alert>>) {
