@@ -5,7 +5,7 @@ use crate::name::{EnvironmentName, ProjectName};
 /// The state folder of a host and the paths below it.
 ///
 /// ```text
-/// ROOT/projects/PROJECT/{journal.db, lock, agent.db, metrics.db, agent.lock, agent.sock, masks.key, .store/ENVIRONMENT/HASH, .trees/COMMIT}
+/// ROOT/projects/PROJECT/{journal.db, lock, agent.db, metrics.db, agent.lock, agent.sock, masks.key, certificates/, .store/ENVIRONMENT/HASH, .trees/COMMIT}
 /// ROOT/identity
 /// ROOT/projects/PROJECT/ENVIRONMENT/{compose.yaml, folder, release.json, releases/NUMBER.json, secrets/, binds/, seeds/NUMBER, rehearsal/}
 /// ROOT/proxy/NAME/{compose.yaml, lock, sites/PROJECT.json, switch/COMPOSE_PROJECT/SERVICE, config/caddy.json, run/{admin,candidate}.sock, log/traffic.log}
@@ -87,6 +87,11 @@ impl Layout {
     /// The key of the project's backups. Without it nobody reads them.
     pub fn backup_key(&self, project: &ProjectName) -> String {
         format!("{}/backup.key", self.project(project))
+    }
+
+    /// What `prove` found, a page and its figures for each time.
+    pub fn certificates(&self, project: &ProjectName) -> String {
+        format!("{}/certificates", self.project(project))
     }
 
     /// One writer of backups at a time.

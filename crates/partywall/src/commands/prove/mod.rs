@@ -32,6 +32,7 @@ pub(crate) async fn run(session: &Session, asked: &cli::Prove, printer: &mut Pri
     is_root()?;
     let ground = scene::look(session, name).await?;
     let plan = plan(session, name, &ground, asked);
+    can_be_measured(&plan, &ground, asked, printer)?;
     if asked.plan {
         return show(&plan, asked, printer);
     }
@@ -86,6 +87,28 @@ fn is_root() -> Result<(), Stop> {
     ))
 }
 
+/// What was asked for and cannot be had is told; a certificate about nothing is none.
+fn can_be_measured(
+    plan: &Plan,
+    ground: &Ground,
+    asked: &cli::Prove,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
+    let why = match (&ground.scene.site, &ground.scene.own_site) {
+        (None, _) => "no service of production has a route, so that no page can be asked for",
+        (_, None) => "nothing of development is behind the same proxy, so that its link cannot be filled",
+        _ => return Ok(()),
+    };
+    if plan.is_empty() {
+        let hint = "give a service a host name under `routes:` of the environment";
+        return Err(Stop::because("no blast can be measured", why, hint));
+    }
+    if asked.only != Some(Part::Probes) {
+        printer.note(format!("not every blast is measured: {why}"));
+    }
+    Ok(())
+}
+
 fn plan(session: &Session, name: &EnvironmentName, ground: &Ground, asked: &cli::Prove) -> Plan {
     let blasts: &[Blast] = match (asked.only, asked.blasts.is_empty()) {
         (Some(Part::Probes), _) => &[],
@@ -129,8 +152,8 @@ fn held(session: &Session, asked: &cli::Prove) -> Held {
 /// The page, and the figures beside it; where they cannot be written, nobody is attacked.
 fn paths(session: &Session, asked: &cli::Prove, at: jiff::Timestamp) -> Result<[PathBuf; 2], Stop> {
     let page = asked.out.clone().unwrap_or_else(|| {
-        let folder = Path::new(&session.layout.project(&session.config.project)).join("certificates");
-        folder.join(format!("{}.html", at.strftime("%Y-%m-%dT%H-%M-%SZ")))
+        let folder = session.layout.certificates(&session.config.project);
+        Path::new(&folder).join(format!("{}.html", at.strftime("%Y-%m-%dT%H-%M-%SZ")))
     });
     let folder = page.parent().filter(|folder| !folder.as_os_str().is_empty());
     let made = folder.map_or(Ok(()), |folder| match asked.out {
