@@ -29,7 +29,7 @@ pub struct Status {
     /// What cannot be held on this host, or shown.
     pub lacks: Vec<String>,
     /// What everything has used until now; `None` before the first look.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<Picture>,
     /// `None` of an agent that does not know it yet.
     #[serde(default)]

@@ -19,6 +19,7 @@ mod interrupt;
 mod keep;
 mod kill;
 mod looking;
+mod metrics;
 mod mishap;
 mod moment;
 mod objective;
