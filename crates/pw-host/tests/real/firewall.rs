@@ -9,7 +9,9 @@ struct Cleanup(String);
 impl Drop for Cleanup {
     fn drop(&mut self) {
         for arguments in [["-D", "FORWARD", "-j", &self.0].as_slice(), &["-F", &self.0], &["-X", &self.0]] {
-            drop(std::process::Command::new("iptables").args(["-t", "mangle"]).args(arguments).output());
+            for family in ["iptables", "ip6tables"] {
+                drop(std::process::Command::new(family).args(["-t", "mangle"]).args(arguments).output());
+            }
         }
     }
 }
@@ -21,9 +23,14 @@ async fn a_chain_is_set_whole_seen_as_set_and_removed() {
     let chain = |rules: &[&str]| FirewallChain {
         name: name.clone(),
         rules: rules.iter().map(|&rule| rule.to_owned()).collect(),
-        ipv6: false,
+        ipv6: true,
     };
-    let wanted = chain(&["-i pw-none1 -o pw-none1 -j RETURN", "-i pw-none1 -o br-+ -j DROP"]);
+    // An address of IPv4 is no rule of IPv6's.
+    let wanted = chain(&[
+        "-i pw-none1 -o pw-none1 -j RETURN",
+        "-i pw-none1 -o br-+ -j DROP",
+        "-d 169.254.169.254/32 -i pw-none1 -j DROP",
+    ]);
     assert_eq!(firewall::observe(&wanted).await.expect("readable"), None);
     for _ in 0..2 {
         firewall::set(&wanted).await.expect("writable");
