@@ -49,7 +49,7 @@ pub(crate) enum Command {
         #[arg(add = environments())]
         environment: String,
         /// Plan this operation
-        #[arg(long, value_parser = ["up", "down", "destroy"], default_value = "up")]
+        #[arg(long, value_parser = ["up", "down", "destroy", "sleep"], default_value = "up")]
         operation: String,
     },
     /// Bring an environment to what its files describe
@@ -71,6 +71,11 @@ pub(crate) enum Command {
         environment: String,
         #[command(flatten)]
         confirm: Confirm,
+    },
+    /// Stop an environment's containers until somebody asks for it; data and containers stay
+    Sleep {
+        #[arg(add = environments())]
+        environment: String,
     },
     /// Remove an environment with its volumes and all data in them
     Destroy {
@@ -219,6 +224,8 @@ pub(crate) enum Agent {
         #[arg(long)]
         plan: bool,
     },
+    /// Put environments to sleep when nobody uses them, and wake them for who asks
+    Front,
     /// Write the units by which systemd starts it, and does what is due
     Install {
         /// Print the units; write nothing

@@ -35,6 +35,8 @@ pub(crate) struct Reading {
     pub(crate) published: Vec<Published>,
     /// What is wrong beside the state of the containers.
     pub(crate) troubles: Vec<String>,
+    /// True where visitors meet the front, which wakes it.
+    pub(crate) asleep: bool,
 }
 
 /// Reads all environments at the same two moments.
@@ -78,7 +80,8 @@ pub(crate) async fn read(
     let mut readings = Vec::new();
     for (((name, list), published), troubles) in names.iter().zip(lists).zip(ports).zip(troubles) {
         let containers = list.into_iter().map(measured).collect();
-        readings.push(Reading { name: (*name).clone(), containers, published, troubles });
+        let asleep = crate::front::is_asleep(session, name);
+        readings.push(Reading { name: (*name).clone(), containers, published, troubles, asleep });
     }
     Ok(readings)
 }

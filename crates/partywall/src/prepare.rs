@@ -9,8 +9,8 @@ use pw_model::diagnostic::Diagnostic;
 use pw_model::host::HostFacts;
 use pw_model::name::EnvironmentName;
 use pw_model::observed::Observed;
-use pw_plan::Plan;
 use pw_plan::wall::{self, Ground, Loaded, Rendered};
+use pw_plan::{Plan, sleep};
 use pw_run::Observe;
 
 use crate::load::{self, Load};
@@ -31,6 +31,8 @@ pub(crate) struct Prepared {
     pub(crate) desired: Desired,
     pub(crate) observed: Observed,
     pub(crate) warnings: usize,
+    /// Where visitors are led while the environment sleeps.
+    pub(crate) front: String,
 }
 
 /// Renders `wanted` and the environments before it, beside whose walls it must stand; all with `None`.
@@ -105,7 +107,8 @@ pub(crate) async fn prepare(
     if session.moved {
         may_be_taken_over(name, &observed)?;
     }
-    Ok(Prepared { desired, observed, warnings: walls.diagnostics.len() })
+    let front = pw_plan::proxy::front(&session.config, &session.layout);
+    Ok(Prepared { desired, observed, warnings: walls.diagnostics.len(), front })
 }
 
 /// What containers wrote as somebody else would stop `destroy` when there is no way back any more.
@@ -199,6 +202,7 @@ pub(crate) fn plan(operation: &str, prepared: &Prepared) -> Result<Plan, Stop> {
     let plan = match operation {
         "down" => pw_plan::down::plan(desired, observed)?,
         "destroy" => pw_plan::destroy::plan(desired, observed)?,
+        sleep::OPERATION => sleep::plan(desired, observed, &prepared.front)?,
         _ => pw_plan::up::plan(desired, observed)?,
     };
     plan.lint().map_err(|unsafe_order| {

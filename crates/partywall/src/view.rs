@@ -18,6 +18,9 @@ pub(crate) fn verdict(reading: &Reading) -> (&'static str, Style) {
     if states.is_empty() {
         return ("not running", DIM);
     }
+    if reading.asleep && states.iter().all(|container| container.state != State::Running) {
+        return ("asleep", DIM);
+    }
     if !reading.troubles.is_empty() {
         return ("needs you", RED);
     }

@@ -24,6 +24,35 @@ impl Unit<'_> {
         format!("partywall-{}-chores.service", self.project)
     }
 
+    pub fn front_name(&self) -> String {
+        format!("partywall-{}-front.service", self.project)
+    }
+
+    /// Puts to sleep and wakes, by commands of the program.
+    pub fn front(&self) -> String {
+        let [program, folder] = [self.program, self.folder].map(|path| quoted(path).replace('$', "$$"));
+        let environment = quoted(Path::new(&format!("PARTYWALL_STATE={}", self.state.display())));
+        format!(
+            "[Unit]
+Description=Puts environments of {project} to sleep, and wakes them
+After=docker.service
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart={program} agent front --project {folder}
+Environment={environment}
+Restart=always
+RestartSec=5s
+UMask=0077
+
+[Install]
+WantedBy=multi-user.target
+",
+            project = self.project,
+        )
+    }
+
     pub fn timer_name(&self) -> String {
         format!("partywall-{}-chores.timer", self.project)
     }
@@ -148,6 +177,8 @@ mod tests {
         assert_eq!(unit.name(), "partywall-shop.service");
         let line = "ExecStart=\"/usr/local/bin/partywall\" agent chores --project \"/srv/my shop\"";
         assert!(unit.chores().lines().any(|one| one == line), "{}", unit.chores());
+        let line = "ExecStart=\"/usr/local/bin/partywall\" agent front --project \"/srv/my shop\"";
+        assert!(unit.front().lines().any(|one| one == line), "{}", unit.front());
         assert_eq!(unit.timer_name().replace(".timer", ".service"), unit.chores_name());
         let text = unit.text();
         for line in [

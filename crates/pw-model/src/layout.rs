@@ -188,6 +188,11 @@ impl Layout {
         format!("{}/.candidate/{compose_project}/{service}", self.switches(name))
     }
 
+    /// Where the front of a project answers for environments that sleep; the proxy reaches it by its own folder.
+    pub fn front(&self, name: &str, project: &ProjectName) -> String {
+        format!("{}/run/front-{project}.sock", self.proxy(name))
+    }
+
     /// Read for a part of the requests, while it is there.
     pub fn canary(&self, name: &str, compose_project: &str, service: &str) -> String {
         format!("{}/.canary/{compose_project}/{service}", self.switches(name))

@@ -29,6 +29,7 @@ pub mod proxy;
 pub mod rehearse;
 pub mod scratch;
 pub mod seed;
+pub mod sleep;
 pub mod step;
 pub mod up;
 pub mod wall;

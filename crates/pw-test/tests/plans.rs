@@ -15,7 +15,7 @@ use pw_model::desired::{
 use pw_model::name::{EnvironmentName, ProjectName};
 use pw_model::observed::{Origin, RecordedFolder, State};
 use pw_model::role::Role;
-use pw_plan::{Plan, destroy, down, up};
+use pw_plan::{Plan, destroy, down, sleep, up};
 use pw_run::{Outcome, apply};
 use pw_test::{FakeHost, MemoryJournal, apply_twice, cut_everywhere, fail_every_step, fail_every_write, run};
 
@@ -202,6 +202,7 @@ fn every_kind() -> Vec<(&'static str, Plan, FakeHost)> {
     kinds.push(("a proxy made anew", plan_for(&mut host, &wanted), host));
     let (host, wanted) = (both(), desired(&DEVELOPMENT));
     kinds.push(("down", down::plan(&wanted, &host.snapshot(&wanted)).unwrap(), both()));
+    kinds.extend(asleep(&both));
     kinds.push(("destroy", destroy::plan(&wanted, &host.snapshot(&wanted)).unwrap(), host));
     let (host, wanted) = (production(), desired(&PRODUCTION));
     kinds.push(("destroy the last", destroy::plan(&wanted, &host.snapshot(&wanted)).unwrap(), host));
@@ -229,6 +230,29 @@ fn every_kind() -> Vec<(&'static str, Plan, FakeHost)> {
         }
     }
     kinds
+}
+
+/// Development falls asleep, and wakes.
+fn asleep(both: &impl Fn() -> FakeHost) -> Vec<(&'static str, Plan, FakeHost)> {
+    let wanted = desired(&DEVELOPMENT);
+    let sleep =
+        |host: &FakeHost| sleep::plan(&wanted, &host.snapshot(&wanted), "unix//run/front.sock").unwrap();
+    let plan = sleep(&both());
+    let mut host = both();
+    let outcome = run(apply(&plan, &mut host, &mut MemoryJournal::default(), &mut ()));
+    assert!(matches!(outcome, Some(Outcome::Applied)), "{outcome:?}\n{plan}");
+    assert!(sleep(&host).is_empty(), "it sleeps");
+    let wakes = plan_for(&mut host, &wanted);
+    let text = wakes.to_string();
+    assert!(text.contains("open route to web") && !text.contains("close route"), "{text}");
+    vec![("development falls asleep", plan, both()), ("development wakes", wakes, host)]
+}
+
+#[test]
+fn production_does_not_sleep() {
+    let (host, wanted) = (with(FakeHost::default(), &PRODUCTION), desired(&PRODUCTION));
+    let refused = sleep::plan(&wanted, &host.snapshot(&wanted), "unix//run/front.sock").unwrap_err();
+    assert!(refused.to_string().contains("production does not sleep"), "{refused}");
 }
 
 /// Both were brought up, and production's database has stopped.

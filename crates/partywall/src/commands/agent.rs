@@ -23,6 +23,7 @@ use crate::stop::{Stop, of_failure};
 pub(crate) async fn run(session: &Session, asked: &Agent, printer: &mut Printer) -> Result<(), Stop> {
     match asked {
         Agent::Run { dry_run } => watch(session, *dry_run, printer).await,
+        Agent::Front => crate::front::run(session, printer).await,
         Agent::Chores { plan } => do_chores(session, *plan, printer).await,
         Agent::Status { decisions } => status(session, *decisions, printer),
         Agent::Install { print } => install(session, *print, printer),
@@ -221,6 +222,7 @@ fn install(session: &Session, print: bool, printer: &mut Printer) -> Result<(), 
             (unit.name(), unit.text()),
             (unit.chores_name(), unit.chores()),
             (unit.timer_name(), unit.timer()),
+            (unit.front_name(), unit.front()),
         ];
         return printer.answer(all.map(|(name, text)| format!("# {name}\n{text}")).join("\n"));
     }
@@ -237,11 +239,16 @@ fn install(session: &Session, print: bool, printer: &mut Printer) -> Result<(), 
     let timer = unit.timer_name();
     pw_host::files::write(&folder.join(unit.chores_name()), unit.chores().as_bytes(), 0o644)?;
     pw_host::files::write(&folder.join(&timer), unit.timer().as_bytes(), 0o644)?;
+    let front = unit.front_name();
+    pw_host::files::write(&folder.join(&front), unit.front().as_bytes(), 0o644)?;
     if printer.is_json() {
-        return printer.json(&json!({"ok": true, "file": file, "unit": name, "timer": timer}));
+        return printer
+            .json(&json!({"ok": true, "file": file, "unit": name, "timer": timer, "front": front}));
     }
+    let sleeps = session.config.environments.values().any(|one| one.sleep.is_some());
+    let front = if sleeps { format!(" {front}") } else { String::new() };
     printer.note(format!(
-        "wrote {}; start it with `systemctl daemon-reload && systemctl enable --now {name} {timer}`",
+        "wrote {}; start it with `systemctl daemon-reload && systemctl enable --now {name} {timer}{front}`",
         file.display()
     ));
     Ok(())

@@ -6,12 +6,14 @@ use std::io::IsTerminal;
 use pw_model::config::Class;
 use pw_model::diagnostic::Diagnostic;
 use pw_model::name::EnvironmentName;
+use pw_plan::sleep;
 use pw_plan::{Action, Plan};
 use pw_run::Observe;
 use serde_json::json;
 
 use crate::apply;
 use crate::cli::Confirm;
+use crate::front;
 use crate::prepare::{self, Prepared};
 use crate::printer::{GREEN, Printer, count};
 use crate::session::Session;
@@ -99,6 +101,14 @@ pub(crate) async fn down(
     change.run(Some("it would stop answering".to_owned()), confirm, printer).await
 }
 
+pub(crate) async fn sleep(session: &Session, name: &str, printer: &mut Printer) -> Result<(), Stop> {
+    let change = Change::planned(session, name, sleep::OPERATION, false).await?;
+    if !change.plan.is_empty() && !front::is_there(session).await {
+        printer.note("nobody wakes it: `partywall agent front` does, or `partywall up`");
+    }
+    change.run(None, &Confirm { confirm: None }, printer).await
+}
+
 pub(crate) async fn destroy(
     session: &Session,
     name: &str,
@@ -169,6 +179,7 @@ impl<'s> Change<'s> {
             ("up", true) => format!("`{name}` is as described; nothing to do"),
             ("up", false) => format!("{GREEN}`{name}` is up{GREEN:#}{}", self.reached().await?),
             (_, true) => format!("`{name}` does not run; nothing to do"),
+            (sleep::OPERATION, false) => format!("`{name}` sleeps; its data and containers stay"),
             ("destroy", false) => format!("`{name}` is gone, with its volumes"),
             _ => format!("`{name}` is down; its volumes are kept"),
         });

@@ -31,6 +31,7 @@ mod roles;
 mod sample;
 mod seed;
 mod seed_from;
+mod sleep;
 mod sockets;
 mod steps;
 mod tls;

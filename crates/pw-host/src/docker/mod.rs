@@ -15,6 +15,7 @@ mod leaving;
 mod list;
 mod lost_mounts;
 mod network;
+mod occupied;
 mod redis;
 mod remove;
 mod running;
@@ -26,6 +27,7 @@ pub use connect::Engine;
 pub use inside::Inside;
 pub use job::Ended;
 pub use list::Published;
+pub use occupied::Occupied;
 pub use running::Running;
 
 pub(crate) use connect::endpoint;

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::agent::Agent;
 use super::alerts::Receiver;
 use super::backup::Backup;
-use super::governor::Governor;
+use super::governor::{Governor, Hours};
 use super::promote::Promote;
 use super::seed::Seed;
 use crate::name::{EnvironmentName, ProjectName, ServiceName};
 use crate::role::Role;
-use crate::unit::{Bytes, Cpus};
+use crate::unit::{Bytes, Cpus, Span};
 
 /// One application under Partywall: its Compose files and the environments that run from them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -101,7 +101,7 @@ pub struct Environment {
     /// The most that the environment may use.
     #[serde(default, skip_serializing_if = "Budget::is_empty")]
     pub budget: Budget,
-    /// When the environment sleeps. Read and kept; not used by this version.
+    /// When the environment sleeps. Production never does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sleep: Option<Sleep>,
     /// Who may use the environment. Read and kept; not used by this version.
@@ -176,16 +176,16 @@ pub struct Budget {
     pub processes: Option<u64>,
 }
 
-/// When an environment sleeps.
+/// When an environment sleeps. Whoever asks for it wakes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sleep {
-    /// After how long without a request, e.g. `30m`.
-    #[serde(default)]
-    pub idle: Option<String>,
-    /// When it is awake, e.g. `Mon-Fri 08:00-20:00`.
-    #[serde(default)]
-    pub hours: Option<String>,
+    /// After how long without use, e.g. `30m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Span>,
+    /// When it is awake, in the server's own time, e.g. `Mon-Fri 08:00-20:00`; it is woken at their beginning, and sleeps outside them as soon as nobody uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Hours>,
 }
 
 /// Who may use an environment.

@@ -69,6 +69,21 @@ pub fn site(config: &Config) -> Site {
     Site { project: config.project.to_string(), proxy: config.proxy.clone(), routes: routes.collect() }
 }
 
+/// How the proxy dials the front of a project, which answers for environments that sleep.
+pub fn front(config: &Config, layout: &Layout) -> String {
+    let file = layout.front(&config.proxy.name, &config.project);
+    // The user's own Caddy runs on the host; ours sees its folder elsewhere.
+    match &config.proxy.admin {
+        Some(_) => format!("unix/{file}"),
+        None => format!("unix/{MOUNTED}/run/front-{}.sock", config.project),
+    }
+}
+
+/// True for an address that is not a container's but the front's.
+pub fn is_front(address: &str) -> bool {
+    address.starts_with("unix/")
+}
+
 /// The proxy as one environment needs it.
 pub fn desired(
     config: &Config,

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use pw_model::config::Class;
 use pw_model::desired::{Desired, FileText, FirewallChain, GroupLimits};
 use pw_model::diagnostic::Diagnostic;
-use pw_model::observed::Observed;
+use pw_model::observed::{Container, Observed, State};
+use pw_model::role::Role;
 
 use crate::parts::{BUILD_LIMITS, Draft, levels};
 use crate::promote::Flip;
+use crate::proxy::is_front;
 use crate::step::{Action, ComposeRun, Plan, Undo};
 
 mod data;
@@ -183,7 +185,10 @@ impl Draft<'_> {
             if self.observed.open_switches.contains_key(&route.before) {
                 self.forget(&route.before, because);
             }
-            self.close(&route.switch, because);
+            // Who asks for what sleeps is told that it wakes.
+            if !self.observed.open_switches.get(&route.switch).is_some_and(|address| is_front(address)) {
+                self.close(&route.switch, because);
+            }
         }
     }
 
@@ -233,7 +238,7 @@ impl Draft<'_> {
         }
     }
 
-    /// New services are removed again; changed ones are started from the file before.
+    /// New services are removed again; changed ones are started from the file before; what stood still does so again.
     fn way_back(&self, services: &[String]) -> Vec<Action> {
         let (old, new): (Vec<String>, Vec<String>) =
             services.iter().cloned().partition(|name| self.containers_of(name).next().is_some());
@@ -255,12 +260,32 @@ impl Draft<'_> {
             }
             None => self.elsewhere(),
         };
-        if let Some(compose) = compose {
-            actions.extend(self.start_as_now(compose, &old));
-            actions.extend(self.await_again(old.clone()));
+        let (stood, ran): (Vec<String>, Vec<String>) =
+            old.iter().cloned().partition(|name| self.stands(name));
+        let other: Vec<String> = stood.iter().filter(|name| self.differs(name)).cloned().collect();
+        let started = [ran.clone(), other].concat();
+        if let Some(compose) = compose.filter(|_| !started.is_empty()) {
+            actions.extend(self.start_as_now(compose, &started));
+            actions.extend(self.await_again(ran));
             actions.extend(self.leave_again(&old));
         }
+        if !stood.is_empty() {
+            let project = self.desired.compose_project.clone();
+            actions.push(Action::StopServices { project, services: stood });
+        }
         actions
+    }
+
+    /// True for a service of which containers are there and none runs. A job that ended is none.
+    fn stands(&self, name: &str) -> bool {
+        let stands = |one: &Container| matches!(one.state, State::Created | State::Exited | State::Dead);
+        let is_job = self.desired.services.get(name).is_some_and(|one| one.role == Role::Job);
+        !is_job && self.containers_of(name).all(stands)
+    }
+
+    fn differs(&self, name: &str) -> bool {
+        let hash = self.desired.services.get(name).map(|one| &one.config_hash);
+        self.containers_of(name).any(|one| Some(&one.config_hash) != hash)
     }
 
     /// The file of the state folder from which the environment is taken over.
@@ -351,7 +376,7 @@ impl Draft<'_> {
             };
             let close = Action::CloseSwitch { path: path.clone(), service: service.clone() };
             let undo = match before {
-                Some(address) if !changed.contains(&route.service) => open(address),
+                Some(address) if !changed.contains(&route.service) || is_front(address) => open(address),
                 _ => close,
             };
             self.step(open(&address), Undo::by(undo), format!("{} answers", route.hosts.join(", ")));

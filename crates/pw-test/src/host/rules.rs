@@ -3,6 +3,7 @@
 use pw_model::colour::Colour;
 use pw_model::observed::State;
 use pw_plan::Action;
+use pw_plan::proxy::is_front;
 use pw_plan::wall::firewall_chain_name;
 
 use super::world::{World, is_below};
@@ -73,6 +74,9 @@ impl World {
 
     /// True when a container of the generation that the address means runs.
     pub(super) fn answers(&self, switch: &str, address: &str) -> bool {
+        if is_front(address) {
+            return true;
+        }
         let (project, service) = target(switch);
         let wanted = Colour::of_address(&format!("{project}-{service}"), address);
         self.containers.iter().any(|(name, one)| {

@@ -1,0 +1,152 @@
+//! The front: a process that puts environments to sleep when nobody uses them, and wakes them for who asks.
+//!
+//! Both are commands of this program in a process of their own, with a plan, a journal and a lock like any other. Not in
+//! the governor's process: that one may touch little, and waits for nobody.
+
+mod answer;
+mod usage;
+mod wake;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{Timestamp, Zoned};
+use pw_model::config::{Class, Hours};
+use pw_model::name::EnvironmentName;
+use pw_plan::proxy::is_front;
+use pw_run::Failure;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::printer::Printer;
+use crate::session::Session;
+use crate::stop::Stop;
+use usage::Sleeper;
+use wake::Waker;
+
+const LOOK: Duration = Duration::from_secs(5);
+
+/// True when somebody answers for what sleeps.
+pub(crate) async fn is_there(session: &Session) -> bool {
+    UnixStream::connect(socket(session)).await.is_ok()
+}
+
+/// True when visitors of an environment are led to the front.
+pub(crate) fn is_asleep(session: &Session, name: &EnvironmentName) -> bool {
+    let switches = usage::switches(session, name);
+    switches.iter().filter_map(|file| std::fs::read_to_string(file).ok()).any(|address| is_front(&address))
+}
+
+/// Until it is told to end.
+pub(crate) async fn run(session: &Session, printer: &mut Printer) -> Result<(), Stop> {
+    let waker = Arc::new(Waker::of(session)?);
+    let path = socket(session);
+    let listener = listen(session, &path).await?;
+    let mut sleepers: Vec<Sleeper> = usage::sleepers(session);
+    let wrong = |error| Failure::new("could not listen for signals").because(error);
+    let mut ends =
+        [signal(SignalKind::terminate()).map_err(wrong)?, signal(SignalKind::interrupt()).map_err(wrong)?];
+    let [terminate, interrupt] = &mut ends;
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    said(printer, &format!("answers for what sleeps, and looks after {}", names(&sleepers)))?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => drop(tokio::spawn(answer::serve(stream, Arc::clone(&waker)))),
+                // Too many files are open, for example: the next one may be luckier.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            },
+            _ = looks.tick() => for sleeper in &mut sleepers {
+                look(session, sleeper, &waker, printer).await?;
+            },
+        }
+    }
+    drop(std::fs::remove_file(path));
+    said(printer, "ends; what sleeps is woken by `partywall up`")
+}
+
+/// A look that fails is one look less: the engine may be restarting.
+async fn look(
+    session: &Session,
+    sleeper: &mut Sleeper,
+    waker: &Waker,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
+    let name = sleeper.name.clone();
+    let in_hours = sleeper.sleep.hours.map(|hours| is_within(&hours));
+    if sleeper.begins(in_hours) && sleeper.is_asleep() {
+        said(printer, &format!("{name} wakes: its hours begin"))?;
+        waker.wake(&name);
+        return Ok(());
+    }
+    let why = match sleeper.usage(session).await {
+        Ok(Some(usage)) => pw_plan::sleep::tired(&sleeper.sleep, &usage, in_hours),
+        Ok(None) => None,
+        Err(failure) => return said(printer, &format!("{name}: {failure}")),
+    };
+    let Some(why) = why.filter(|_| sleeper.may_try()) else { return Ok(()) };
+    said(printer, &format!("{name} falls asleep: {why}"))?;
+    if !waker.run(&["sleep", name.as_str()]).await {
+        said(printer, &format!("{name} does not; `partywall sleep {name}` says why"))?;
+    }
+    Ok(())
+}
+
+fn said(printer: &mut Printer, what: &str) -> Result<(), Stop> {
+    let at = Timestamp::now();
+    if printer.is_json() {
+        return printer.json(&serde_json::json!({"at": at, "said": what}));
+    }
+    printer.answer(format!("{} {what}\n", at.strftime("%Y-%m-%d %H:%M:%S")))
+}
+
+fn names(sleepers: &[Sleeper]) -> String {
+    let names: Vec<&str> = sleepers.iter().map(|one| one.name.as_str()).collect();
+    if names.is_empty() { "nobody: no environment has `sleep`".to_owned() } else { names.join(", ") }
+}
+
+fn is_within(hours: &Hours) -> bool {
+    let now = Zoned::now();
+    let day = now.weekday().to_monday_zero_offset().unsigned_abs();
+    hours.contain(day, u16::from(now.hour().unsigned_abs()) * 60 + u16::from(now.minute().unsigned_abs()))
+}
+
+fn socket(session: &Session) -> PathBuf {
+    session.layout.front(&session.config.proxy.name, &session.config.project).into()
+}
+
+async fn listen(session: &Session, path: &Path) -> Result<UnixListener, Stop> {
+    if is_there(session).await {
+        return Err(Stop::because(
+            "a front runs already",
+            format!("somebody answers at {}", path.display()),
+            "one is enough for a project",
+        ));
+    }
+    let failed = |error: std::io::Error| {
+        Failure::new(format!("could not listen at {}", path.display()))
+            .because(error)
+            .hint("bring an environment up once, so that the proxy's folder is there")
+    };
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(failed(error).into());
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    // Caddy may be another user; the folder around it is the owner's alone.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Environments that are not production, in the order of their names.
+fn others(session: &Session) -> impl Iterator<Item = &EnvironmentName> {
+    let all = session.config.environments.iter();
+    all.filter(|(name, one)| one.class(name) != Class::Production).map(|(name, _)| name)
+}

@@ -1,0 +1,124 @@
+//! How an environment is used.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pw_host::caddy::{self, Answered};
+use pw_model::config::Sleep;
+use pw_model::name::EnvironmentName;
+use pw_plan::proxy::is_front;
+use pw_plan::sleep::Usage;
+use pw_run::Failure;
+
+use super::others;
+use crate::session::Session;
+
+/// What would not fall asleep is not tried again before.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// An environment that may sleep.
+pub(super) struct Sleeper {
+    pub(super) name: EnvironmentName,
+    pub(super) sleep: Sleep,
+    compose_project: String,
+    proxy: String,
+    /// Files that say where its routes lead.
+    switches: Vec<String>,
+    answered: Answered,
+    answers: u64,
+    used: Instant,
+    tried: Option<Instant>,
+    /// Commands in its containers that were there at the last look.
+    commands: BTreeSet<(String, String)>,
+    was_in_hours: Option<bool>,
+}
+
+pub(super) fn sleepers(session: &Session) -> Vec<Sleeper> {
+    others(session).filter_map(|name| sleeper(session, name)).collect()
+}
+
+/// The files that say where the routes of an environment lead.
+pub(super) fn switches(session: &Session, name: &EnvironmentName) -> Vec<String> {
+    let (config, layout) = (&session.config, &session.layout);
+    let project = config.compose_project(name);
+    let routes = config.environments.get(name).map(|environment| environment.routes.keys());
+    routes
+        .into_iter()
+        .flatten()
+        .map(|service| layout.switch(&config.proxy.name, &project, service.as_str()))
+        .collect()
+}
+
+fn sleeper(session: &Session, name: &EnvironmentName) -> Option<Sleeper> {
+    let (config, layout) = (&session.config, &session.layout);
+    let environment = &config.environments[name];
+    let (project, proxy) = (config.compose_project(name), &config.proxy.name);
+    let routes: Vec<String> = environment.routes.keys().map(ToString::to_string).collect();
+    let log = layout.traffic_log(proxy);
+    let told = routes.iter().map(|service| (format!("{project}/{service}"), None));
+    Some(Sleeper {
+        name: name.clone(),
+        sleep: environment.sleep.clone()?,
+        proxy: layout.proxy(proxy),
+        switches: switches(session, name),
+        answered: Answered::following(Path::new(&log), told),
+        compose_project: project,
+        answers: 0,
+        used: Instant::now(),
+        tried: None,
+        commands: BTreeSet::new(),
+        was_in_hours: None,
+    })
+}
+
+impl Sleeper {
+    /// True at the first look of its hours, if there was one before them.
+    pub(super) fn begins(&mut self, in_hours: Option<bool>) -> bool {
+        let was = std::mem::replace(&mut self.was_in_hours, in_hours);
+        (was, in_hours) == (Some(false), Some(true))
+    }
+
+    pub(super) fn is_asleep(&self) -> bool {
+        self.addresses().any(|address| is_front(&address))
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = String> + '_ {
+        self.switches.iter().filter_map(|switch| std::fs::read_to_string(switch).ok())
+    }
+
+    pub(super) fn may_try(&mut self) -> bool {
+        let may = self.tried.is_none_or(|tried| tried.elapsed() >= AGAIN);
+        if may {
+            self.tried = Some(Instant::now());
+        }
+        may
+    }
+
+    /// `None` where nothing runs.
+    pub(super) async fn usage(&mut self, session: &Session) -> Result<Option<Usage>, Failure> {
+        let occupied = session.host().engine().occupied(&self.compose_project).await?;
+        if occupied.running == 0 || self.is_asleep() {
+            // Who wakes is not asleep again at once.
+            self.used = Instant::now();
+            return Ok(None);
+        }
+        self.answered.read();
+        let answers = self.answered.tallies().values().map(|tally| tally.count()).sum();
+        if std::mem::replace(&mut self.answers, answers) != answers {
+            self.used = Instant::now();
+        }
+        let mut open = 0;
+        for address in self.addresses().collect::<Vec<_>>() {
+            open += caddy::in_flight(Path::new(&self.proxy), &address).await;
+        }
+        // A healthcheck is over by the next look, a shell is not.
+        let stay: Vec<_> =
+            occupied.commands.intersection(&self.commands).map(|(name, _)| name.clone()).collect();
+        self.commands = occupied.commands;
+        if open > 0 || !stay.is_empty() || !occupied.works.is_empty() {
+            self.used = Instant::now();
+        }
+        Ok(Some(Usage { unused: self.used.elapsed(), open, entered: stay, works: occupied.works }))
+    }
+}

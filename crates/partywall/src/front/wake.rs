@@ -1,0 +1,117 @@
+//! Commands that the front starts: at most one at a time for each environment.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use pw_model::name::EnvironmentName;
+use pw_plan::proxy::is_front;
+use pw_run::Failure;
+use tokio::process::Command;
+
+use super::others;
+use crate::session::Session;
+
+/// What could not be woken is tried again for who still asks.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Where a name of the outside leads.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) environment: EnvironmentName,
+    /// The file that says who answers.
+    switch: String,
+}
+
+impl Place {
+    pub(super) fn is_awake(&self) -> bool {
+        std::fs::read_to_string(&self.switch).is_ok_and(|address| !is_front(&address))
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Waking {
+    Starts,
+    Failed(Instant),
+}
+
+pub(super) struct Waker {
+    program: PathBuf,
+    folder: PathBuf,
+    places: BTreeMap<String, Place>,
+    waking: Arc<Mutex<BTreeMap<EnvironmentName, Waking>>>,
+}
+
+impl Waker {
+    pub(super) fn of(session: &Session) -> Result<Self, Failure> {
+        let program = std::env::current_exe()
+            .map_err(|error| Failure::new("could not find out where this program lies").because(error))?;
+        let (config, layout) = (&session.config, &session.layout);
+        let places = others(session).flat_map(|name| {
+            let project = config.compose_project(name);
+            config.environments[name].routes.iter().flat_map(move |(service, route)| {
+                let switch = layout.switch(&config.proxy.name, &project, service.as_str());
+                let place = Place { environment: name.clone(), switch };
+                route
+                    .hosts()
+                    .into_iter()
+                    .map(move |host| (host.to_lowercase(), place.clone()))
+                    .collect::<Vec<_>>()
+            })
+        });
+        Ok(Self {
+            program,
+            folder: session.directory.clone(),
+            places: places.collect(),
+            waking: Arc::default(),
+        })
+    }
+
+    /// Who is meant by the name under which a request came.
+    pub(super) fn place(&self, host: &str) -> Option<&Place> {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        self.places.get(&name.to_lowercase())
+    }
+
+    /// Begins to wake it, unless somebody does already.
+    pub(super) fn wake(&self, name: &EnvironmentName) {
+        let waking = || locked(&self.waking);
+        match waking().get(name) {
+            Some(Waking::Starts) => return,
+            Some(Waking::Failed(at)) if at.elapsed() < AGAIN => return,
+            _ => {}
+        }
+        waking().insert(name.clone(), Waking::Starts);
+        let (all, name, mut up) =
+            (Arc::clone(&self.waking), name.clone(), self.command(&["up", name.as_str()]));
+        tokio::spawn(async move {
+            let is_up = up.status().await.is_ok_and(|status| status.success());
+            match is_up {
+                true => locked(&all).remove(&name),
+                false => locked(&all).insert(name, Waking::Failed(Instant::now())),
+            };
+        });
+    }
+
+    pub(super) fn has_failed(&self, name: &EnvironmentName) -> bool {
+        matches!(locked(&self.waking).get(name), Some(Waking::Failed(_)))
+    }
+
+    /// True when it came to a good end.
+    pub(super) async fn run(&self, words: &[&str]) -> bool {
+        self.command(words).status().await.is_ok_and(|status| status.success())
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(words).arg("--quiet").arg("--project").arg(&self.folder).stdin(Stdio::null());
+        command
+    }
+}
+
+fn locked<T>(all: &Mutex<T>) -> MutexGuard<'_, T> {
+    // One who panicked left at worst an environment that is not tried again for a while.
+    all.lock().unwrap_or_else(PoisonError::into_inner)
+}
