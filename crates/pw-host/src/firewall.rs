@@ -34,7 +34,12 @@ pub async fn observe(wanted: &FirewallChain) -> Result<Option<FirewallChain>, Fa
             Some(_) => return Ok(None),
         }
     }
-    Ok(seen.map(|rules| FirewallChain { name: wanted.name.clone(), rules, ipv6: wanted.ipv6 }))
+    let as_wanted = |(at, rule): (usize, String)| match wanted.rules.get(at) {
+        Some(text) if is_rounded(text, &rule) => text.clone(),
+        _ => rule,
+    };
+    let rules = seen.map(|rules| rules.into_iter().enumerate().map(as_wanted).collect());
+    Ok(rules.map(|rules| FirewallChain { name: wanted.name.clone(), rules, ipv6: wanted.ipv6 }))
 }
 
 /// True when the chain is there and `FORWARD` leads to it.
@@ -81,6 +86,19 @@ fn families(ipv6: bool) -> impl Iterator<Item = &'static str> {
 /// A rule that names an address holds for the address's family alone.
 fn fits(family: &str, rule: &str) -> bool {
     family == FAMILIES[0] || !rule.starts_with("-d ") || rule.contains(':')
+}
+
+/// True for a limit of a rate as the kernel tells it: within a hundredth of what was wanted, with a burst of its own.
+fn is_rounded(wanted: &str, seen: &str) -> bool {
+    fn parts(rule: &str) -> Option<(&str, f64, &str)> {
+        let (packets, limit) = rule.split_once(" --hashlimit-above ")?;
+        let (rate, rest) = limit.split_once("kb/s --hashlimit-burst ")?;
+        let (_, name) = rest.split_once(" --hashlimit-name ")?;
+        Some((packets, rate.parse().ok()?, name))
+    }
+    let (Some(wanted), Some(seen)) = (parts(wanted), parts(seen)) else { return false };
+    let off = (seen.1 - wanted.1).abs() / wanted.1;
+    (wanted.0, wanted.2) == (seen.0, seen.2) && off <= 0.01
 }
 
 fn jump(name: &str) -> String {
@@ -140,6 +158,17 @@ fn said(output: io::Result<Output>, what: &str) -> Result<Output, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_is_seen_as_wanted_though_the_kernel_rounds() {
+        let rule = |rate: u32, burst: u32, name: &str| {
+            format!("-i pw-a -m hashlimit --hashlimit-above {rate}kb/s --hashlimit-burst {burst}mb --hashlimit-name {name} -j DROP")
+        };
+        assert!(is_rounded(&rule(62_500, 63, "up-a"), &rule(62_543, 122, "up-a")));
+        assert!(!is_rounded(&rule(62_500, 63, "up-a"), &rule(64_000, 122, "up-a")));
+        assert!(!is_rounded(&rule(62_500, 63, "up-a"), &rule(62_500, 63, "up-b")));
+        assert!(!is_rounded("-i pw-a -o pw-b -j DROP", "-i pw-a -o pw-b -j DROP"), "not a limit");
+    }
 
     #[test]
     fn a_chain_counts_only_when_something_leads_to_it() {

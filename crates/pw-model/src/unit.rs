@@ -24,6 +24,12 @@ pub struct Cpus(u64);
 #[schemars(with = "String", extend("examples" = ["2s", "10m"]))]
 pub struct Span(pub Duration);
 
+/// A rate of a network, in bits a second: `50mbit`, `1gbit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", extend("examples" = ["50mbit", "1gbit"]))]
+pub struct Rate(u64);
+
 /// A scalar of YAML that may be a number or a text.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -63,6 +69,57 @@ impl Bytes {
 
     pub fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Rate {
+    /// Slower, hardly a connection comes to be; faster, the kernel's own limit of a rate is not exact any more.
+    const BITS: std::ops::RangeInclusive<f64> = 1e5..=1e10;
+
+    /// Reads `800kbit`, `50mbit`, `1.5gbit`.
+    pub fn parse(text: &str) -> Result<Self, NotAnAmount> {
+        let wrong = || NotAnAmount {
+            text: text.to_owned(),
+            what: "a rate of a network, 100kbit to 10gbit",
+            example: "50mbit",
+        };
+        let trimmed = text.trim();
+        let split = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
+        let (number, unit) = trimmed.split_at(split);
+        let factor = match unit.trim().to_ascii_lowercase().as_str() {
+            "kbit" => 1e3,
+            "mbit" => 1e6,
+            "gbit" => 1e9,
+            _ => return Err(wrong()),
+        };
+        let bits = number.parse::<f64>().map_err(|_| wrong())? * factor;
+        Self::BITS.contains(&bits).then_some(Self(bits as u64)).ok_or_else(wrong)
+    }
+
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1_000_000_000, "gbit"), (1_000_000, "mbit"), (1000, "kbit")];
+        let (size, unit) =
+            units.into_iter().find(|(size, _)| self.0.is_multiple_of(*size)).unwrap_or((1000, "kbit"));
+        f.pad(&format!("{}{unit}", self.0 as f64 / size as f64))
+    }
+}
+
+impl TryFrom<String> for Rate {
+    type Error = NotAnAmount;
+    fn try_from(text: String) -> Result<Self, NotAnAmount> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Rate> for String {
+    fn from(rate: Rate) -> Self {
+        rate.to_string()
     }
 }
 
@@ -239,6 +296,22 @@ mod tests {
             .map(|millis| Span(Duration::from_millis(millis)).to_string())
             .into();
         assert_eq!(shown, ["3.0 ms", "340 ms", "3.4 s", "2 min 5 s", "10 min", "1 h 10 min"]);
+    }
+
+    #[test]
+    fn rates_are_read_and_written() {
+        for (text, bits, shown) in [
+            ("50mbit", 50_000_000, "50mbit"),
+            ("1.5 Gbit", 1_500_000_000, "1500mbit"),
+            ("100kbit", 100_000, "100kbit"),
+        ] {
+            let rate = Rate::parse(text).expect("a rate");
+            assert_eq!((rate.bits(), rate.to_string().as_str()), (bits, shown));
+            assert_eq!(Rate::parse(shown), Ok(rate));
+        }
+        for bad in ["", "50", "50MB", "99kbit", "11gbit", "-1mbit", "mbit"] {
+            assert!(Rate::parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

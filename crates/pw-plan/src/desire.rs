@@ -62,7 +62,10 @@ pub fn desired(
             .writes_cgroups
             .then(|| group_limits(config, &rendered.name, rendered.group.clone(), facts.memory)),
         build_group: facts.writes_cgroups.then(|| build_limits(config, facts)),
-        firewall: facts.writes_firewall.then(|| firewall_chain(rendered)).flatten(),
+        firewall: facts
+            .writes_firewall
+            .then(|| firewall_chain(rendered, environment.budget.bandwidth))
+            .flatten(),
         routes: routes.collect(),
         proxy,
         release_path: layout.release_file(&config.project, &rendered.name),

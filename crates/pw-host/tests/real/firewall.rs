@@ -46,6 +46,101 @@ async fn a_chain_is_set_whole_seen_as_set_and_removed() {
     }
 }
 
+/// Two machines, as network namespaces, whose packets this host forwards; gone with the test.
+struct Between {
+    names: [String; 2],
+    bridges: [String; 2],
+}
+
+impl Between {
+    fn new() -> Self {
+        let id = std::process::id() % 100_000;
+        let between = Self {
+            names: ["a", "b"].map(|end| format!("pwhost{id}{end}")),
+            bridges: ["a", "b"].map(|end| format!("pwh{id}{end}")),
+        };
+        for (at, (name, bridge)) in between.names.iter().zip(&between.bridges).enumerate() {
+            let (peer, net) = (format!("{bridge}p"), format!("10.213.{at}"));
+            ip(&["netns", "add", name]);
+            ip(&["link", "add", bridge, "type", "veth", "peer", "name", &peer, "netns", name]);
+            ip(&["address", "add", &format!("{net}.1/24"), "dev", bridge]);
+            ip(&["link", "set", bridge, "up"]);
+            ip(&["-n", name, "address", "add", &format!("{net}.2/24"), "dev", &peer]);
+            ip(&["-n", name, "link", "set", &peer, "up"]);
+            ip(&["-n", name, "route", "add", "default", "via", &format!("{net}.1")]);
+        }
+        between
+    }
+
+    /// Sends so many bytes from the first to the second; how many came, and in how many seconds.
+    fn send(&self, bytes: usize) -> (usize, f64) {
+        let begun = std::time::Instant::now();
+        let receiver = python(&self.names[1], &format!(
+            "import socket,sys\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.setsockopt(socket.SOL_SOCKET,33,64<<20)\ns.bind(('10.213.1.2',9000))\nprint('ready',flush=True)\ns.settimeout(3)\nn=0\ntry:\n  while n<{bytes}: n+=len(s.recv(2000))\nexcept TimeoutError: pass\nprint(n)"
+        ));
+        let mut receiver = receiver.stdout(std::process::Stdio::piped()).spawn().expect("python");
+        let mut said = std::io::BufReader::new(receiver.stdout.take().expect("its words"));
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut said, &mut line).expect("ready");
+        let sent = python(&self.names[0], &format!(
+            "import socket,time\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\nfor i in range({bytes}//1000):\n  s.sendto(b'x'*1000,('10.213.1.2',9000))\n  if i%50==0: time.sleep(0.002)"
+        ));
+        assert!({ sent }.status().expect("python").success());
+        let mut count = String::new();
+        std::io::Read::read_to_string(&mut said, &mut count).expect("a number");
+        drop(receiver.wait());
+        (count.trim().parse().expect("a number"), begun.elapsed().as_secs_f64())
+    }
+}
+
+impl Drop for Between {
+    fn drop(&mut self) {
+        for name in &self.names {
+            drop(std::process::Command::new("ip").args(["netns", "delete", name]).output());
+        }
+    }
+}
+
+fn ip(words: &[&str]) {
+    let output = std::process::Command::new("ip").args(words).output().expect("ip runs");
+    assert!(output.status.success(), "ip {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn python(name: &str, text: &str) -> std::process::Command {
+    let mut command = std::process::Command::new("ip");
+    command.args(["netns", "exec", name, "python3", "-c", text]);
+    command
+}
+
+/// Promise: what is beyond the rate does not come through, and the rule is seen as it was set.
+/// Given: two machines whose packets the host forwards.
+/// Then: without the rule everything comes; with 4 Mbit a second, no more than that and the burst.
+#[tokio::test]
+async fn a_rate_is_kept() {
+    const BYTES: usize = 20_000_000;
+    let between = Between::new();
+    let name = format!("PWHOST-L{}", std::process::id());
+    let _cleanup = Cleanup(name.clone());
+    // Docker's own policy for what is forwarded is to drop it.
+    let [from, to] = &between.bridges;
+    let allow = ["FORWARD", "-i", from, "-o", to, "-j", "ACCEPT"];
+    let filter = |verb: &str| drop(std::process::Command::new("iptables").arg(verb).args(allow).output());
+    filter("-I");
+    let (free, _) = between.send(BYTES);
+    let limit = format!(
+        "-i {from} -m hashlimit --hashlimit-above 500kb/s --hashlimit-burst 2mb --hashlimit-name {name} -j DROP"
+    );
+    let wanted = FirewallChain { name: name.clone(), rules: vec![limit], ipv6: true };
+    firewall::set(&wanted).await.expect("writable");
+    assert_eq!(firewall::observe(&wanted).await.expect("readable"), Some(wanted));
+    let (held, seconds) = between.send(BYTES);
+    filter("-D");
+    assert!(free > BYTES / 2, "{free} of {BYTES} came without a limit");
+    // What a second's rate and the burst may bring, with a tenth for the kernel's own units.
+    let most = (500.0 * 1024.0 * seconds + 2.0 * 1024.0 * 1024.0) * 1.1;
+    assert!((held as f64) < most && held > 0, "{held} came in {seconds} s, {most} may");
+}
+
 #[tokio::test]
 async fn rules_that_the_kernel_refuses_change_nothing() {
     let name = format!("PWHOST-R{}", std::process::id());

@@ -13,7 +13,7 @@ use super::promote::Promote;
 use super::seed::Seed;
 use crate::name::{EnvironmentName, ProjectName, ServiceName};
 use crate::role::Role;
-use crate::unit::{Bytes, Cpus, Span};
+use crate::unit::{Bytes, Cpus, Rate, Span};
 
 /// One application under Partywall: its Compose files and the environments that run from them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -168,9 +168,9 @@ pub struct Budget {
     pub memory: Option<Bytes>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<Bytes>,
-    /// Network rate, e.g. `50mbit`. Read and kept; not used by this version.
+    /// How much may come and go over the host's network, each way, e.g. `50mbit`. What visitors get over the proxy is not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bandwidth: Option<String>,
+    pub bandwidth: Option<Rate>,
     /// Processes and threads of all containers together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<u64>,

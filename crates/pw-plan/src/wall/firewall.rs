@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use pw_model::config::Class;
 use pw_model::desired::FirewallChain;
+use pw_model::unit::Rate;
 use serde_json::{Value, json};
 
 use super::{Rendered, Wall, object};
@@ -34,7 +35,7 @@ pub fn firewall_chain_name(compose_project: &str) -> String {
 }
 
 /// The rules for the networks that the environment makes; `None` where it makes none.
-pub(crate) fn firewall_chain(rendered: &Rendered) -> Option<FirewallChain> {
+pub(crate) fn firewall_chain(rendered: &Rendered, bandwidth: Option<Rate>) -> Option<FirewallChain> {
     let bridges: BTreeSet<&str> = bridges_of(rendered).collect();
     let within = bridges.iter().map(|bridge| format!("-i {bridge} -o {bridge} -j RETURN"));
     let across = bridges.iter().flat_map(|bridge| {
@@ -45,12 +46,30 @@ pub(crate) fn firewall_chain(rendered: &Rendered) -> Option<FirewallChain> {
     let beside = rendered.class != Class::Production;
     let metadata =
         bridges.iter().filter(|_| beside).map(|bridge| format!("-d {METADATA}/32 -i {bridge} -j DROP"));
-    let rules: Vec<String> = within.chain(across).chain(metadata).collect();
+    let limits = bandwidth.map(|rate| limits(&bridges, rate)).unwrap_or_default();
+    let rules: Vec<String> = within.chain(across).chain(metadata).chain(limits).collect();
     (!rules.is_empty()).then(|| FirewallChain {
         name: firewall_chain_name(&rendered.compose_project),
         rules,
         ipv6: networks(rendered).any(|network| network.get("enable_ipv6") == Some(&Value::Bool(true))),
     })
+}
+
+/// What is beyond the rate is dropped, which makes a sender slow down; all networks of the environment share it.
+///
+/// The kernel counts in units of its own, so that what it tells of a rule is a little off: who observes one knows.
+fn limits(bridges: &BTreeSet<&str>, rate: Rate) -> Vec<String> {
+    let name = bridges.first().copied().unwrap_or_default().trim_start_matches(PREFIX);
+    let kilobytes = (rate.bits() / 8).div_ceil(1024);
+    // The kernel wants at least what comes in a second.
+    let burst = kilobytes / 1024 + 2;
+    let rule = |way: &str, bridge: &str, table: &str| {
+        format!(
+            "{way} {bridge} -m hashlimit --hashlimit-above {kilobytes}kb/s --hashlimit-burst {burst}mb --hashlimit-name {table}-{name} -j DROP"
+        )
+    };
+    let both = |bridge: &&str| [rule("-i", bridge, "up"), rule("-o", bridge, "down")];
+    bridges.iter().flat_map(both).collect()
 }
 
 /// The bridges of the environment's own networks.
