@@ -162,7 +162,9 @@ mod tests {
     #[test]
     fn a_limit_is_seen_as_wanted_though_the_kernel_rounds() {
         let rule = |rate: u32, burst: u32, name: &str| {
-            format!("-i pw-a -m hashlimit --hashlimit-above {rate}kb/s --hashlimit-burst {burst}mb --hashlimit-name {name} -j DROP")
+            format!(
+                "-i pw-a -m hashlimit --hashlimit-above {rate}kb/s --hashlimit-burst {burst}mb --hashlimit-name {name} -j DROP"
+            )
         };
         assert!(is_rounded(&rule(62_500, 63, "up-a"), &rule(62_543, 122, "up-a")));
         assert!(!is_rounded(&rule(62_500, 63, "up-a"), &rule(64_000, 122, "up-a")));

@@ -71,6 +71,7 @@ fn planned(only_logical: Option<&str>, free: u64) -> Result<Plan, String> {
     };
     let migrate = Migrate {
         compatible: false,
+        retries: 0,
         service: ServiceName::parse("web").unwrap(),
         command: vec!["migrate".into()],
         down: vec!["migrate".into(), "down".into()],

@@ -7,11 +7,17 @@ use bollard::query_parameters::{RemoveContainerOptionsBuilder, StopContainerOpti
 use pw_plan::step::CommandRun;
 use pw_run::Failure;
 
+use super::Ended;
 use super::connect::{Engine, unless};
 use crate::compose;
 
 /// A command without a limit is given up after this: a day.
 const NO_LIMIT: Duration = Duration::from_secs(86_400);
+
+/// Who holds the lock may be done with it by then.
+const PAUSE: Duration = Duration::from_secs(3);
+/// What PostgreSQL says, in English or by number, when a lock was not to be had in time.
+const REFUSED: [&str; 2] = ["canceling statement due to lock timeout", "55P03"];
 
 /// What the command said.
 #[derive(Debug, thiserror::Error)]
@@ -19,8 +25,25 @@ const NO_LIMIT: Duration = Duration::from_secs(86_400);
 struct CommandSaid(String);
 
 impl Engine {
-    /// Runs the command, or waits for the one that a cut-off run started.
+    /// Runs the command, or waits for the one that a cut-off run started; refused a lock, it is tried again.
+    ///
+    /// Not one that must not run twice: nobody knows how much of it was done.
     pub(crate) async fn run_command(&self, run: &CommandRun) -> Result<(), Failure> {
+        let mut left = if run.once { 0 } else { run.retries };
+        loop {
+            let ended = self.run_to_its_end(run).await?;
+            if ended.code == Some(0) {
+                return Ok(());
+            }
+            if left == 0 || !REFUSED.iter().any(|words| ended.words.contains(words)) {
+                return Err(failed(run, &ended));
+            }
+            left -= 1;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn run_to_its_end(&self, run: &CommandRun) -> Result<Ended, Failure> {
         let found = self.inspect_named(&run.container).await?;
         let state = found.and_then(|found| found.state).unwrap_or_default();
         let has_ended = state.status == Some(ContainerStateStatusEnum::EXITED) && state.exit_code == Some(0);
@@ -35,20 +58,10 @@ impl Engine {
             limit => Duration::from_millis(limit),
         };
         let ended = self.await_job_in(&run.container, &run.service, limit).await?;
-        let is_well = ended.code == Some(0);
-        if !(run.once && is_well) {
+        if !(run.once && ended.code == Some(0)) {
             self.forget_command(&run.container).await?;
         }
-        if is_well {
-            return Ok(());
-        }
-        let how = ended.code.map_or_else(
-            || "was stopped at its limit".to_owned(),
-            |code| format!("ended with exit code {code}"),
-        );
-        let failure = Failure::new(format!("`{}` in `{}` {how}", run.command.join(" "), run.service));
-        let words = format!("its last lines were\n{}", ended.words);
-        Err(failure.because(CommandSaid(words)).hint("rehearse it: `partywall rehearse`"))
+        Ok(ended)
     }
 
     /// Stops a command that still runs, so that what is taken back does not go on changing the schema.
@@ -63,6 +76,15 @@ impl Engine {
         let removed = self.docker().await?.remove_container(container, Some(options)).await;
         unless(&[404, 409], removed, || format!("could not remove `{container}`"))
     }
+}
+
+fn failed(run: &CommandRun, ended: &Ended) -> Failure {
+    let how = ended
+        .code
+        .map_or_else(|| "was stopped at its limit".to_owned(), |code| format!("ended with exit code {code}"));
+    let failure = Failure::new(format!("`{}` in `{}` {how}", run.command.join(" "), run.service));
+    let words = format!("its last lines were\n{}", ended.words);
+    failure.because(CommandSaid(words)).hint("rehearse it: `partywall rehearse`")
 }
 
 /// Limits that every client library of PostgreSQL's own family takes from its environment.

@@ -75,17 +75,23 @@ impl Between {
     /// Sends so many bytes from the first to the second; how many came, and in how many seconds.
     fn send(&self, bytes: usize) -> (usize, f64) {
         let begun = std::time::Instant::now();
-        let receiver = python(&self.names[1], &format!(
-            "import socket,sys\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.setsockopt(socket.SOL_SOCKET,33,64<<20)\ns.bind(('10.213.1.2',9000))\nprint('ready',flush=True)\ns.settimeout(3)\nn=0\ntry:\n  while n<{bytes}: n+=len(s.recv(2000))\nexcept TimeoutError: pass\nprint(n)"
-        ));
+        let mut receiver = python(
+            &self.names[1],
+            &format!(
+                "import socket,sys\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.setsockopt(socket.SOL_SOCKET,33,64<<20)\ns.bind(('10.213.1.2',9000))\nprint('ready',flush=True)\ns.settimeout(3)\nn=0\ntry:\n  while n<{bytes}: n+=len(s.recv(2000))\nexcept TimeoutError: pass\nprint(n)"
+            ),
+        );
         let mut receiver = receiver.stdout(std::process::Stdio::piped()).spawn().expect("python");
         let mut said = std::io::BufReader::new(receiver.stdout.take().expect("its words"));
         let mut line = String::new();
         std::io::BufRead::read_line(&mut said, &mut line).expect("ready");
-        let sent = python(&self.names[0], &format!(
-            "import socket,time\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\nfor i in range({bytes}//1000):\n  s.sendto(b'x'*1000,('10.213.1.2',9000))\n  if i%50==0: time.sleep(0.002)"
-        ));
-        assert!({ sent }.status().expect("python").success());
+        let mut sent = python(
+            &self.names[0],
+            &format!(
+                "import socket,time\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\nfor i in range({bytes}//1000):\n  s.sendto(b'x'*1000,('10.213.1.2',9000))\n  if i%50==0: time.sleep(0.002)"
+            ),
+        );
+        assert!(sent.status().expect("python").success());
         let mut count = String::new();
         std::io::Read::read_to_string(&mut said, &mut count).expect("a number");
         drop(receiver.wait());

@@ -159,9 +159,16 @@ pub struct Migrate {
     /// The way back, rehearsed after the way there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub down: Vec<String>,
+    /// How often it is tried again, with a pause, when it was refused a lock within `limits.lock`.
+    #[serde(default = "twice")]
+    pub retries: u32,
     /// True when the code before it also runs with the schema after it; then `rollback` needs no way back of the schema.
     #[serde(default)]
     pub compatible: bool,
+}
+
+fn twice() -> u32 {
+    2
 }
 
 /// The most that a migration may cost; beyond, `rehearse` ends with exit code 1.

@@ -39,6 +39,7 @@ impl Draft<'_> {
             command,
             lock_milliseconds: milliseconds(self.desired.promote.limits.lock),
             total_milliseconds: milliseconds(self.desired.promote.limits.total),
+            retries: migrate.retries,
             once: false,
         })
     }

@@ -130,6 +130,9 @@ pub struct CommandRun {
     /// How long a statement may wait for a lock, and the whole may take; 0 is no limit.
     pub lock_milliseconds: u64,
     pub total_milliseconds: u64,
+    /// How often it is tried again when it was refused a lock.
+    #[serde(default)]
+    pub retries: u32,
     /// True for one that must not run twice: its container stays, and tells that it has run.
     #[serde(default)]
     pub once: bool,

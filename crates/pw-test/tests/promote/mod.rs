@@ -28,6 +28,7 @@ pub(crate) fn release(version: u8) -> Desired {
         service: ServiceName::parse("worker").unwrap(),
         command: words("./migrate up"),
         down: words("./migrate down"),
+        retries: 2,
         compatible: false,
     });
     wanted.promote.canary = Some(Canary { share: "10%".into(), watch: Span::seconds(60) });
