@@ -168,7 +168,7 @@ impl Governor {
 }
 
 /// In the server's own time.
-pub(crate) fn is_within(hours: &Hours, now: &Zoned) -> bool {
+pub fn is_within(hours: &Hours, now: &Zoned) -> bool {
     let day = now.weekday().to_monday_zero_offset().unsigned_abs();
     hours.contain(day, u16::from(now.hour().unsigned_abs()) * 60 + u16::from(now.minute().unsigned_abs()))
 }

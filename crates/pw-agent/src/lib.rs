@@ -46,6 +46,7 @@ use event::Event;
 use watcher::Answers;
 
 pub use expose::exposition;
+pub use governor::is_within;
 pub use socket::ask;
 pub use status::{Holding, Left, Promised, Status, left};
 

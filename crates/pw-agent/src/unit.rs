@@ -30,8 +30,6 @@ impl Unit<'_> {
 
     /// Puts to sleep and wakes, by commands of the program.
     pub fn front(&self) -> String {
-        let [program, folder] = [self.program, self.folder].map(|path| quoted(path).replace('$', "$$"));
-        let environment = quoted(Path::new(&format!("PARTYWALL_STATE={}", self.state.display())));
         format!(
             "[Unit]
 Description=Puts environments of {project} to sleep, and wakes them
@@ -40,8 +38,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-ExecStart={program} agent front --project {folder}
-Environment={environment}
+{start}
 Restart=always
 RestartSec=5s
 UMask=0077
@@ -49,8 +46,17 @@ UMask=0077
 [Install]
 WantedBy=multi-user.target
 ",
+            start = self.start("front"),
             project = self.project,
         )
+    }
+
+    /// How a command of the agent's is started.
+    fn start(&self, command: &str) -> String {
+        // Only in a command is a dollar more than itself.
+        let [program, folder] = [self.program, self.folder].map(|path| quoted(path).replace('$', "$$"));
+        let environment = quoted(Path::new(&format!("PARTYWALL_STATE={}", self.state.display())));
+        format!("ExecStart={program} agent {command} --project {folder}\nEnvironment={environment}")
     }
 
     pub fn timer_name(&self) -> String {
@@ -59,8 +65,6 @@ WantedBy=multi-user.target
 
     /// What is due, behind everybody else. It writes where backups go, and asks databases.
     pub fn chores(&self) -> String {
-        let [program, folder] = [self.program, self.folder].map(|path| quoted(path).replace('$', "$$"));
-        let environment = quoted(Path::new(&format!("PARTYWALL_STATE={}", self.state.display())));
         format!(
             "[Unit]
 Description=Backups, drills and old releases of {project}, when they are due
@@ -68,13 +72,13 @@ After=docker.service
 
 [Service]
 Type=oneshot
-ExecStart={program} agent chores --project {folder}
-Environment={environment}
+{start}
 Nice=19
 CPUWeight=idle
 IOSchedulingClass=idle
 UMask=0077
 ",
+            start = self.start("chores"),
             project = self.project,
         )
     }
@@ -100,9 +104,6 @@ WantedBy=timers.target
     /// speaks to nobody but the engine.
     pub fn text(&self) -> String {
         let state = quoted(self.state);
-        // Only in a command is a dollar more than itself.
-        let [program, folder] = [self.program, self.folder].map(|path| quoted(path).replace('$', "$$"));
-        let environment = quoted(Path::new(&format!("PARTYWALL_STATE={}", self.state.display())));
         format!(
             "[Unit]
 Description=Partywall agent of {project}: protects production from development
@@ -111,8 +112,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-ExecStart={program} agent run --project {folder}
-Environment={environment}
+{start}
 Restart=always
 RestartSec=1s
 # What protects must not wait for what it holds down.
@@ -150,6 +150,7 @@ UMask=0077
 [Install]
 WantedBy=multi-user.target
 ",
+            start = self.start("run"),
             project = self.project,
         )
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{Timestamp, Zoned};
-use pw_model::config::{Class, Hours};
+use pw_model::config::Class;
 use pw_model::name::EnvironmentName;
 use pw_plan::proxy::is_front;
 use pw_run::Failure;
@@ -79,7 +79,7 @@ async fn look(
     printer: &mut Printer,
 ) -> Result<(), Stop> {
     let name = sleeper.name.clone();
-    let in_hours = sleeper.sleep.hours.map(|hours| is_within(&hours));
+    let in_hours = sleeper.sleep.hours.map(|hours| pw_agent::is_within(&hours, &Zoned::now()));
     if sleeper.begins(in_hours) && sleeper.is_asleep() {
         said(printer, &format!("{name} wakes: its hours begin"))?;
         waker.wake(&name);
@@ -109,12 +109,6 @@ fn said(printer: &mut Printer, what: &str) -> Result<(), Stop> {
 fn names(sleepers: &[Sleeper]) -> String {
     let names: Vec<&str> = sleepers.iter().map(|one| one.name.as_str()).collect();
     if names.is_empty() { "nobody: no environment has `sleep`".to_owned() } else { names.join(", ") }
-}
-
-fn is_within(hours: &Hours) -> bool {
-    let now = Zoned::now();
-    let day = now.weekday().to_monday_zero_offset().unsigned_abs();
-    hours.contain(day, u16::from(now.hour().unsigned_abs()) * 60 + u16::from(now.minute().unsigned_abs()))
 }
 
 fn socket(session: &Session) -> PathBuf {
