@@ -125,6 +125,27 @@ pub struct GroupLimits {
     pub process_ceiling: Option<u64>,
 }
 
+/// The group of the host that holds every environment of class development, as its path begins.
+///
+/// It is idle itself: the kernel weighs a group against its neighbours only, so that an idle group among ours would
+/// still be the equal of all that is not ours: the proxy, the engine, the kernel's own threads that write for production.
+pub const IDLE_GROUP: &str = "/partywall-idle";
+/// The same, under systemd.
+pub const IDLE_SLICE: &str = "partywall_idle";
+
+impl GroupLimits {
+    /// The group above, which is idle too.
+    pub fn idle_above(&self) -> Option<String> {
+        let slice = self.path.trim_start_matches('/').strip_prefix(IDLE_SLICE);
+        let group = self.path.strip_prefix(IDLE_GROUP);
+        match (self.cpu_idle, group, slice) {
+            (true, Some(rest), _) if rest.starts_with('/') => Some(IDLE_GROUP.to_owned()),
+            (true, _, Some(rest)) if rest.starts_with('-') => Some(format!("{IDLE_SLICE}.slice")),
+            _ => None,
+        }
+    }
+}
+
 /// A chain of the host's firewall that drops packets between an environment and all other containers.
 ///
 /// Reached from `FORWARD` of the table `mangle`, which Docker does not touch.

@@ -1,10 +1,12 @@
 //! Removing a group, which must be empty.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pw_model::desired::IDLE_GROUP;
 use pw_model::host::CgroupVersion;
 use pw_run::Failure;
 
@@ -80,9 +82,8 @@ fn count(folder: &Path) -> usize {
 
 /// The project's own group and ours above it, when nobody else is left in them; the kernel refuses where somebody is.
 fn remove_empty_above(folder: &Path) {
-    for above in
-        folder.ancestors().skip(1).take(2).filter(|above| above.iter().any(|part| part == "partywall"))
-    {
+    let is_ours = |part: &OsStr| part == "partywall" || part == IDLE_GROUP.trim_start_matches('/');
+    for above in folder.ancestors().skip(1).take(2).filter(|above| above.iter().any(is_ours)) {
         if fs::remove_dir(above).is_err() {
             return;
         }

@@ -22,6 +22,9 @@ pub(super) fn unit(path: &str) -> &str {
 pub(super) async fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failure> {
     systemctl(&["start".into(), unit(&limits.path).into()]).await?;
     systemctl(&arguments(limits)).await?;
+    if let Some(above) = limits.idle_above() {
+        systemctl(&["set-property".into(), "--runtime".into(), above, "CPUWeight=idle".into()]).await?;
+    }
     pass_protection(root, &limits.path).await
 }
 

@@ -5,12 +5,18 @@ use std::path::{Path, PathBuf};
 use pw_model::desired::GroupLimits;
 use pw_run::Failure;
 
-use super::setting::{self, PERIOD, below, ceiling, make, memory, number, quota, set, text};
+use super::setting::{self, PERIOD, below, ceiling, make, memory, number, put, quota, set, text};
 
 /// Above this the kernel's "no limit" lies, whatever the page size rounds it to.
 const NO_LIMIT: u64 = 1 << 62;
 /// What the kernel gives a new group; weight 100.
 const DEFAULT_SHARES: u64 = 1024;
+
+/// The idle group above, where processors are weighed.
+fn above(root: &Path, limits: &GroupLimits) -> Option<PathBuf> {
+    let mounted = root.join("cpu");
+    limits.idle_above().filter(|_| mounted.is_dir()).map(|above| below(&mounted, &above))
+}
 
 /// The group's folder under each controller that is mounted.
 struct Folders {
@@ -38,6 +44,14 @@ pub(super) fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failure> {
     folders.all().try_for_each(|folder| make(folder))?;
     if let Some(folder) = &folders.cpu {
         limit_cpu(folder, limits)?;
+    }
+    if let Some(above) = above(root, limits) {
+        // One that holds several projects is idle already.
+        let idles = above.join("cpu.idle").exists();
+        match idles {
+            true => put(&above, "cpu.idle", "1")?,
+            false => put(&above, "cpu.shares", &shares(setting::weight(limits, idles)).to_string())?,
+        }
     }
     if let Some(folder) = &folders.memory {
         let amount = |bytes: Option<pw_model::Bytes>| bytes.map_or("-1".into(), |bytes| bytes.0.to_string());
@@ -73,6 +87,7 @@ pub(super) fn observe(root: &Path, path: &str, wanted: &GroupLimits) -> Option<G
     let mut found = wanted.clone();
     if let Some(folder) = &folders.cpu {
         observe_cpu(folder, wanted, &mut found);
+        found.cpu_idle &= above(root, wanted).is_none_or(|above| number(&above, "cpu.idle") != Some(0));
     }
     if let Some(folder) = &folders.memory {
         observe_memory(folder, wanted, &mut found);

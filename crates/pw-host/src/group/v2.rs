@@ -1,11 +1,11 @@
 //! cgroup v2: one tree for all controllers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pw_model::desired::GroupLimits;
 use pw_run::Failure;
 
-use super::setting::{self, PERIOD, below, ceiling, make, memory, number, quota, set, text};
+use super::setting::{self, PERIOD, below, ceiling, make, memory, number, put, quota, set, text};
 
 /// `io` is for the governor; nothing of it is set here.
 const CONTROLLERS: [&str; 4] = ["cpu", "memory", "pids", "io"];
@@ -15,12 +15,26 @@ pub(super) fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failure> {
     make(&folder)?;
     enable(root, &folder)?;
     limit_cpu(&folder, limits)?;
+    if let Some(above) = above(root, limits) {
+        let idles = above.join("cpu.idle").exists();
+        match idles {
+            true => put(&above, "cpu.idle", "1")?,
+            false => put(&above, "cpu.weight", &setting::weight(limits, idles).to_string())?,
+        }
+    }
     let amount =
         |bytes: Option<pw_model::Bytes>, none: &str| bytes.map_or(none.into(), |bytes| bytes.0.to_string());
     set(&folder, "memory.max", &amount(limits.memory_ceiling, "max"))?;
     set(&folder, "memory.low", &amount(limits.memory_protection, "0"))?;
     set(&folder, "pids.max", &limits.process_ceiling.map_or("max".into(), |count| count.to_string()))?;
     pass_protection(root, &folder)
+}
+
+fn above(root: &Path, limits: &GroupLimits) -> Option<PathBuf> {
+    limits.idle_above().map(|path| {
+        let path = if super::is_slice(&path) { super::slice_path(&path) } else { path };
+        below(root, &path)
+    })
 }
 
 /// Gives each ancestor the protection that its children claim: the kernel grants no child more than its parent has,
@@ -78,6 +92,7 @@ pub(super) fn observe(root: &Path, path: &str, wanted: &GroupLimits) -> Option<G
     folder.is_dir().then_some(())?;
     let mut found = wanted.clone();
     observe_cpu(&folder, wanted, &mut found);
+    found.cpu_idle &= above(root, wanted).is_none_or(|above| number(&above, "cpu.idle") != Some(0));
     if text(&folder, "memory.max").is_some() {
         found.memory_ceiling = memory(number(&folder, "memory.max"), wanted.memory_ceiling);
     }

@@ -66,19 +66,36 @@ async fn the_kernel_takes_limits_and_answers_them_as_wanted() {
     assert_eq!(group::observe(root, &wanted), None);
 }
 
+/// An idle group among ours would be the equal of all that is not ours.
+#[tokio::test]
+async fn what_is_idle_is_idle_against_everything_on_the_machine() {
+    let root = Path::new(group::ROOT);
+    let path = format!("/partywall-idle/pwhost-{}/dev", std::process::id());
+    let _cleanup = Cleanup(root, path.clone());
+    let wanted = GroupLimits { cpu_idle: true, memory_protection: None, ..limits(&path) };
+    group::limit(root, &wanted).await.expect("limits");
+    assert_eq!(group::observe(root, &wanted), Some(wanted.clone()));
+    let above = ["cpu/partywall-idle/cpu.idle", "partywall-idle/cpu.idle"].map(|file| root.join(file));
+    let above = above.iter().find(|file| file.exists()).expect("a kernel with an idle class");
+    assert_eq!(std::fs::read_to_string(above).expect("a file").trim(), "1");
+    group::remove(root, &path).await.expect("removed");
+    assert_eq!(group::observe(root, &wanted), None);
+}
+
 /// Only where systemd keeps the groups: `scripts/kernel.sh` runs it in a virtual machine.
 #[tokio::test]
 #[ignore = "run by scripts/kernel.sh in a virtual machine: wants systemd as process 1 and control groups v2"]
 async fn systemd_takes_limits_and_answers_them_as_wanted() {
     let root = Path::new(group::ROOT);
-    let slice = |environment: &str| format!("/partywall-shop-{environment}.slice");
-    let production = GroupLimits { memory_ceiling: None, ..limits(&slice("production")) };
-    let development =
-        GroupLimits { cpu_idle: true, memory_protection: None, ..limits(&slice("development")) };
+    let production = GroupLimits { memory_ceiling: None, ..limits("/partywall-shop-production.slice") };
+    let development = limits("/partywall_idle-shop-development.slice");
+    let development = GroupLimits { cpu_idle: true, memory_protection: None, ..development };
     for wanted in [&production, &development, &production] {
         group::limit(root, wanted).await.expect("limits");
         assert_eq!(group::observe(root, wanted).as_ref(), Some(wanted));
     }
+    let above = std::fs::read_to_string(root.join("partywall_idle.slice/cpu.idle")).expect("a file");
+    assert_eq!(above.trim(), "1", "what is idle is idle against everything");
     let low = |path: &str| std::fs::read_to_string(root.join(path).join("memory.low")).expect("a file");
     assert_eq!(low("partywall.slice/partywall-shop.slice").trim(), "52428800");
     for _ in 0..2 {

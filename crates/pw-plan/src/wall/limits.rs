@@ -1,7 +1,7 @@
 //! What an environment may use: parent control group, ceilings, processes, logs, order of death, restarts.
 
 use pw_model::config::{Class, Config};
-use pw_model::desired::GroupLimits;
+use pw_model::desired::{GroupLimits, IDLE_GROUP, IDLE_SLICE};
 use pw_model::host::{CgroupDriver, HostFacts};
 use pw_model::name::EnvironmentName;
 use pw_model::role::Role;
@@ -19,14 +19,24 @@ const OOM_DEVELOPMENT: i64 = 600;
 
 /// The parent control group of an environment, as Docker's `cgroup_parent` wants it written.
 pub fn group_path(config: &Config, environment: &EnvironmentName, driver: CgroupDriver) -> String {
+    let idle = config.environments.get(environment).is_some_and(|one| is_idle(one.class(environment)));
     match driver {
-        CgroupDriver::Cgroupfs => format!("/partywall/{}/{environment}", config.project),
+        CgroupDriver::Cgroupfs => {
+            let top = if idle { IDLE_GROUP } else { "/partywall" };
+            format!("{top}/{}/{environment}", config.project)
+        }
         // systemd reads `a-b.slice` as a child of `a.slice`, so dashes of names are written as underscores.
         CgroupDriver::Systemd => {
+            let top = if idle { IDLE_SLICE } else { "partywall" };
             let flat = |text: &str| text.replace('-', "_");
-            format!("partywall-{}-{}.slice", flat(config.project.as_str()), flat(environment.as_str()))
+            format!("{top}-{}-{}.slice", flat(config.project.as_str()), flat(environment.as_str()))
         }
     }
+}
+
+/// Who gets the processors that nobody else asks for.
+fn is_idle(class: Class) -> bool {
+    class == Class::Development
 }
 
 /// What the parent group of an environment is held to; `memory` is the host's.
@@ -42,7 +52,7 @@ pub fn group_limits(config: &Config, name: &EnvironmentName, path: String, memor
             Class::Staging => 50,
             Class::Development => 10,
         },
-        cpu_idle: class == Class::Development,
+        cpu_idle: is_idle(class),
         cpu_ceiling: budget.cpus,
         memory_ceiling: budget.memory,
         // Half of the host: enough that production's working set is not reclaimed for development's cache.

@@ -12,7 +12,7 @@ fn an_environment_is_one_group_with_a_ceiling_and_dies_before_production() {
     let shop = Shop::with_web(json!({"image": "a"})).development("{ budget: { cpus: 1.5, memory: 1GB } }");
     let (production, development) = web(&shop);
     assert_eq!(production["cgroup_parent"], "/partywall/shop/production");
-    assert_eq!(development["cgroup_parent"], "/partywall/shop/development");
+    assert_eq!(development["cgroup_parent"], "/partywall-idle/shop/development");
     assert_eq!((&development["cpus"], production.get("mem_limit")), (&json!(1.5), None));
     assert!(development["mem_limit"].is_string());
     assert_eq!((&development["oom_score_adj"], production.get("oom_score_adj")), (&json!(600), None));

@@ -211,7 +211,12 @@ impl Story {
     pub(crate) fn groups(&self, environment: &str) -> Vec<PathBuf> {
         let names = [
             format!("partywall/{}/{environment}", self.name),
+            format!("partywall-idle/{}/{environment}", self.name),
             format!("partywall.slice/partywall-{0}.slice/partywall-{0}-{environment}.slice", self.name),
+            format!(
+                "partywall_idle.slice/partywall_idle-{0}.slice/partywall_idle-{0}-{environment}.slice",
+                self.name
+            ),
         ];
         hierarchies()
             .iter()
