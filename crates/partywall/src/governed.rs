@@ -19,7 +19,12 @@ pub(crate) fn read(session: &Session) -> Option<Status> {
 /// What is still squeezed although no agent runs. Asks no engine: a slice and a folder are told apart by looking.
 pub(crate) fn left(session: &Session) -> Vec<Left> {
     let drivers = [CgroupDriver::Cgroupfs, CgroupDriver::Systemd];
-    drivers.into_iter().flat_map(|driver| pw_agent::left(&session.config, driver)).collect()
+    let mut all: Vec<Left> =
+        drivers.into_iter().flat_map(|driver| pw_agent::left(&session.config, driver)).collect();
+    // The network is held whatever the driver.
+    all.sort_by(|one, other| one.environment.cmp(&other.environment));
+    all.dedup_by(|one, other| one.environment == other.environment);
+    all
 }
 
 /// One line for each that is squeezed; one in all where nobody is.

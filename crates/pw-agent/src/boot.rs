@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pw_host::{Host, ProjectLock, facts, group};
+use pw_host::{Host, ProjectLock, facts};
 use pw_journal::History;
 use pw_model::config::Objective;
-use pw_model::host::CgroupVersion;
 use pw_model::name::EnvironmentName;
 use pw_plan::alert::Alert;
 use pw_run::Failure;
@@ -85,10 +84,8 @@ pub(crate) async fn boot(
     for (environment, left) in governor.resume() {
         recorder.own(&environment, &left, "a former agent left it so");
     }
-    // 5. Containers come and go; only control groups v1 need to know.
-    if group::version(Path::new(group::ROOT)) == CgroupVersion::V1 {
-        containers::watch(host, governor.compose_projects(&settings.config), events.clone());
-    }
+    // 5. Networks come and go, and so do containers; of these, only control groups v1 need to know.
+    containers::watch(&settings, governor.compose_projects(&settings.config), &events);
     // 6. What everything uses is known, kept, and shown where that is asked for.
     let keeper = match settings.dry_run {
         true => Keeper::none(),

@@ -18,6 +18,8 @@ pub(crate) enum Event {
     Tend,
     /// The containers of an environment, and the CPUs that each may use by itself.
     Containers(EnvironmentName, BTreeMap<String, Option<Cpus>>),
+    /// The bridges of an environment's networks.
+    Bridges(EnvironmentName, Vec<String>),
     /// What production answered in the last second.
     Answered(Answers),
     /// What is wrong with the services of an environment of production.

@@ -51,6 +51,7 @@ impl Governor {
                 cpus: budget.cpus,
                 memory: budget.memory,
                 containers: BTreeMap::new(),
+                compose_project: config.compose_project(name),
             };
             ((*name).clone(), place)
         });
@@ -74,7 +75,7 @@ impl Governor {
     /// Takes over what is found squeezed, and answers it in words.
     pub(crate) fn resume(&mut self) -> Vec<(EnvironmentName, String)> {
         let found: BTreeMap<EnvironmentName, Found> =
-            self.places.iter().map(|(name, place)| (name.clone(), self.hands.held(&place.path))).collect();
+            self.places.iter().map(|(name, place)| (name.clone(), self.hands.held(place))).collect();
         self.state = State::resumed(&self.rules, &found, Eyes::now());
         let held = self.held().into_iter().filter(|(_, holding)| !holding.to.is_empty());
         let told: Vec<(EnvironmentName, String)> =
@@ -133,6 +134,7 @@ impl Governor {
                 Amount::Cpu(_) => Amount::Cpu(None::<Cpus>),
                 Amount::Memory(_) => Amount::Memory(None::<Bytes>),
                 Amount::Io(_) => Amount::Io(None),
+                Amount::Network(_) => Amount::Network(None),
                 Amount::Frozen(_) => Amount::Frozen(false),
             });
             let because = format!("the agent ends: {why}");

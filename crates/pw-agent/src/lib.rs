@@ -91,6 +91,7 @@ pub async fn run(settings: Settings, mut tell: impl FnMut(Notice<'_>)) -> Result
             Event::Look => look(&mut running, &mut tell),
             Event::Tend => tend(&mut running, &mut tell),
             Event::Containers(name, found) => running.governor.know(&name, found),
+            Event::Bridges(name, found) => running.governor.eyes.know_bridges(&name, found),
             Event::Services(name, alerts) => drop(running.services.insert(name, alerts)),
             Event::Answered(answers) => answered(&mut running, answers, &mut tell),
             Event::Asked(stream) => socket::answer(stream, &running.status()),

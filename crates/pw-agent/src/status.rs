@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
-use pw_host::group::{self, Hands};
+use pw_host::group::{self, Hands, Place};
 use pw_model::config::{Class, Config, Mode};
 use pw_model::host::CgroupDriver;
 use pw_model::name::EnvironmentName;
@@ -67,9 +67,10 @@ pub struct Left {
 pub fn left(config: &Config, driver: CgroupDriver) -> Vec<Left> {
     let hands = Hands::new(Path::new(group::ROOT), Path::new("/"));
     let others = config.environments.iter().filter(|(name, one)| one.class(name) != Class::Production);
-    let found = others.map(|(name, _)| Left {
-        environment: name.clone(),
-        found: hands.held(&group_path(config, name, driver)),
+    let found = others.map(|(name, _)| {
+        let (path, compose_project) = (group_path(config, name, driver), config.compose_project(name));
+        let found = hands.held(&Place { path, compose_project, ..Place::default() });
+        Left { environment: name.clone(), found }
     });
     found.filter(|left| left.found != Found::default()).collect()
 }

@@ -8,6 +8,8 @@ use pw_run::Failure;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
+use crate::group::network;
+
 const TABLE: &str = "mangle";
 const FAMILIES: [&str; 2] = ["iptables", "ip6tables"];
 const INSTALL: &str = "run `partywall` as root; `apt-get install iptables` where it is missing";
@@ -26,7 +28,8 @@ pub async fn is_writable() -> bool {
 pub async fn observe(wanted: &FirewallChain) -> Result<Option<FirewallChain>, Failure> {
     let mut seen: Option<Vec<String>> = None;
     for family in families(wanted.ipv6) {
-        let Some(rules) = rules_of(&wanted.name, &listed(family).await?) else { return Ok(None) };
+        let Some(mut rules) = rules_of(&wanted.name, &listed(family).await?) else { return Ok(None) };
+        rules.iter_mut().for_each(|rule| *rule = of_first_family(rule));
         match &seen {
             None => seen = Some(rules),
             Some(before) if before.iter().filter(|rule| fits(family, rule)).eq(&rules) => {}
@@ -34,11 +37,14 @@ pub async fn observe(wanted: &FirewallChain) -> Result<Option<FirewallChain>, Fa
             Some(_) => return Ok(None),
         }
     }
-    let as_wanted = |(at, rule): (usize, String)| match wanted.rules.get(at) {
-        Some(text) if is_rounded(text, &rule) => text.clone(),
+    let wanted_here: Vec<&String> = wanted.rules.iter().filter(|rule| can_be_set(rule)).collect();
+    let as_wanted = |(at, rule): (usize, String)| match wanted_here.get(at) {
+        Some(text) if is_rounded(text, &rule) => (*text).clone(),
         _ => rule,
     };
-    let rules = seen.map(|rules| rules.into_iter().enumerate().map(as_wanted).collect());
+    let rules = seen.map(|rules| rules.into_iter().enumerate().map(as_wanted).collect::<Vec<String>>());
+    // What this kernel cannot set is answered as wanted.
+    let rules = rules.map(|rules| if rules.iter().eq(wanted_here) { wanted.rules.clone() } else { rules });
     Ok(rules.map(|rules| FirewallChain { name: wanted.name.clone(), rules, ipv6: wanted.ipv6 }))
 }
 
@@ -47,12 +53,22 @@ pub async fn holds(name: &str) -> Result<bool, Failure> {
     Ok(rules_of(name, &listed(FAMILIES[0]).await?).is_some())
 }
 
-/// Replaces the chain in one transaction of the kernel: no packet meets half of it.
+/// Replaces the chain in one transaction of the kernel: no packet meets half of it. A kernel without switches has the
+/// chain without the rules that hang on one.
 pub async fn set(chain: &FirewallChain) -> Result<(), Failure> {
+    let set = set_all(chain).await;
+    if set.is_ok() || network::is_switchable() || !chain.rules.iter().any(|rule| hangs_on_a_switch(rule)) {
+        return set;
+    }
+    let rules = chain.rules.iter().filter(|rule| !hangs_on_a_switch(rule)).cloned().collect();
+    set_all(&FirewallChain { rules, ..chain.clone() }).await
+}
+
+async fn set_all(chain: &FirewallChain) -> Result<(), Failure> {
     for family in families(chain.ipv6) {
         let mut text = format!("*{TABLE}\n:{} - [0:0]\n", chain.name);
         let rules = chain.rules.iter().filter(|rule| fits(family, rule));
-        text.extend(rules.map(|rule| format!("-A {} {rule}\n", chain.name)));
+        text.extend(rules.map(|rule| format!("-A {} {}\n", chain.name, of_family(family, rule))));
         if !leads_to(&chain.name, &listed(family).await?) {
             text.push_str(&format!("-A FORWARD -j {}\n", chain.name));
         }
@@ -88,13 +104,35 @@ fn fits(family: &str, rule: &str) -> bool {
     family == FAMILIES[0] || !rule.starts_with("-d ") || rule.contains(':')
 }
 
+const NO_BITS: [&str; 2] = [" --mask 0.0.0.0 ", " --mask :: "];
+
+fn of_family(family: &str, rule: &str) -> String {
+    if family == FAMILIES[0] { rule.to_owned() } else { rule.replace(NO_BITS[0], NO_BITS[1]) }
+}
+
+fn of_first_family(rule: &str) -> String {
+    rule.replace(NO_BITS[1], NO_BITS[0])
+}
+
+fn hangs_on_a_switch(rule: &str) -> bool {
+    rule.contains(" -m recent --rcheck ")
+}
+
+fn can_be_set(rule: &str) -> bool {
+    !hangs_on_a_switch(rule) || network::is_switchable()
+}
+
 /// True for a limit of a rate as the kernel tells it: within a hundredth of what was wanted, with a burst of its own.
 fn is_rounded(wanted: &str, seen: &str) -> bool {
     fn parts(rule: &str) -> Option<(&str, f64, &str)> {
         let (packets, limit) = rule.split_once(" --hashlimit-above ")?;
-        let (rate, rest) = limit.split_once("kb/s --hashlimit-burst ")?;
+        let (rate, rest) = limit.split_once("b/s --hashlimit-burst ")?;
         let (_, name) = rest.split_once(" --hashlimit-name ")?;
-        Some((packets, rate.parse().ok()?, name))
+        let kilobytes = match rate.strip_suffix('m') {
+            Some(megabytes) => megabytes.parse::<f64>().ok()? * 1024.0,
+            None => rate.strip_suffix('k')?.parse().ok()?,
+        };
+        Some((packets, kilobytes, name))
     }
     let (Some(wanted), Some(seen)) = (parts(wanted), parts(seen)) else { return false };
     let off = (seen.1 - wanted.1).abs() / wanted.1;
@@ -169,6 +207,8 @@ mod tests {
         assert!(is_rounded(&rule(62_500, 63, "up-a"), &rule(62_543, 122, "up-a")));
         assert!(!is_rounded(&rule(62_500, 63, "up-a"), &rule(64_000, 122, "up-a")));
         assert!(!is_rounded(&rule(62_500, 63, "up-a"), &rule(62_500, 63, "up-b")));
+        let megabytes = rule(65_536, 66, "up-a").replace("65536kb/s", "64mb/s");
+        assert!(is_rounded(&rule(65_536, 66, "up-a"), &megabytes), "whole megabytes are told as such");
         assert!(!is_rounded("-i pw-a -o pw-b -j DROP", "-i pw-a -o pw-b -j DROP"), "not a limit");
     }
 

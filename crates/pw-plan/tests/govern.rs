@@ -17,12 +17,14 @@ use std::time::Duration;
 
 use trace::{Decided, Trace};
 
-const TRACES: [&str; 15] = [
+const TRACES: [&str; 17] = [
     "burst",
     "clock-jump",
     "disk-filling",
     "flapping-sensor",
     "missing-sensor",
+    "network-busy",
+    "network-packets",
     "noisy-development",
     "nothing-helps",
     "objective-broken",
@@ -69,7 +71,7 @@ fn nothing_swings() {
     for name in TRACES {
         let text = std::fs::read_to_string(file(name)).expect("a trace");
         let decided = Trace::parse(text.split("\n---\n").next().unwrap_or_default()).run();
-        for lever in ["cpu", "memory", "io"] {
+        for lever in ["cpu", "memory", "io", "network"] {
             let turns = turns(&decided, lever);
             assert!(turns <= 1, "{name}: {lever} turned back {turns} times within a minute");
         }

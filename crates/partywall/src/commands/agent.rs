@@ -174,9 +174,10 @@ fn page(status: &Status) -> String {
             bytes.map_or_else(|| "-".into(), |bytes| format!("{:.0} MB", bytes / 1048576.0))
         };
         text.push_str(&format!(
-            "uses      {name}: {cpus} CPUs, {}, {}/s of disk\n",
+            "uses      {name}: {cpus} CPUs, {}, {}/s of disk, {}/s over the network\n",
             megabytes(used.memory),
-            megabytes(used.io)
+            megabytes(used.io),
+            megabytes(used.network)
         ));
     }
     for (what, by) in &status.sensors {

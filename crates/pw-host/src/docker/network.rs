@@ -1,11 +1,27 @@
 //! Joining and leaving networks.
 
+use std::collections::HashMap;
+
 use bollard::models::{EndpointSettings, NetworkConnectRequest, NetworkDisconnectRequest};
+use bollard::query_parameters::ListNetworksOptionsBuilder;
 use pw_run::Failure;
 
 use super::connect::{Engine, said, status};
+use super::label;
+
+const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 
 impl Engine {
+    /// The bridges of a Compose project's networks, by the names that the kernel has for them.
+    pub async fn bridges(&self, compose_project: &str) -> Result<Vec<String>, Failure> {
+        let label = format!("{}={compose_project}", label::PROJECT);
+        let filters = HashMap::from([("label", vec![label.as_str()])]);
+        let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
+        let found = self.docker().await?.list_networks(Some(options)).await;
+        let found = found.map_err(|error| Failure::new("could not list networks").because(said(error)))?;
+        Ok(found.into_iter().filter_map(|one| one.options?.remove(BRIDGE_NAME)).collect())
+    }
+
     /// Connects a container to a network; one that is connected already stays so.
     pub async fn join(&self, container: &str, network: &str) -> Result<(), Failure> {
         self.join_as(container, network, &[]).await

@@ -1,7 +1,7 @@
 //! The machine as a whole: processors at work, memory and disks that are free.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(super) struct Machine {
@@ -47,6 +47,14 @@ pub(super) fn memory_free() -> Option<f64> {
         line.split_whitespace().next()?.parse::<f64>().ok()
     };
     Some(field("MemAvailable:")? / field("MemTotal:")?)
+}
+
+/// Bytes between a bridge and the machine, and beyond it; what its own members tell each other is not among them.
+pub(super) fn passed(bridge: &str) -> u64 {
+    let folder = Path::new("/sys/class/net").join(bridge).join("statistics");
+    let bytes = |file: &str| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
+    // One that is gone passes nothing on.
+    ["rx_bytes", "tx_bytes"].into_iter().filter_map(bytes).sum()
 }
 
 /// Of the fullest.

@@ -27,6 +27,8 @@ pub struct Eyes {
     /// Groups of class production, as `cgroup_parent` has them.
     production: Vec<String>,
     others: BTreeMap<EnvironmentName, String>,
+    /// What its networks meet the machine with, once they are known.
+    bridges: BTreeMap<EnvironmentName, Vec<String>>,
     /// Folders whose disks must not fill.
     disks: Vec<PathBuf>,
     threads: Threads,
@@ -70,6 +72,7 @@ impl Eyes {
             root: root.to_owned(),
             production: production.into_iter().map(tree).collect(),
             others: others.into_iter().map(|(name, path)| (name, tree(path))).collect(),
+            bridges: BTreeMap::new(),
             disks,
             threads: Threads::default(),
         }
@@ -99,7 +102,7 @@ impl Eyes {
             own: self.own(),
             stolen: machine.stolen,
             swapped: machine::swapped(),
-            uses: self.others.iter().map(|(name, path)| (name.clone(), self.used(path))).collect(),
+            uses: self.others.iter().map(|(name, path)| (name.clone(), self.used(name, path))).collect(),
         }
     }
 
@@ -122,16 +125,24 @@ impl Eyes {
         Some(used.map(|usage| usage.cpu).sum())
     }
 
-    fn used(&self, path: &str) -> Used {
+    /// The bridges of an environment's networks.
+    pub fn know_bridges(&mut self, name: &EnvironmentName, bridges: Vec<String>) {
+        self.bridges.insert(name.clone(), bridges);
+    }
+
+    fn used(&self, name: &EnvironmentName, path: &str) -> Used {
+        let network =
+            self.bridges.get(name).map(|bridges| bridges.iter().map(|one| machine::passed(one)).sum());
         if !pressure::is_any_there(&self.root, &[path.to_owned()]) {
             // Who is not up uses nothing, which is not the same as not being seen.
-            return Used { cpu: Some(Duration::ZERO), memory: Some(0), io: Some(0) };
+            return Used { cpu: Some(Duration::ZERO), memory: Some(0), io: Some(0), network };
         }
         let usage = stats::group(&self.root, path);
         Used {
             cpu: usage.map(|usage| usage.cpu),
             memory: usage.map(|usage| usage.memory.0),
             io: stats::transferred(&self.root, path),
+            network,
         }
     }
 

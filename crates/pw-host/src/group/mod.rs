@@ -17,6 +17,7 @@ use pw_model::host::CgroupVersion;
 use pw_run::Failure;
 
 pub use remove::remove;
+pub(crate) use squeeze::network;
 pub use squeeze::{Hands, Place};
 pub use systemd::slice_path;
 

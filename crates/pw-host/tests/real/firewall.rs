@@ -1,7 +1,12 @@
 //! The firewall: a chain of the kernel's own.
 
+use std::path::Path;
+
 use pw_host::firewall;
+use pw_host::group::{self, Hands, Place};
 use pw_model::desired::FirewallChain;
+use pw_plan::govern::{Amount, NETWORK_RATES};
+use pw_plan::wall::network_switch;
 
 /// Removes the chain when the test ends, however it ends.
 struct Cleanup(String);
@@ -120,7 +125,8 @@ fn python(name: &str, text: &str) -> std::process::Command {
 
 /// Promise: what is beyond the rate does not come through, and the rule is seen as it was set.
 /// Given: two machines whose packets the host forwards.
-/// Then: without the rule everything comes; with 4 Mbit a second, no more than that and the burst.
+/// Then: without the rule everything comes; with 4 Mbit a second, no more than that and the burst; with a rate that is
+/// prepared, everything until its switch is on, and again when it is off.
 #[tokio::test]
 async fn a_rate_is_kept() {
     const BYTES: usize = 20_000_000;
@@ -139,12 +145,46 @@ async fn a_rate_is_kept() {
     let wanted = FirewallChain { name: name.clone(), rules: vec![limit], ipv6: true };
     firewall::set(&wanted).await.expect("writable");
     assert_eq!(firewall::observe(&wanted).await.expect("readable"), Some(wanted));
-    let (held, seconds) = between.send(BYTES);
+    let held = between.send(BYTES);
+    let switched = switched(&between, &name, BYTES).await;
     filter("-D");
     assert!(free > BYTES / 2, "{free} of {BYTES} came without a limit");
-    // What a second's rate and the burst may bring, with a tenth for the kernel's own units.
-    let most = (500.0 * 1024.0 * seconds + 2.0 * 1024.0 * 1024.0) * 1.1;
-    assert!((held as f64) < most && held > 0, "{held} came in {seconds} s, {most} may");
+    is_within(held, 500.0, 2.0);
+    let [before, on, after] = switched;
+    assert!(before.0.min(after.0) > BYTES / 2, "{before:?} before, {after:?} after of {BYTES} came");
+    is_within(on, 1024.0, 3.0);
+}
+
+/// What a second's rate (in kilobytes) and the burst (in megabytes) may bring, with a tenth for the kernel's own units.
+fn is_within((came, seconds): (usize, f64), rate: f64, burst: f64) {
+    let most = (rate * 1024.0 * seconds + burst * 1024.0 * 1024.0) * 1.1;
+    assert!((came as f64) < most && came > 0, "{came} came in {seconds} s, {most} may");
+}
+
+/// What comes before the switch of the least rate is on, while it is, and after.
+async fn switched(between: &Between, name: &str, bytes: usize) -> [(usize, f64); 3] {
+    let ([from, _], [least, ..]) = (&between.bridges, NETWORK_RATES);
+    let project = name.to_lowercase();
+    let switch = network_switch(&project, least);
+    let rule = format!(
+        "-i {from} -m recent --rcheck --name {switch} --mask 0.0.0.0 --rsource -m hashlimit --hashlimit-above 1024kb/s --hashlimit-burst 3mb --hashlimit-name {name}s -j DROP"
+    );
+    let wanted = FirewallChain { name: name.into(), rules: vec![rule], ipv6: true };
+    firewall::set(&wanted).await.expect("writable");
+    let mut hands = Hands::new(Path::new(group::ROOT), Path::new("/"));
+    let place = Place { path: format!("/{project}"), compose_project: project, ..Place::default() };
+    let mut came = Vec::new();
+    for rate in [None, Some(least), None] {
+        hands.hold(&place, Amount::Network(rate)).expect("held");
+        assert_eq!(hands.held(&place).network, rate.map(|rate| rate.0 as f64));
+        assert_eq!(firewall::observe(&wanted).await.expect("readable").as_ref(), Some(&wanted));
+        came.push(between.send(bytes));
+    }
+    // A chain that is set anew goes on being held.
+    hands.hold(&place, Amount::Network(Some(least))).expect("held");
+    firewall::set(&wanted).await.expect("writable");
+    assert!(hands.held(&place).network.is_some(), "`up` lets a squeeze go");
+    came.try_into().expect("three")
 }
 
 #[tokio::test]

@@ -26,7 +26,13 @@ fn development(path: &str) -> GroupLimits {
 }
 
 fn place(limits: &GroupLimits, containers: BTreeMap<String, Option<Cpus>>) -> Place {
-    Place { path: limits.path.clone(), cpus: limits.cpu_ceiling, memory: limits.memory_ceiling, containers }
+    Place {
+        path: limits.path.clone(),
+        cpus: limits.cpu_ceiling,
+        memory: limits.memory_ceiling,
+        containers,
+        compose_project: "pwhost-nobody".into(),
+    }
 }
 
 fn all(cpus: f64) -> [Amount; 4] {
@@ -45,12 +51,12 @@ fn squeezes_and_lets_go(limits: &GroupLimits, containers: BTreeMap<String, Optio
     let root = Path::new(group::ROOT);
     let place = place(limits, containers);
     let mut hands = Hands::new(root, Path::new("/"));
-    assert_eq!(hands.held(&limits.path), Found::default());
+    assert_eq!(hands.held(&place), Found::default());
     for cpus in [0.6, 0.3] {
         for amount in all(cpus) {
             hands.hold(&place, amount).unwrap_or_else(|failure| panic!("{amount}: {failure}"));
         }
-        let found = Hands::new(root, Path::new("/")).held(&limits.path);
+        let found = Hands::new(root, Path::new("/")).held(&place);
         assert!(found.cpus.is_some_and(|found| (found - cpus).abs() < 0.01), "{found:?}");
         assert!(
             found.memory.is_some_and(|bytes| (bytes / f64::from(1 << 20) - 500.0).abs() < 1.0),
@@ -66,7 +72,7 @@ fn squeezes_and_lets_go(limits: &GroupLimits, containers: BTreeMap<String, Optio
     for amount in BACK {
         hands.hold(&place, amount).unwrap_or_else(|failure| panic!("{amount}: {failure}"));
     }
-    assert_eq!(hands.held(&limits.path), Found::default());
+    assert_eq!(hands.held(&place), Found::default());
     assert_eq!(group::observe(root, limits).as_ref(), Some(limits));
 }
 
@@ -135,8 +141,14 @@ fn v2_files_are_squeezed_as_the_kernel_wants_them() {
     }
     assert_eq!((read("cpu.max").as_str(), read("memory.high").as_str()), ("6000 20000", "524288000"));
     assert!(read("io.max").ends_with(" rbps=1048576 wbps=1048576"), "{}", read("io.max"));
-    let found = Found { cpus: Some(0.3), memory: Some(524_288_000.0), io: Some(1_048_576.0), frozen: true };
-    assert_eq!(hands.held("/dev"), found);
+    let found = Found {
+        cpus: Some(0.3),
+        memory: Some(524_288_000.0),
+        io: Some(1_048_576.0),
+        network: None,
+        frozen: true,
+    };
+    assert_eq!(hands.held(&place), found);
     for amount in BACK {
         hands.hold(&place, amount).expect("let go");
     }

@@ -10,6 +10,7 @@
 mod feeling;
 mod freeze;
 mod lever;
+mod network;
 mod order;
 mod promise;
 mod reading;
@@ -27,6 +28,7 @@ use freeze::Ice;
 use lever::{Bounds, Growth, Lever};
 use promise::Promise;
 
+pub use network::NETWORK_RATES;
 pub use order::{Amount, Order};
 pub use pw_model::config::Mode;
 pub use reading::{Reading, Use};
@@ -64,6 +66,7 @@ struct Levers {
     cpu: Lever,
     memory: Lever,
     io: Lever,
+    network: Lever,
     ice: Ice,
 }
 
@@ -94,6 +97,8 @@ pub fn govern(rules: &Rules, mut state: State, reading: &Reading, now: Moment) -
         orders.extend(turn.cpu(&mut levers.cpu, blind));
         orders.extend(turn.memory(&mut levers.memory));
         orders.extend(turn.io(&mut levers.io));
+        let hardly_any_cpu = turn.is_at_the_end(&levers.cpu);
+        orders.extend(turn.network(&mut levers.network, hardly_any_cpu));
         orders.extend(turn.freeze(levers));
     }
     (state, orders)
@@ -145,14 +150,15 @@ impl State {
         let cpu = levers.cpu.ceiling().map(|ceiling| Amount::Cpu(order::cpus(Some(ceiling))));
         let memory = levers.memory.ceiling().map(|ceiling| Amount::Memory(order::bytes(Some(ceiling))));
         let io = levers.io.ceiling().map(|ceiling| Amount::Io(order::bytes(Some(ceiling))));
+        let network = network::prepared(levers.network.ceiling()).map(|rate| Amount::Network(Some(rate)));
         let ice = levers.ice.is_frozen().then_some(Amount::Frozen(true));
-        [cpu, memory, io, ice].into_iter().flatten().collect()
+        [cpu, memory, io, network, ice].into_iter().flatten().collect()
     }
 }
 
 impl Levers {
     fn restart(&mut self, now: Duration) {
-        for lever in [&mut self.cpu, &mut self.memory, &mut self.io] {
+        for lever in [&mut self.cpu, &mut self.memory, &mut self.io, &mut self.network] {
             lever.restart(now);
         }
         self.ice.restart(now);
@@ -213,16 +219,18 @@ impl Turn<'_> {
     fn freeze(&self, levers: &mut Levers) -> Option<Order> {
         let working =
             self.used.cpus.is_none_or(|cpus| cpus > 0.02) || self.used.io.is_some_and(|io| io > 1e5);
-        let at_the_end =
-            levers.cpu.ceiling().is_some_and(|ceiling| ceiling <= self.rules.least_cpus() * 1.01);
         let seen = freeze::Seen {
-            may: working && at_the_end,
+            may: working && self.is_at_the_end(&levers.cpu),
             worst: self.mood.worst(),
             disk: self.mood.disk.0,
             because: self.mood,
         };
         let (frozen, because) = levers.ice.turn(&seen, self.now.at)?;
         Some(self.order(Amount::Frozen(frozen), because))
+    }
+
+    fn is_at_the_end(&self, cpu: &Lever) -> bool {
+        cpu.ceiling().is_some_and(|ceiling| ceiling <= self.rules.least_cpus() * 1.01)
     }
 
     fn order(&self, amount: Amount, because: String) -> Order {

@@ -22,6 +22,8 @@ pub enum Amount {
     Memory(Option<Bytes>),
     /// Bytes in a second, for reading and for writing each.
     Io(Option<Bytes>),
+    /// Bytes in a second to and from other machines, each; one of [`super::NETWORK_RATES`].
+    Network(Option<Bytes>),
     Frozen(bool),
 }
 
@@ -40,6 +42,8 @@ impl fmt::Display for Amount {
             Self::Memory(None) => write!(f, "memory as budgeted"),
             Self::Io(Some(bytes)) => write!(f, "at most {bytes}/s of disk"),
             Self::Io(None) => write!(f, "disk as budgeted"),
+            Self::Network(Some(bytes)) => write!(f, "at most {bytes}/s over the network"),
+            Self::Network(None) => write!(f, "network as budgeted"),
             Self::Frozen(true) => write!(f, "stands still"),
             Self::Frozen(false) => write!(f, "goes on"),
         }

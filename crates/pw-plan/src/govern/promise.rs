@@ -9,7 +9,7 @@ use super::{BLIND_AFTER, Reading, Rules};
 const VAIN: Duration = Duration::from_secs(30);
 /// Before others are squeezed for it again, unless it was kept in between.
 const DISBELIEVED: Duration = Duration::from_secs(300);
-/// Bytes a second from which somebody keeps a disk busy.
+/// Bytes a second from which somebody keeps a disk, or the network, busy.
 pub(super) const WRITES: f64 = 5.0 * 1024.0 * 1024.0;
 
 /// What is remembered of it.
@@ -80,6 +80,6 @@ fn is_still(rules: &Rules, reading: &Reading) -> bool {
     rules.squeezable().all(|(name, _)| {
         let used = reading.uses.get(name).copied().unwrap_or_default();
         let cpus = used.cpus.is_none_or(|cpus| cpus <= rules.least_cpus() * 1.25);
-        cpus && used.io.is_none_or(|io| io < WRITES)
+        cpus && [used.io, used.network].into_iter().flatten().all(|bytes| bytes < WRITES)
     })
 }

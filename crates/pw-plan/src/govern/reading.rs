@@ -43,6 +43,9 @@ pub struct Use {
     pub memory: Option<f64>,
     /// Bytes in a second, read and written.
     pub io: Option<f64>,
+    /// Bytes in a second, to and from other machines.
+    #[serde(default)]
+    pub network: Option<f64>,
 }
 
 impl Reading {
@@ -52,8 +55,12 @@ impl Reading {
             value.filter(|value| (0.0..=1.05).contains(value)).map(|value| value.min(1.0))
         };
         let amount = |value: Option<f64>| value.filter(|value| value.is_finite() && *value >= 0.0);
-        let checked =
-            |used: &Use| Use { cpus: amount(used.cpus), memory: amount(used.memory), io: amount(used.io) };
+        let checked = |used: &Use| Use {
+            cpus: amount(used.cpus),
+            memory: amount(used.memory),
+            io: amount(used.io),
+            network: amount(used.network),
+        };
         Self {
             cpu: share(self.cpu),
             memory: share(self.memory),

@@ -15,6 +15,7 @@ pub struct Found {
     pub cpus: Option<f64>,
     pub memory: Option<f64>,
     pub io: Option<f64>,
+    pub network: Option<f64>,
     pub frozen: bool,
 }
 
@@ -29,6 +30,7 @@ impl State {
             cpu: lever(found.cpus),
             memory: lever(found.memory),
             io: lever(found.io),
+            network: lever(found.network),
             ice: if found.frozen { Ice::found(now) } else { Ice::default() },
         };
         let subjects =

@@ -41,6 +41,8 @@ pub struct Used {
     pub memory: Option<u64>,
     /// Bytes read and written.
     pub io: Option<u64>,
+    /// Bytes to and from other machines.
+    pub network: Option<u64>,
 }
 
 /// What happened between two looks. A counter that went back, or a time that cannot be, answers nothing.
@@ -51,8 +53,9 @@ pub fn reading(before: &Counters, now: &Counters) -> Reading {
         let former = before.uses.get(name).copied().unwrap_or_default();
         let cpus = span.share(former.cpu, used.cpu);
         let io = span.rate(former.io, used.io);
+        let network = span.rate(former.network, used.network);
         #[expect(clippy::cast_precision_loss, reason = "bytes of a machine")]
-        (name.clone(), Use { cpus, memory: used.memory.map(|bytes| bytes as f64), io })
+        (name.clone(), Use { cpus, memory: used.memory.map(|bytes| bytes as f64), io, network })
     });
     Reading {
         cpu: span.share(before.cpu, now.cpu).map(|share| share.min(1.0)),

@@ -5,15 +5,20 @@
 //! engine takes the jump to its isolation rules out of `FORWARD` and puts it back. Until then one network
 //! reaches another. These rules stand in a table that the engine does not touch, and they name bridges
 //! rather than networks, so that they are there before the first bridge is.
+//!
+//! Beside production the chain also holds rates that nobody is held to until a switch says so: a list of the kernel's
+//! in `/proc/net/xt_recent`, which the governor writes to. So a squeeze needs no command, and no right but to write
+//! that file.
 
 use std::collections::BTreeSet;
 
 use pw_model::config::Class;
 use pw_model::desired::FirewallChain;
-use pw_model::unit::Rate;
+use pw_model::unit::{Bytes, Rate};
 use serde_json::{Value, json};
 
 use super::{Rendered, Wall, object};
+use crate::govern::NETWORK_RATES;
 
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 /// The kernel takes 15 characters for the name of an interface.
@@ -34,6 +39,11 @@ pub fn firewall_chain_name(compose_project: &str) -> String {
     format!("PARTYWALL-{}", &crate::hash(compose_project)[..12])
 }
 
+/// The switch of a rate that an environment's networks can be held to.
+pub fn network_switch(compose_project: &str, rate: Bytes) -> String {
+    format!("pw-{}-{}", &crate::hash(compose_project)[..12], rate.0 >> 20)
+}
+
 /// The rules for the networks that the environment makes; `None` where it makes none.
 pub(crate) fn firewall_chain(rendered: &Rendered, bandwidth: Option<Rate>) -> Option<FirewallChain> {
     let bridges: BTreeSet<&str> = bridges_of(rendered).collect();
@@ -46,8 +56,14 @@ pub(crate) fn firewall_chain(rendered: &Rendered, bandwidth: Option<Rate>) -> Op
     let beside = rendered.class != Class::Production;
     let metadata =
         bridges.iter().filter(|_| beside).map(|bridge| format!("-d {METADATA}/32 -i {bridge} -j DROP"));
-    let limits = bandwidth.map(|rate| limits(&bridges, rate)).unwrap_or_default();
-    let rules: Vec<String> = within.chain(across).chain(metadata).chain(limits).collect();
+    let fixed = bandwidth.map(|rate| limits(&bridges, (rate.bits() / 8).div_ceil(1024), "", ""));
+    let prepared = NETWORK_RATES.into_iter().filter(|_| beside).flat_map(|rate| {
+        let (switch, megabytes) = (network_switch(&rendered.compose_project, rate), rate.0 >> 20);
+        let when = format!(" -m recent --rcheck --name {switch} --mask {ANYBODY} --rsource");
+        limits(&bridges, rate.0 / 1024, &when, &format!("{megabytes}-"))
+    });
+    let rules: Vec<String> =
+        within.chain(across).chain(metadata).chain(fixed.into_iter().flatten()).chain(prepared).collect();
     (!rules.is_empty()).then(|| FirewallChain {
         name: firewall_chain_name(&rendered.compose_project),
         rules,
@@ -55,17 +71,19 @@ pub(crate) fn firewall_chain(rendered: &Rendered, bandwidth: Option<Rate>) -> Op
     })
 }
 
+/// All addresses are one on a list that looks at none of their bits.
+const ANYBODY: &str = "0.0.0.0";
+
 /// What is beyond the rate is dropped, which makes a sender slow down; all networks of the environment share it.
 ///
 /// The kernel counts in units of its own, so that what it tells of a rule is a little off: who observes one knows.
-fn limits(bridges: &BTreeSet<&str>, rate: Rate) -> Vec<String> {
+fn limits(bridges: &BTreeSet<&str>, kilobytes: u64, when: &str, mark: &str) -> Vec<String> {
     let name = bridges.first().copied().unwrap_or_default().trim_start_matches(PREFIX);
-    let kilobytes = (rate.bits() / 8).div_ceil(1024);
     // The kernel wants at least what comes in a second.
     let burst = kilobytes / 1024 + 2;
     let rule = |way: &str, bridge: &str, table: &str| {
         format!(
-            "{way} {bridge} -m hashlimit --hashlimit-above {kilobytes}kb/s --hashlimit-burst {burst}mb --hashlimit-name {table}-{name} -j DROP"
+            "{way} {bridge}{when} -m hashlimit --hashlimit-above {kilobytes}kb/s --hashlimit-burst {burst}mb --hashlimit-name {table}-{mark}{name} -j DROP"
         )
     };
     let both = |bridge: &&str| [rule("-i", bridge, "up"), rule("-o", bridge, "down")];

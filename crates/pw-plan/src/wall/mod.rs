@@ -47,7 +47,7 @@ pub use entries::place_of as entry_place;
 pub(crate) use explain::variable_origin;
 pub use explain::{Explained, Origin, explain};
 pub(crate) use firewall::firewall_chain;
-pub use firewall::firewall_chain_name;
+pub use firewall::{firewall_chain_name, network_switch};
 pub use limits::{build_limits, group_limits, group_path};
 pub use networks::edge_alias;
 pub use write::yaml;

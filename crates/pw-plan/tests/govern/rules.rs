@@ -33,8 +33,8 @@ fn figure(most: f64) -> impl Strategy<Value = Option<f64>> {
 }
 
 fn reading() -> impl Strategy<Value = (Reading, Duration)> {
-    let uses =
-        (figure(4.0), figure(9e9), figure(3e9)).prop_map(|(cpus, memory, io)| Use { cpus, memory, io });
+    let uses = (figure(4.0), figure(9e9), figure(3e9), figure(3e9))
+        .prop_map(|(cpus, memory, io, network)| Use { cpus, memory, io, network });
     let shares = (
         figure(1.0),
         figure(1.0),
@@ -108,7 +108,9 @@ proptest! {
                         prop_assert!(bytes.0 as f64 <= subject.memory.unwrap_or(rules.memory), "{}", order);
                         prop_assert!(bytes.0 >= 49 << 20, "{}", order);
                     }
-                    Amount::Io(Some(bytes)) => prop_assert!(bytes.0 >= 1 << 20, "{}", order),
+                    Amount::Io(Some(bytes)) | Amount::Network(Some(bytes)) => {
+                        prop_assert!(bytes.0 >= 1 << 20, "{}", order);
+                    }
                     _ => {}
                 }
             }
@@ -124,7 +126,7 @@ proptest! {
             at += step;
             state = govern(&rules, state, &reading, Moment { at, office: false }).0;
         }
-        let used = Use { cpus: Some(0.5), memory: Some(1e8), io: Some(0.0) };
+        let used = Use { cpus: Some(0.5), memory: Some(1e8), io: Some(0.0), network: None };
         let calm = Reading {
             cpu: Some(0.0), memory: Some(0.0), io: Some(0.0), busy: Some(0.2), latency: None,
             memory_free: Some(0.6), disk_free: Some(0.6),

@@ -5,7 +5,7 @@
 //! development budget cpus 1.5 memory 2000
 //! 0..10  cpu 2 memory 0 io 1 busy 40 free 60 disk 50 | development 0.3 400 1
 //! ```
-//! Shares in percent; of development CPUs, MB of memory, MB/s of disk. `-` is a sensor that does not answer, `!` one
+//! Shares in percent; of development CPUs, MB of memory, MB/s of disk, MB/s of network. `-` is a sensor that does not answer, `!` one
 //! that answers nonsense; `2,80` takes turns. `jump 600` sets the clock that many seconds on, `jump -600` back.
 
 use std::collections::BTreeMap;
@@ -35,6 +35,7 @@ impl Decided {
             Amount::Cpu(_) => "cpu",
             Amount::Memory(_) => "memory",
             Amount::Io(_) => "io",
+            Amount::Network(_) => "network",
             Amount::Frozen(_) => "freeze",
         }
     }
@@ -43,7 +44,9 @@ impl Decided {
     pub(crate) fn level(&self) -> f64 {
         match self.order.amount {
             Amount::Cpu(Some(cpus)) => cpus.count(),
-            Amount::Memory(Some(bytes)) | Amount::Io(Some(bytes)) => bytes.0 as f64,
+            Amount::Memory(Some(bytes)) | Amount::Io(Some(bytes)) | Amount::Network(Some(bytes)) => {
+                bytes.0 as f64
+            }
             Amount::Frozen(true) => 0.0,
             _ => f64::INFINITY,
         }
@@ -144,7 +147,8 @@ pub(crate) fn reading(line: &str, turn: usize, passed: f64) -> Reading {
     let uses = parts.map(|part| {
         let words: Vec<&str> = part.split_whitespace().collect();
         let value = |at: usize| value(words.get(at).copied().unwrap_or("-"), turn, passed);
-        let used = Use { cpus: value(1), memory: value(2).map(|mb| mb * MB), io: value(3).map(|mb| mb * MB) };
+        let bytes = |at: usize| value(at).map(|mb| mb * MB);
+        let used = Use { cpus: value(1), memory: bytes(2), io: bytes(3), network: bytes(4) };
         (name(words[0]), used)
     });
     Reading {

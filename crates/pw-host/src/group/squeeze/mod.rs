@@ -4,6 +4,7 @@
 //! squeeze and what a budget: whoever comes after a governor that died reads it back ([`Hands::held`]), and `up` does
 //! not take a squeeze for a difference.
 
+pub(crate) mod network;
 mod v1;
 mod v2;
 
@@ -31,6 +32,8 @@ pub struct Place {
     /// Container → its own ceiling. Control groups v1 let no group have more than its parent, so that there each
     /// container is held by itself.
     pub containers: BTreeMap<String, Option<Cpus>>,
+    /// Whose switches hold its networks.
+    pub compose_project: String,
 }
 
 /// Writes squeezes.
@@ -57,6 +60,9 @@ impl Hands {
     /// Holds the environment to an amount. Writes only what differs, so that it may be called again and again.
     pub fn hold(&mut self, place: &Place, amount: Amount) -> Result<(), Failure> {
         let path = tree_path(&place.path);
+        if let Amount::Network(rate) = amount {
+            return network::hold(&place.compose_project, rate);
+        }
         match self.version {
             CgroupVersion::V1 => {
                 let device = self.device.as_deref();
@@ -71,12 +77,13 @@ impl Hands {
     }
 
     /// What the environment is held to by a governor, present or past.
-    pub fn held(&self, path: &str) -> Found {
-        let path = tree_path(path);
-        match self.version {
+    pub fn held(&self, place: &Place) -> Found {
+        let path = tree_path(&place.path);
+        let found = match self.version {
             CgroupVersion::V1 => v1::held(&self.root, &path, self.device.as_deref()),
             CgroupVersion::V2 => v2::held(&self.root.join(path), self.device.as_deref()),
-        }
+        };
+        Found { network: network::held(&place.compose_project), ..found }
     }
 
     /// What cannot be held on this host, each with its reason.
@@ -85,6 +92,9 @@ impl Hands {
             CgroupVersion::V1 => v1::lacks(&self.root),
             CgroupVersion::V2 => v2::lacks(&self.root),
         };
+        if !network::is_switchable() {
+            lacks.push("the kernel has no `xt_recent`: network rates cannot be squeezed".into());
+        }
         if self.device.is_none() {
             lacks.push("the disk of containers has no number of its own: it cannot be slowed down".into());
         }

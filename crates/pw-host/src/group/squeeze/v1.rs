@@ -33,6 +33,8 @@ pub(super) fn hold(group: &Group<'_>, amount: Amount, shares: &mut Shares) -> Re
         Amount::Cpu(None) => group.release_cpu(),
         Amount::Memory(bytes) => group.hold_memory(bytes),
         Amount::Io(rate) => group.hold_io(rate),
+        // Groups know nothing of rates.
+        Amount::Network(_) => Ok(()),
         Amount::Frozen(frozen) => {
             let folder = group.folder("freezer");
             let wanted = if frozen { "FROZEN" } else { "THAWED" };
@@ -163,6 +165,7 @@ pub(super) fn held(root: &Path, path: &str, device: Option<&str>) -> Found {
         cpus: (!quotas.is_empty()).then(|| quotas.iter().sum::<u64>() as f64 / GOVERNED as f64),
         memory: memory_squeezed(&folder("memory")).map(|bytes| bytes as f64),
         io: rates.max().map(|rate| rate as f64),
+        network: None,
         frozen: state.as_deref() == Some("1"),
     }
 }

@@ -29,6 +29,8 @@ pub(super) fn hold(
             let rate = or_max(bytes);
             put(folder, "io.max", &format!("{device} rbps={rate} wbps={rate}"))
         }),
+        // Groups know nothing of rates.
+        Amount::Network(_) => Ok(()),
         Amount::Frozen(frozen) => put(folder, "cgroup.freeze", if frozen { "1" } else { "0" }),
     }
 }
@@ -50,6 +52,7 @@ pub(super) fn held(folder: &Path, device: Option<&str>) -> Found {
         cpus,
         memory: number(folder, "memory.high").map(|bytes| bytes as f64),
         io: device.and_then(|device| rate(&text(folder, "io.max")?, device)),
+        network: None,
         frozen: number(folder, "cgroup.freeze") == Some(1),
     }
 }
