@@ -14,10 +14,12 @@ use pw_plan::alert::Alert;
 use pw_run::Failure;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::collect::{Collecting, collect};
 use crate::event::Event;
+use crate::expose::Governed;
 use crate::governor::Governor;
 use crate::guard::Guard;
 use crate::herald::Herald;
@@ -46,6 +48,7 @@ pub(crate) struct Running {
     keeper: Keeper,
     /// Why figures are not shown.
     hidden: Arc<Mutex<Option<String>>>,
+    governed: watch::Sender<Governed>,
     /// What failed when things were held again the last time.
     pub(crate) troubles: Vec<String>,
     pub(crate) since: Timestamp,
@@ -93,8 +96,10 @@ pub(crate) async fn boot(
     };
     let collecting = collect(&settings, keeper.sink());
     let hidden = Arc::new(Mutex::new(None));
+    let governed = watch::Sender::new(Governed::default());
     if let Some(address) = settings.config.agent.metrics {
-        expose::expose(address.address(), collecting.pictures.clone(), Arc::clone(&hidden));
+        let shown = expose::Shown { pictures: collecting.pictures.clone(), governed: governed.subscribe() };
+        expose::expose(address.address(), shown, Arc::clone(&hidden));
     }
     // 7. What production answers is held against what it promised.
     let goals = settings.config.objective.as_ref().map(Objective::goals).unwrap_or_default();
@@ -116,6 +121,7 @@ pub(crate) async fn boot(
         collecting,
         keeper,
         hidden,
+        governed,
         troubles: Vec::new(),
         since: Timestamp::now(),
         looks: every(LOOK),
@@ -204,6 +210,12 @@ impl Running {
             picture: Some((*self.collecting.newest()).clone()),
             objective: Some(self.guard.promised()),
         }
+    }
+
+    /// To who collects figures.
+    pub(crate) fn show(&self) {
+        self.governed
+            .send_modify(|before| *before = before.next(self.governor.amounts(), self.guard.promised()));
     }
 
     fn lacks(&self) -> Vec<String> {

@@ -148,6 +148,11 @@ impl Governor {
         orders
     }
 
+    /// What each is held to; nothing where it has its budget.
+    pub(crate) fn amounts(&self) -> impl Iterator<Item = (EnvironmentName, Vec<Amount>)> {
+        self.places.keys().map(|name| (name.clone(), self.state.held(name)))
+    }
+
     pub(crate) fn held(&self) -> BTreeMap<EnvironmentName, Holding> {
         let holding = |name: &EnvironmentName| {
             let to: Vec<String> = self.state.held(name).iter().map(ToString::to_string).collect();

@@ -45,7 +45,7 @@ use collect::DatabaseFigures;
 use event::Event;
 use watcher::Answers;
 
-pub use expose::exposition;
+pub use expose::{Governed, Squeezes, exposition};
 pub use governor::is_within;
 pub use socket::ask;
 pub use status::{Holding, Left, Promised, Status, left};
@@ -135,6 +135,7 @@ fn carry_out(running: &mut Running, order: &Order, tell: &mut impl FnMut(Notice<
 
 /// What is held is held again: somebody may have set the limits anew, and new containers have come.
 fn tend(running: &mut Running, tell: &mut impl FnMut(Notice<'_>)) {
+    running.show();
     if running.governor.dry_run {
         return;
     }

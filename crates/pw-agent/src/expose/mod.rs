@@ -1,5 +1,6 @@
 //! The newest picture for Prometheus, at `/metrics` of the address that `partywall.yaml` names.
 
+mod governed;
 mod text;
 
 use std::convert::Infallible;
@@ -19,7 +20,15 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::collect::Picture;
 
+pub use governed::{Governed, Squeezes};
 pub use text::exposition;
+
+/// What is shown, each as new as it is.
+#[derive(Clone)]
+pub(crate) struct Shown {
+    pub(crate) pictures: watch::Receiver<Arc<Picture>>,
+    pub(crate) governed: watch::Receiver<Governed>,
+}
 
 /// A port that is taken may be free again.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -29,11 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 16;
 
 /// Answers for as long as the agent runs; `trouble` says why it does not at the moment.
-pub(crate) fn expose(
-    address: SocketAddr,
-    pictures: watch::Receiver<Arc<Picture>>,
-    trouble: Arc<Mutex<Option<String>>>,
-) {
+pub(crate) fn expose(address: SocketAddr, shown: Shown, trouble: Arc<Mutex<Option<String>>>) {
     tokio::spawn(async move {
         let listener = loop {
             match TcpListener::bind(address).await {
@@ -51,9 +56,9 @@ pub(crate) fn expose(
                 tokio::time::sleep(PATIENCE).await;
                 continue;
             };
-            let pictures = pictures.clone();
+            let shown = shown.clone();
             tokio::spawn(async move {
-                serve(stream, pictures).await;
+                serve(stream, shown).await;
                 drop(place);
             });
         }
@@ -64,9 +69,9 @@ fn set(trouble: &Mutex<Option<String>>, words: Option<String>) {
     *trouble.lock().unwrap_or_else(PoisonError::into_inner) = words;
 }
 
-async fn serve(stream: TcpStream, pictures: watch::Receiver<Arc<Picture>>) {
+async fn serve(stream: TcpStream, shown: Shown) {
     let answer = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(&request, &pictures);
+        let answer = answer(&request, &shown);
         async move { Ok::<_, Infallible>(answer) }
     });
     let served = http1::Builder::new()
@@ -79,10 +84,11 @@ async fn serve(stream: TcpStream, pictures: watch::Receiver<Arc<Picture>>) {
     drop(tokio::time::timeout(PATIENCE * 2, served).await);
 }
 
-fn answer(request: &Request<Incoming>, pictures: &watch::Receiver<Arc<Picture>>) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, shown: &Shown) -> Response<Full<Bytes>> {
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/metrics") => {
-            (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", exposition(&pictures.borrow()))
+            let text = exposition(&shown.pictures.borrow(), &shown.governed.borrow());
+            (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
         }
         (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned()),
         _ => (StatusCode::NOT_FOUND, "text/plain", "figures are at /metrics\n".to_owned()),

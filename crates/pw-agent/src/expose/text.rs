@@ -5,13 +5,15 @@ use std::fmt::Write as _;
 use pw_host::meter::{Field, Figures, MachineFigures, Used};
 use pw_model::name::EnvironmentName;
 
+use super::{Governed, Squeezes};
 use crate::collect::{Answers, EnvironmentPicture, Picture};
+use crate::status::Promised;
 
 /// One line: labels with their values, and the value.
 type Sample = (String, f64);
 
-/// Everything of a picture.
-pub fn exposition(picture: &Picture) -> String {
+/// Everything of a picture, and what the governor makes of it.
+pub fn exposition(picture: &Picture, governed: &Governed) -> String {
     let mut text = String::with_capacity(64 << 10);
     machine(&mut text, picture);
     used(&mut text, "environment", || environments(picture).map(|(label, one)| (label, one.used)));
@@ -19,6 +21,10 @@ pub fn exposition(picture: &Picture) -> String {
     answers(&mut text, picture);
     databases(&mut text, picture);
     disks(&mut text, picture);
+    squeezes(&mut text, governed);
+    if let Some(promised) = &governed.promised {
+        objective(&mut text, promised);
+    }
     text
 }
 
@@ -146,6 +152,42 @@ fn disks(text: &mut String, picture: &Picture) {
     plain(text, "partywall_environment_disk_bytes", "gauge", help, all);
 }
 
+fn squeezes(text: &mut String, governed: &Governed) {
+    let all = |figure: fn(&Squeezes) -> f64| {
+        governed.squeezes.iter().map(move |((name, resource), one)| {
+            let labels = format!("{},{}", environment_label(name), label("resource", resource.as_str()));
+            (labels, figure(one))
+        })
+    };
+    let now = all(|one| f64::from(u8::from(one.now)));
+    let help = "1 while an environment is held to less than its budget because production is under pressure.";
+    plain(text, "partywall_squeezed", "gauge", help, now);
+    let count = all(|one| one.count as f64);
+    plain(text, "partywall_squeezes_total", "counter", "How often that began.", count);
+}
+
+/// What production is held to, and how it stood over the last five minutes.
+fn objective(text: &mut String, promised: &Promised) {
+    let mut gauge = |name: &str, help: &str, value: Option<f64>| {
+        let sample = value.map(|value| (String::new(), value)).into_iter();
+        plain(text, &format!("partywall_{name}"), "gauge", help, sample);
+    };
+    let long = promised.standing.map(|standing| standing.long);
+    let failed = long.filter(|long| long.answers > 0).map(|long| long.failed as f64 / long.answers as f64);
+    gauge("objective_latency_limit_seconds", "99 of 100 answers are to take no longer.", promised.p99);
+    gauge(
+        "objective_latency_seconds",
+        "What 99 of 100 answers took at most.",
+        long.and_then(|long| long.p99),
+    );
+    gauge("objective_failed_limit", "Share of the answers that may fail.", promised.errors);
+    gauge("objective_failed", "Share of the answers that failed.", failed);
+    let help = "Bad answers over those that the objective allows; above 1 it is broken.";
+    gauge("objective_budget_used", help, long.map(|long| long.burn));
+    let open = f64::from(u8::from(promised.incident.is_some()));
+    gauge("incident_open", "1 while an incident goes on.", Some(open));
+}
+
 fn label(name: &str, value: &str) -> String {
     let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     format!("{name}=\"{value}\"")
@@ -157,7 +199,10 @@ mod tests {
 
     use pw_host::meter::MachineFigures;
     use pw_model::config::Class;
+    use pw_model::unit::Bytes;
+    use pw_plan::govern::Amount;
     use pw_plan::latency::Tally;
+    use pw_plan::objective::{Measure, Standing};
 
     use super::*;
     use crate::collect::{Container, DatabaseFigures, Disk};
@@ -194,6 +239,16 @@ mod tests {
         let environments =
             BTreeMap::from([(EnvironmentName::parse("production").expect("a name"), production)]);
         Picture { machine: full::<MachineFigures>(), environments, ..Picture::default() }
+    }
+
+    /// Development's disk is squeezed, and production's objective broken.
+    fn governed() -> Governed {
+        let long = Measure { answers: 40, failed: 2, slow: 0, p99: Some(0.3), burn: 2.5 };
+        let standing = Some(Standing { short: Measure::default(), long });
+        let promised = Promised { p99: Some(0.25), errors: Some(0.02), standing, incident: None };
+        let development = EnvironmentName::parse("development").expect("a name");
+        let held = vec![Amount::Io(Some(Bytes(1 << 20)))];
+        Governed::default().next(std::iter::once((development, held)), promised)
     }
 
     /// Name and type of each family, after a reading as strict as that of Prometheus.
@@ -234,9 +289,9 @@ mod tests {
 
     #[test]
     fn prometheus_can_read_it_and_the_manual_lists_every_name() {
-        let text = exposition(&picture());
+        let text = exposition(&picture(), &governed());
         let families = families(&text);
-        assert_eq!(families.len(), 11 + 2 * 15 + 2 + 3 + 1);
+        assert_eq!(families.len(), 11 + 2 * 15 + 2 + 3 + 1 + 2 + 6);
         let manual = include_str!("../../../../docs/metrics.md");
         let words = manual.split(|letter: char| !(letter.is_ascii_lowercase() || letter == '_'));
         let words = words.map(|word| word.trim_end_matches("_bucket"));
@@ -247,13 +302,13 @@ mod tests {
     }
 
     fn families_of_nothing() -> BTreeMap<String, String> {
-        let text = exposition(&Picture::default());
+        let text = exposition(&Picture::default(), &Governed::default());
         if text.is_empty() { BTreeMap::new() } else { families(&text) }
     }
 
     #[test]
     fn labels_are_quoted_and_answers_cumulated() {
-        let text = exposition(&picture());
+        let text = exposition(&picture(), &governed());
         let web = "environment=\"production\",service=\"web\"";
         for line in [
             format!("partywall_container_cpu_seconds_total{{{web},container=\"a\\\"b\\\\c\"}} 0.5"),
@@ -266,6 +321,10 @@ mod tests {
             format!("partywall_failed_answers_total{{{web},generation=\"\"}} 1"),
             "partywall_environment_disk_bytes{environment=\"production\",part=\"volumes\"} 1000000000000"
                 .into(),
+            "partywall_squeezed{environment=\"development\",resource=\"disk\"} 1".into(),
+            "partywall_squeezes_total{environment=\"development\",resource=\"cpu\"} 0".into(),
+            "partywall_objective_budget_used 2.5".into(),
+            "partywall_incident_open 0".into(),
         ] {
             assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");
         }

@@ -29,7 +29,7 @@ use lever::{Bounds, Growth, Lever};
 use promise::Promise;
 
 pub use network::NETWORK_RATES;
-pub use order::{Amount, Order};
+pub use order::{Amount, Order, Resource};
 pub use pw_model::config::Mode;
 pub use reading::{Reading, Use};
 pub use resume::Found;

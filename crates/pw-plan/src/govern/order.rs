@@ -27,6 +27,43 @@ pub enum Amount {
     Frozen(bool),
 }
 
+/// What of an environment is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    Cpu,
+    Memory,
+    Disk,
+    Network,
+    /// It stands still.
+    Everything,
+}
+
+impl Resource {
+    pub const ALL: [Self; 5] = [Self::Cpu, Self::Memory, Self::Disk, Self::Network, Self::Everything];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::Network => "network",
+            Self::Everything => "everything",
+        }
+    }
+}
+
+impl Amount {
+    pub fn resource(self) -> Resource {
+        match self {
+            Self::Cpu(_) => Resource::Cpu,
+            Self::Memory(_) => Resource::Memory,
+            Self::Io(_) => Resource::Disk,
+            Self::Network(_) => Resource::Network,
+            Self::Frozen(_) => Resource::Everything,
+        }
+    }
+}
+
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}, because {}", self.environment, self.amount, self.because)
