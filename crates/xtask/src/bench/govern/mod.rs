@@ -1,24 +1,33 @@
 //! `./x bench govern`: what production's visitors feel while development does its worst, without protection and with
 //! several kinds of it, in one run. Rounds are interleaved, and each ratio is to production alone in the same round.
+//!
+//! Route: `blast` is what development does, `scene` the two environments and what protects production, `watch` and `sign`
+//! see what comes of it from outside of the agent, `judge` prints and says what was missed.
 
 mod blast;
+mod commits;
+mod judge;
 mod scene;
+mod sign;
 mod watch;
 
 use std::time::Duration;
 
 use crate::run::{Result, say};
-use blast::{BLASTS, Blast};
-use pw_load::Load;
+use blast::{BLASTS, Blast, Kind};
+use pw_load::{Load, Running};
 use scene::{Agent, CLIENT, Scene};
-use watch::{Watch, Watched};
+use sign::{Waited, Witness};
+use watch::{Killed, Watch, Watched};
 
-/// Production may be so much slower than alone.
-const AT_MOST: f64 = 1.05;
-/// Of the machine; below, there is no contention to protect from.
-const BUSY: f64 = 0.8;
 /// Requests in a second, open loop.
 const RATE: f64 = 200.0;
+/// The agent has watched production alone for so long before development begins, as it does all day.
+const CALM: Duration = Duration::from_secs(3);
+/// Without an agent: connections are open, and files in memory.
+const BEFORE: Duration = Duration::from_millis(500);
+/// The first sign, the squeeze, and what was queued before.
+const ONSET: Duration = Duration::from_secs(2);
 
 /// What protects production.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,18 +41,23 @@ enum Protection {
     Static,
     /// As light as weights go, without the idle class.
     Weights,
+    /// What `up` sets, without the agent.
+    Wall,
     /// What `up` sets, and the agent.
     Partywall,
 }
 
-const ALL: [Protection; 6] = [
+const ALL: [Protection; 7] = [
     Protection::Alone,
     Protection::AloneAgain,
     Protection::Nothing,
     Protection::Static,
     Protection::Weights,
+    Protection::Wall,
     Protection::Partywall,
 ];
+/// Against bombs.
+const FEW: [Protection; 3] = [Protection::Alone, Protection::Nothing, Protection::Partywall];
 
 impl Protection {
     fn name(self) -> &'static str {
@@ -53,6 +67,7 @@ impl Protection {
             Self::Nothing => "nothing",
             Self::Static => "static limits",
             Self::Weights => "weights only",
+            Self::Wall => "partywall, no agent",
             Self::Partywall => "partywall",
         }
     }
@@ -67,11 +82,37 @@ impl Protection {
 struct Slot {
     p50: f64,
     p99: f64,
+    p999: f64,
     /// To production alone in the same round.
     ratio: f64,
+    /// 99th percentile of the database's transactions, and its ratio.
+    commit: f64,
+    commit_ratio: f64,
+    /// Of what production alone left of the processors in the same round, what development had.
+    share: f64,
     failed: usize,
     watched: Watched,
+    killed: Killed,
+    squeezed: Squeezed,
 }
+
+/// Milliseconds to the agent's first squeeze; NaN where there was none.
+#[derive(Debug, Clone, Copy)]
+struct Squeezed {
+    /// Since development began.
+    from_blast: f64,
+    /// Since production first waited for more than it is to wait.
+    from_sign: f64,
+}
+
+impl Default for Squeezed {
+    fn default() -> Self {
+        Self { from_blast: f64::NAN, from_sign: f64::NAN }
+    }
+}
+
+/// What each contender's rounds gave.
+type Results = Vec<(Protection, Vec<Slot>)>;
 
 pub(super) fn run() -> Result<()> {
     let of = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
@@ -82,16 +123,21 @@ pub(super) fn run() -> Result<()> {
         .iter()
         .filter(|blast| wanted.is_empty() || wanted.split(',').any(|one| one == blast.name))
         .collect();
+    if chosen.is_empty() {
+        let known = BLASTS.map(|blast| blast.name).join(", ");
+        return Err(format!("PARTYWALL_BENCH_BLASTS={wanted} names none of {known}").into());
+    }
     let scene = Scene::open()?;
     scene.warm_up()?;
     let mut missed = Vec::new();
     for blast in chosen {
-        let mut results: [Vec<Slot>; ALL.len()] = Default::default();
+        let contenders = if blast.kind == Kind::Bomb { FEW.as_slice() } else { ALL.as_slice() };
+        let mut results: Results = contenders.iter().map(|contender| (*contender, Vec::new())).collect();
         for round in 0..rounds {
             one_round(&scene, blast, (round, time), &mut results)?;
         }
-        table(blast, &results);
-        missed.extend(judge(blast, &results));
+        judge::table(blast, &results);
+        missed.extend(judge::judge(blast, &results));
     }
     if missed.is_empty() { Ok(()) } else { Err(missed.join("; ").into()) }
 }
@@ -101,94 +147,69 @@ fn one_round(
     scene: &Scene,
     blast: &Blast,
     (round, time): (usize, Duration),
-    results: &mut [Vec<Slot>; ALL.len()],
+    results: &mut Results,
 ) -> Result<()> {
-    let mut slots = [Slot::default(); ALL.len()];
-    for turn in 0..ALL.len() {
-        let at = (turn + round) % ALL.len();
-        slots[at] = measured(scene, blast, ALL[at], time)?;
+    let count = results.len();
+    for turn in 0..count {
+        let (protection, slots) = &mut results[(turn + round) % count];
+        slots.push(measured(scene, blast, *protection, time)?);
     }
-    let alone = slots[0].p99;
-    for (slot, all) in slots.into_iter().zip(results) {
-        all.push(Slot { ratio: slot.p99 / alone, ..slot });
+    let Some(alone) = results[0].1.last().copied() else { return Ok(()) };
+    let left = cpus() - alone.watched.production;
+    for slot in results.iter_mut().filter_map(|(_, slots)| slots.last_mut()) {
+        slot.ratio = slot.p99 / alone.p99;
+        slot.commit_ratio = slot.commit / alone.commit;
+        slot.share = slot.watched.development / left;
     }
     Ok(())
+}
+
+fn cpus() -> f64 {
+    std::thread::available_parallelism().map_or(1.0, |count| count.get() as f64)
 }
 
 fn measured(scene: &Scene, blast: &Blast, protection: Protection, time: Duration) -> Result<Slot> {
     scene.protect(protection)?;
     let agent = (protection == Protection::Partywall).then(|| scene.agent()).transpose()?;
+    let groups = scene.groups();
+    let (killed, before) = (Killed::so_far(&groups), load(scene));
+    let calm = Waited::of(&groups[0]);
+    std::thread::sleep(if agent.is_some() { CALM } else { BEFORE });
+    let (witness, began) = (Witness::start(&calm), sign::now());
     if !protection.is_alone() {
         scene.blast(blast)?;
     }
-    // The first sign, the squeeze, and what was queued before.
-    std::thread::sleep(Duration::from_secs(2));
-    let watch = Watch::start(scene.groups(), agent.as_ref().map(Agent::id));
-    let load = Load::new(scene.address, "production", "/", RATE);
-    let report = load.run(time, |answer| answer.status == 200 && answer.body.ends_with(CLIENT.as_bytes()));
+    std::thread::sleep(ONSET);
+    let (before, sign) = (before.stop(), witness.stop());
+    let watch = Watch::start(groups.clone(), agent.as_ref().map(Agent::id));
+    let (running, commits) = (load(scene), scene.commits(time)?);
+    std::thread::sleep(time);
+    let report = running.stop();
     let watched = watch.stop();
+    let commit = commits.stop()?;
+    let killed = Killed::so_far(&groups).since(killed);
+    let squeezed = agent.as_ref().map(|_| scene.squeezed(began)).transpose()?.flatten();
     drop(agent);
     scene.calm()?;
     let millis = |share| report.quantile(share).as_secs_f64() * 1000.0;
-    Ok(Slot { p50: millis(0.5), p99: millis(0.99), ratio: 1.0, failed: report.failures, watched })
+    Ok(Slot {
+        p50: millis(0.5),
+        p99: millis(0.99),
+        p999: millis(0.999),
+        commit,
+        failed: report.failures + before.failures,
+        watched,
+        killed,
+        squeezed: squeezed.map_or_else(Squeezed::default, |at| Squeezed {
+            from_blast: at - began,
+            // A squeeze before the first sign is one that came in time.
+            from_sign: sign.map_or(0.0, |sign| (at - sign).max(0.0)),
+        }),
+        ..Slot::default()
+    })
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn table(blast: &Blast, results: &[Vec<Slot>; ALL.len()]) {
-    say(&format!("\ndevelopment's blast: {} ({})", blast.name, blast.what));
-    say(&format!(
-        "{:<22} {:>9} {:>9} {:>9} {:>7} {:>12} {:>7}",
-        "protection", "p50 ms", "p99 ms", "ratio", "busy", "development", "failed"
-    ));
-    for (protection, slots) in ALL.iter().zip(results) {
-        let of = |figure: fn(&Slot) -> f64| median(slots.iter().map(figure));
-        say(&format!(
-            "{:<22} {:>9.2} {:>9.2} {:>9.2} {:>5.0} % {:>7.2} CPUs {:>7}",
-            protection.name(),
-            of(|slot| slot.p50),
-            of(|slot| slot.p99),
-            of(|slot| slot.ratio),
-            of(|slot| slot.watched.busy * 100.0),
-            of(|slot| slot.watched.development),
-            slots.iter().map(|slot| slot.failed).sum::<usize>(),
-        ));
-    }
-}
-
-/// Ours must be as alone, or as far from it as alone is from itself on this machine.
-fn judge(blast: &Blast, results: &[Vec<Slot>; ALL.len()]) -> Vec<String> {
-    let ratio = |at: usize| median(results[at].iter().map(|slot| slot.ratio));
-    let (floor, ours) = (ratio(1).max(1.0 / ratio(1)), ratio(ALL.len() - 1));
-    let last = &results[ALL.len() - 1];
-    let of = |figure: fn(&Slot) -> f64| median(last.iter().map(figure));
-    say(&format!(
-        "govern: blast={} ratio={ours:.3} floor={floor:.3} nothing={:.3} static={:.3} weights={:.3} busy={:.2} development_cpus={:.2} \
-         agent_cpu={:.4} agent_mb={:.1} rounds={}",
-        blast.name,
-        ratio(2),
-        ratio(3),
-        ratio(4),
-        of(|slot| slot.watched.busy),
-        of(|slot| slot.watched.development),
-        of(|slot| slot.watched.agent),
-        of(|slot| slot.watched.agent_mb),
-        last.len(),
-    ));
-    let mut missed = Vec::new();
-    if ours > AT_MOST.max(floor) {
-        missed.push(format!("{}: production's p99 is {ours:.2} of alone", blast.name));
-    }
-    if blast.fills_processors && of(|slot| slot.watched.busy) < BUSY {
-        missed.push(format!("{}: the machine is not {:.0} % busy", blast.name, BUSY * 100.0));
-    }
-    let failed: usize = last.iter().map(|slot| slot.failed).sum();
-    if failed > 0 {
-        missed.push(format!("{}: {failed} requests failed", blast.name));
-    }
-    missed
+fn load(scene: &Scene) -> Running {
+    let load = Load::new(scene.address, "production", "/", RATE);
+    load.start(|answer| answer.status == 200 && answer.body.ends_with(CLIENT.as_bytes()))
 }

@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::Protection;
-use super::blast::Blast;
+use super::blast::{Blast, CRATES};
+use super::commits::{Commits, prepare};
 use crate::run::{Result, output, partywall, say};
 use pw_load::Load;
 
@@ -17,6 +18,8 @@ pub(super) const CLIENT: &str = "the end\n";
 /// Some two milliseconds of a processor.
 const PAGE: &str = "{{range $i := until 400}}{{sha256sum (printf \"%d\" $i)}}\n{{end}}the end\n";
 const CADDYFILE: &str = ":80 {\n\troot * /srv\n\ttemplates\n\tfile_server\n}\n";
+/// The groups of the host that hold production and development.
+const TOPS: [&str; 2] = ["partywall", "partywall-idle"];
 const BLASTERS: [&str; 3] = ["blast1", "blast2", "blast3"];
 
 /// Gone at its end, with everything in it.
@@ -28,6 +31,7 @@ pub(super) struct Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
+        drop(self.protect(Protection::Wall));
         for environment in ["development", "production"] {
             drop(self.partywall(&["destroy", environment, "--yes", "--confirm", environment]).output());
         }
@@ -45,8 +49,8 @@ impl Scene {
         fs::write(project.join("srv/index.html"), PAGE)?;
         fs::File::create(project.join("srv/big"))?.set_len(200 << 20)?;
         fs::write(project.join("Caddyfile"), CADDYFILE)?;
-        fs::write(project.join("compose.yaml"), compose(&caddy))?;
-        fs::write(project.join("development.yaml"), blasters(&image("DEBIAN_IMAGE", "debian:trixie-slim")))?;
+        fs::write(project.join("compose.yaml"), compose(&caddy, &image("POSTGRES_IMAGE", "postgres:17")))?;
+        fs::write(project.join("development.yaml"), blasters(&image("RUST_IMAGE", "rust:1-slim")))?;
         fs::write(
             project.join("partywall.yaml"),
             format!(
@@ -68,6 +72,8 @@ impl Scene {
         let addresses = output(Command::new("docker").args(words))?;
         let address = addresses.split_whitespace().next().ok_or("production has no address")?;
         scene.address = SocketAddr::new(address.parse()?, 80);
+        scene.write_crates()?;
+        prepare(&scene.container("production", "db"))?;
         Ok(scene)
     }
 
@@ -94,7 +100,8 @@ impl Scene {
 
     /// Paths of the two groups below a controller.
     pub(super) fn groups(&self) -> [String; 2] {
-        ["production", "development"].map(|environment| format!("partywall/{PROJECT}/{environment}"))
+        [(TOPS[0], "production"), (TOPS[1], "development")]
+            .map(|(top, environment)| format!("{top}/{PROJECT}/{environment}"))
     }
 
     /// Sets the groups and containers as the contender has them.
@@ -104,9 +111,12 @@ impl Scene {
             Protection::Weights => (Cpu::Weight(1000), Cpu::Weight(1)),
             _ => (Cpu::Weight(1000), Cpu::Idle),
         };
-        let [ours, theirs] = self.groups();
-        production.set(&ours)?;
-        development.set(&theirs)?;
+        let groups = self.groups();
+        production.set(&groups[0])?;
+        // A group is weighed against its neighbours only: those above, too.
+        let top = if protection == Protection::Weights { 1000 } else { 100 };
+        Cpu::Weight(top).set(TOPS[0])?;
+        [TOPS[1], &groups[1]].into_iter().try_for_each(|group| development.set(group))?;
         let fixed = protection == Protection::Static;
         let (cpus, memory) = if fixed { ("1", "1g") } else { ("0", "4g") };
         let names = BLASTERS.map(|name| self.container("development", name));
@@ -128,6 +138,32 @@ impl Scene {
             std::thread::sleep(Duration::from_millis(50));
         }
         Err("the agent does not answer".into())
+    }
+
+    /// When the agent first squeezed development after `began`, in milliseconds since 1970.
+    pub(super) fn squeezed(&self, began: f64) -> Result<Option<f64>> {
+        let told = output(&mut self.partywall(&["agent", "status", "-n", "1000", "--json"]))?;
+        let told: serde_json::Value = serde_json::from_str(&told)?;
+        let decisions = told["decisions"].as_array().ok_or("the agent tells no decisions")?;
+        let squeezes = |what: &str| what.starts_with("at most") || what == "stands still";
+        let times = decisions
+            .iter()
+            .filter(|one| one["what"].as_str().is_some_and(squeezes))
+            .filter_map(|one| one["at"].as_f64());
+        Ok(times.filter(|at| *at >= began).min_by(f64::total_cmp))
+    }
+
+    pub(super) fn commits(&self, time: Duration) -> Result<Commits> {
+        Commits::start(&self.container("production", "db"), time)
+    }
+
+    /// What the compiler is given.
+    fn write_crates(&self) -> Result<()> {
+        for name in BLASTERS {
+            let container = self.container("development", name);
+            output(Command::new("docker").args(["exec", &container, "bash", "-c", CRATES]))?;
+        }
+        Ok(())
     }
 
     pub(super) fn blast(&self, blast: &Blast) -> Result<()> {
@@ -201,17 +237,19 @@ impl Cpu {
     }
 }
 
-fn compose(caddy: &str) -> String {
+fn compose(caddy: &str, postgres: &str) -> String {
     format!(
         "services:\n  web:\n    image: {caddy}\n    command: [caddy, run, --config, /etc/caddy/Caddyfile]\n    \
-         volumes: [\"./srv:/srv:ro\", \"./Caddyfile:/etc/caddy/Caddyfile:ro\"]\n    stop_grace_period: 1s\n"
+         volumes: [\"./srv:/srv:ro\", \"./Caddyfile:/etc/caddy/Caddyfile:ro\"]\n    stop_grace_period: 1s\n  \
+         db:\n    image: {postgres}\n    environment: {{ POSTGRES_PASSWORD: bench }}\n    \
+         volumes: [\"data:/var/lib/postgresql/data\"]\n    stop_grace_period: 1s\nvolumes: {{ data: }}\n"
     )
 }
 
-fn blasters(debian: &str) -> String {
+fn blasters(rust: &str) -> String {
     let service = |name: &&str| {
         format!(
-            "  {name}:\n    image: {debian}\n    init: true\n    command: [sleep, infinity]\n    stop_grace_period: 1s\n"
+            "  {name}:\n    image: {rust}\n    init: true\n    command: [sleep, infinity]\n    stop_grace_period: 1s\n"
         )
     };
     format!("services:\n{}", BLASTERS.iter().map(service).collect::<String>())
