@@ -1,6 +1,7 @@
 //! A journal in memory, which can lose its disk.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use pw_plan::Plan;
@@ -20,17 +21,16 @@ pub enum Fails {
 #[derive(Debug, Clone, Default)]
 pub struct MemoryJournal(Rc<RefCell<Pages>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Pages {
     plans: Vec<Page>,
     fails: Fails,
     writes: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Page {
-    /// As JSON, so that what does not survive writing does not survive here either.
-    plan: String,
+    plan: Plan,
     events: Vec<Event>,
     gap: bool,
 }
@@ -40,6 +40,24 @@ impl MemoryJournal {
         let journal = Self::default();
         journal.fail(fails);
         journal
+    }
+
+    /// What is kept of a plan: its texts are staged, not written into the journal.
+    pub(crate) fn kept(plan: &Plan) -> Plan {
+        Plan {
+            operation: plan.operation.clone(),
+            project: plan.project.clone(),
+            environment: plan.environment.clone(),
+            basis: plan.basis.clone(),
+            steps: plan.steps.clone(),
+            texts: BTreeMap::new(),
+        }
+    }
+
+    /// Another journal with what is written until now.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        Self(Rc::new(RefCell::new(self.0.borrow().clone())))
     }
 
     /// From now on these writes fail, counted from 0 again.
@@ -94,8 +112,7 @@ impl Journal for MemoryJournal {
             return Err(failure("begin a plan in", "another plan is unfinished"));
         }
         pages.write()?;
-        let plan = serde_json::to_string(plan).map_err(|error| failure("begin a plan in", error))?;
-        pages.plans.push(Page { plan, events: Vec::new(), gap: false });
+        pages.plans.push(Page { plan: Self::kept(plan), events: Vec::new(), gap: false });
         Ok(pages.plans.len() as i64 - 1)
     }
 
@@ -114,8 +131,7 @@ impl Journal for MemoryJournal {
     fn unfinished(&self) -> Result<Option<Unfinished>, JournalFailure> {
         let pages = self.0.borrow();
         let Some(page) = pages.plans.last().filter(|page| !page.has_ended()) else { return Ok(None) };
-        let plan = serde_json::from_str(&page.plan).map_err(|error| failure("read", error))?;
-        let (id, events) = (pages.plans.len() as i64 - 1, page.events.clone());
+        let (id, plan, events) = (pages.plans.len() as i64 - 1, page.plan.clone(), page.events.clone());
         Ok(Some(Unfinished { id, plan, events, gap: page.gap, begun: 0, by: "a test".into() }))
     }
 }

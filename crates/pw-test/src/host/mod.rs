@@ -10,6 +10,7 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
+use std::rc::Rc;
 
 use pw_plan::Action;
 use pw_run::{Failure, Perform};
@@ -41,8 +42,9 @@ pub struct FakeHost {
     /// Every call as the plan prints it, oldest first.
     pub log: Vec<String>,
     store: BTreeSet<String>,
-    known: BTreeMap<String, Known>,
-    guard: Option<Guard>,
+    /// Shared by all clones, of which the trials make millions.
+    known: Rc<BTreeMap<String, Known>>,
+    guard: Option<Rc<Guard>>,
     faults: BTreeMap<usize, (Kind, Moment)>,
     generated: u64,
 }
@@ -50,7 +52,7 @@ pub struct FakeHost {
 impl FakeHost {
     /// Teaches what the Compose file with this hash describes, since its text means nothing to the fake.
     pub fn knows(&mut self, hash: impl Into<String>, known: Known) {
-        self.known.insert(hash.into(), known);
+        Rc::make_mut(&mut self.known).insert(hash.into(), known);
     }
 
     /// Puts a text into the store, as an earlier plan did that installed it.
@@ -60,7 +62,7 @@ impl FakeHost {
 
     /// From now on no call may change what belongs to this Compose project, nor who can reach it.
     pub fn guard(&mut self, project: &str, prefixes: &[&str]) {
-        self.guard = Some(Guard::new(project, prefixes, &self.world));
+        self.guard = Some(Rc::new(Guard::new(project, prefixes, &self.world)));
     }
 
     /// The call fails with that number, counted from 0 and including the staging of texts.

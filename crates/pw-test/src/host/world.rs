@@ -88,6 +88,9 @@ impl World {
     /// Jobs may have run again, or lost the container of their last run; new images, new volumes and new networks without members may stay: they harm nobody, and the undo of
     /// what made them is `-`. Nothing that was there may be gone or other than it was.
     pub fn differs_from(&self, before: &Self) -> Vec<String> {
+        if self == before {
+            return Vec::new();
+        }
         let mut now = self.clone();
         now.images.retain(|image| before.images.contains(image));
         now.volumes.retain(|volume, _| before.volumes.contains_key(volume));
@@ -105,6 +108,9 @@ impl World {
 
     /// Every difference, one line each.
     pub fn differences(&self, other: &Self) -> Vec<String> {
+        if self == other {
+            return Vec::new();
+        }
         let mut lines = Vec::new();
         maps("container", &self.containers, &other.containers, &mut lines);
         sets("network", &self.networks, &other.networks, &mut lines);

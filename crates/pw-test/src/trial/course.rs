@@ -39,6 +39,7 @@ pub(super) struct Course<'a> {
 impl<'a> Course<'a> {
     pub(super) fn of(plan: &'a Plan, before: &FakeHost) -> Self {
         assert_eq!(plan.lint(), Ok(()), "the plan must not be carried out:\n{plan}");
+        survives_writing(plan);
         let before = before.clone().calm();
         let (mut host, mut journal) = (before.clone(), MemoryJournal::default());
         let outcome = run(apply(plan, &mut host, &mut journal, &mut ()));
@@ -176,6 +177,14 @@ impl<'a> Course<'a> {
             self.is_as_before(place, host);
         }
     }
+}
+
+/// The journal in memory keeps a plan without its texts as it is, which is as good as a file exactly when this holds.
+fn survives_writing(plan: &Plan) {
+    let written = serde_json::to_string(plan);
+    let read = written.and_then(|text| serde_json::from_str::<Plan>(&text));
+    let kept = MemoryJournal::kept(plan);
+    assert!(read.as_ref().is_ok_and(|read| *read == kept), "it does not survive writing: {read:?}");
 }
 
 pub(super) fn left(journal: &impl Journal) -> Option<Unfinished> {

@@ -56,27 +56,22 @@ fn while_recovering(course: &Course<'_>) {
         for moment in [Moment::Before, Moment::After] {
             let place = format!("cut at call {call} {moment:?} `{}`", course.log[call]);
             let broken = course.before.clone().hang_at(call, moment);
-            each_write_of_recovery(course, &place, || {
-                let (host, journal, _) = course.start(broken.clone());
-                (host, journal)
-            });
+            let (host, journal, _) = course.start(broken);
+            each_write_of_recovery(course, &place, (&host.calm(), &journal));
         }
     }
-    each_write_of_recovery(course, "cut before the end was noted", || {
-        let (host, journal, _) = course.start(course.before.clone());
-        journal.forget_last();
-        (host, journal)
-    });
+    let (host, journal, _) = course.start(course.before.clone());
+    journal.forget_last();
+    each_write_of_recovery(course, "cut before the end was noted", (&host.calm(), &journal));
 }
 
-fn each_write_of_recovery(course: &Course<'_>, place: &str, cut: impl Fn() -> (FakeHost, MemoryJournal)) {
+fn each_write_of_recovery(course: &Course<'_>, place: &str, (cut, written): (&FakeHost, &MemoryJournal)) {
     for write in 0..=2 * course.plan.steps.len() {
         for fails in [Fails::Once(write), Fails::From(write)] {
             for (first, second) in BOTH.into_iter().flat_map(|first| BOTH.map(|second| (first, second))) {
                 let place = format!("{place}, {first:?} with a journal that fails {fails:?}, {second:?}");
-                let (host, journal) = cut();
+                let (mut host, journal) = (cut.clone(), written.copied());
                 journal.fail(fails);
-                let mut host = host.calm();
                 let outcome = course.recover(&mut host, &mut journal.clone(), first);
                 match outcome.unwrap_or_else(|| panic!("{place}: hangs")) {
                     Outcome::Unrecorded { host: Standing::Between, .. } => {}
