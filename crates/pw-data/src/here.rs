@@ -73,10 +73,23 @@ impl Here<'_> {
         Ok(())
     }
 
-    async fn connect(&self) -> Result<Client, Failure> {
-        let opened = File::open(self.folder).map_err(|error| {
+    /// What is around the database.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or says something else than it should.
+    pub async fn around(&self) -> Result<Around, Failure> {
+        let opened = self.open()?;
+        roles::read(&Address::local(opened.as_raw_fd(), self.user, self.database)).await
+    }
+
+    fn open(&self) -> Result<File, Failure> {
+        File::open(self.folder).map_err(|error| {
             Failure::new(format!("could not open `{}`", self.folder.display())).because(error)
-        })?;
+        })
+    }
+
+    async fn connect(&self) -> Result<Client, Failure> {
+        let opened = self.open()?;
         Address::local(opened.as_raw_fd(), self.user, self.database).connect().await
     }
 }

@@ -16,7 +16,7 @@ use pw_plan::step::{ScratchServer, Stored, TakeRun, VaultPlace};
 use pw_run::Failure;
 
 use super::perform::blocking;
-use super::restore::{Receiver, differences, received};
+use super::restore::{Receiver, differences, missing_role, received};
 use super::roles;
 
 /// A database cannot be dropped through itself.
@@ -81,11 +81,6 @@ async fn make_roles(
         here.make_roles(&missing).await?;
     }
     here.drop_database(TRIED).await
-}
-
-/// `… role "app" does not exist` → `app`.
-fn missing_role(line: &str) -> Option<&str> {
-    line.split_once("role \"")?.1.strip_suffix("\" does not exist")
 }
 
 /// The same, and nobody reads from it before it is known to be what was backed up.

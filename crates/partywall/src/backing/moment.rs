@@ -9,6 +9,7 @@ use pw_backup::log::Reading;
 use pw_backup::make::Program;
 use pw_backup::take::Taking;
 use pw_data::count::{counted, counted_here};
+use pw_data::here::Here;
 use pw_host::scratch::RECEIVE_FILES;
 use pw_host::{Host, OnLine};
 use pw_plan::backup::restore::LOG_FOLDER;
@@ -16,7 +17,7 @@ use pw_plan::step::{BaseRun, DatabasePlace, ScratchServer};
 use pw_run::Failure;
 
 use super::perform::{blocking, counted_as};
-use super::restore::{Receiver, differences, last_words, pour};
+use super::restore::{Receiver, differences, pour, refused};
 use crate::reach::reach;
 
 /// Its log beside its files, and the sign by which a server knows that it is to play it.
@@ -89,11 +90,13 @@ pub(super) async fn copy(
     let words = dump.into_iter().chain([from.database.as_str()]).map(str::to_owned).collect();
     let dump = Program { words, variables: Vec::new() };
     blocking(move || piped(&dump, &receiver, "could not copy the database of that moment")).await?;
-    let known = counted_as(counted_here(Path::new(&from.socket), &from.user, &from.database).await?)?;
-    let (_, counts) = counted(reached.address.with_database(&to.name)).await?;
+    let here = Here { folder: Path::new(&from.socket), user: &from.user, database: &from.database };
+    let known = counted_as(counted_here(here.folder, here.user, here.database).await?)?;
+    let made = reached.address.with_database(&to.name);
+    let (_, counts) = counted(made.clone()).await?;
     let wrong = differences(&known, &counts);
     if wrong.is_empty() {
-        return Ok(());
+        return pw_data::roles::dress(&made, &here.around().await?).await;
     }
     Err(Failure::new(format!("`{}` came back other than the scratch server has it", from.database))
         .because(io::Error::other(wrong.join("; "))))
@@ -119,5 +122,5 @@ pub(super) fn piped(dump: &Program, receiver: &Receiver, what: &str) -> Result<(
         return Ok(());
     }
     said += &String::from_utf8_lossy(&heard.stderr);
-    Err(what().because(io::Error::other(last_words(&said))))
+    Err(refused(what(), &said))
 }

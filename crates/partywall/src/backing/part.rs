@@ -30,6 +30,9 @@ pub(super) async fn path(stored: &Stored, path: &str, into: &str) -> Result<(), 
     .await
 }
 
+/// What it was owned by and who had rights on it may be gone, and nobody needs either to take rows out of it.
+const NOBODYS: [&str; 2] = ["--no-owner", "--no-privileges"];
+
 /// Definitions of everything, rows of one table.
 pub(super) async fn table(
     host: &Host,
@@ -38,7 +41,7 @@ pub(super) async fn table(
     to: &DatabasePlace,
 ) -> Result<(), Failure> {
     let reached = made_anew(host, like, to).await?;
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let words = |words: &[&str]| NOBODYS.iter().chain(words).map(|word| (*word).to_owned()).collect();
     received(stored, receiver(&reached, to, words(&["--section=pre-data"]))).await?;
     let rows = words(&["--section=data", "-n", &table.schema, "-t", &table.name]);
     let known = received(stored, receiver(&reached, to, rows)).await?;

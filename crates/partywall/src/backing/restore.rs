@@ -11,6 +11,7 @@ use pw_backup::Repository;
 use pw_backup::manifest::{Database, Manifest};
 use pw_backup::take::Taking;
 use pw_data::count::{Counts, counted};
+use pw_data::server::quoted;
 use pw_host::Host;
 use pw_plan::step::{DatabasePlace, Stored};
 use pw_run::Failure;
@@ -143,8 +144,25 @@ pub(super) fn pour(
     sent?;
     match status.success() {
         true => Ok(()),
-        false => Err(what().because(io::Error::other(last_words(&said)))),
+        false => Err(refused(what(), &said)),
     }
+}
+
+/// With what the program said; and what to do where only a role is missing.
+pub(super) fn refused(failure: Failure, said: &str) -> Failure {
+    let failure = failure.because(io::Error::other(last_words(said)));
+    match said.lines().find_map(missing_role) {
+        Some(role) => failure.hint(format!(
+            "the backup does not know the role: make it on the server with `CREATE ROLE {}`, then restore again",
+            quoted(role)
+        )),
+        None => failure,
+    }
+}
+
+/// `… role "app" does not exist` → `app`.
+pub(super) fn missing_role(line: &str) -> Option<&str> {
+    line.split_once("role \"")?.1.strip_suffix("\" does not exist")
 }
 
 /// Goes on where nobody reads any more: who stopped reading says why.

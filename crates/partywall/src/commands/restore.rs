@@ -81,8 +81,8 @@ async fn as_of(
     }
     let found = moment::find(session, (name, &place), asked, at)?;
     let (moment, databases) = moment::prepared(session, (name, &place), &found).await?;
-    let (folders, roles) = (BTreeMap::new(), BTreeMap::new());
-    let parts = Parts { repository: place, databases, folders, roles, moment: Some(moment) };
+    let roles = roles(session, asked, (&found.manifest, &databases)).await?;
+    let parts = Parts { repository: place, databases, folders: BTreeMap::new(), roles, moment: Some(moment) };
     let (plan, wanted) = planned(session, name, &found.manifest, parts).await?;
     if asked.plan {
         return show(&plan, printer);

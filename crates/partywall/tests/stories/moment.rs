@@ -5,23 +5,41 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::harness::{PRODUCTION, Story, docker_answers, finished, random};
+use crate::roles;
 
 /// Promise: a restore to a second loses exactly what was committed after it.
-/// Given: a backup with the log; then rows, a moment, and a careless `DROP TABLE` with more rows after it.
-/// Then: restored to the moment, every row from before it is there and none from after; what was there before the
-/// restore stays under another name, the scratch server is gone, and the server holds no more log back than before.
+/// Given: a backup with the log, of a database that several roles own and use; then rows, a moment, a role that the backup
+/// does not know, another moment, and a careless `DROP TABLE` and `DROP ROLE` with more rows after it.
+/// Then: restored to the moment, every row from before it is there and none from after, and each role may do what it might; what
+/// was there before the restore stays under another name, the scratch server is gone, and the server holds no more log back than
+/// before. To the later moment it is refused, with the role that is to be made.
 #[test]
 fn what_came_after_a_second_is_lost_and_nothing_else() {
-    let story = shop_with_log();
+    let story = shop();
+    roles::make(&story, "of the application");
+    story.run(&["backup", PRODUCTION]).ended(0);
     story.sql(PRODUCTION, "INSERT INTO item VALUES (5001, 1, now(), 'just in time')");
-    let before = story.holdings(PRODUCTION);
+    let before = (story.holdings(PRODUCTION), roles::rights(&story));
     let moment = a_moment(&story);
-    story.sql(PRODUCTION, "INSERT INTO shelf VALUES (11, 'too late'); DROP TABLE item");
+    story.sql(PRODUCTION, "CREATE ROLE later; GRANT SELECT ON item TO later");
+    let afterwards = a_moment(&story);
+    story.sql(
+        PRODUCTION,
+        "INSERT INTO shelf VALUES (11, 'too late'); DROP TABLE item; ALTER DATABASE shop RESET search_path; \
+         DROP OWNED BY later, helper; DROP ROLE later, helper",
+    );
 
     let words = ["restore", PRODUCTION, "--at", &moment];
     story.run(&words).ended(1).says(&["was not confirmed"]);
-    story.run(&[words.as_slice(), &["--confirm", PRODUCTION]].concat()).ended(0);
-    assert_eq!(story.holdings(PRODUCTION), before);
+    let confirm = ["--confirm", PRODUCTION];
+    let told = story.run(&[["restore", PRODUCTION, "--at", &afterwards].as_slice(), &confirm].concat());
+    told.ended(2).says(&["role \"later\" does not exist", "hint: ", "`CREATE ROLE \"later\"`", "taken back"]);
+    assert_eq!(
+        story.sql(PRODUCTION, "SELECT count(*) FROM pg_roles WHERE rolname IN ('later', 'helper')"),
+        "0"
+    );
+    story.run(&[words.as_slice(), &confirm].concat()).ended(0);
+    assert_eq!((story.holdings(PRODUCTION), roles::rights(&story)), before);
     let kept = "SELECT count(*) FROM pg_database WHERE datname LIKE 'shop\\_\\_partywall\\_replaced%'";
     assert_eq!(story.sql(PRODUCTION, kept), "1");
     assert_eq!(scratch(&story), "");
@@ -122,12 +140,18 @@ fn a_killed_restore_to_a_second_leaves_one_state_whole() {
 }
 
 fn shop_with_log() -> Story {
+    let story = shop();
+    story.run(&["backup", PRODUCTION]).ended(0);
+    story
+}
+
+/// With `log`, and no backup yet.
+fn shop() -> Story {
     let story = Story::shop();
     let path = story.repository().display().to_string();
     story.edit("partywall.yaml", &path, &format!("{path}, log: {{ hold: 512MB }}"));
     story.up(PRODUCTION);
     story.stock(PRODUCTION, 1000);
-    story.run(&["backup", PRODUCTION]).ended(0);
     story
 }
 

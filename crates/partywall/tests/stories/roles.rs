@@ -59,6 +59,7 @@ pub(crate) fn nothing_is_told(story: &Story) -> bool {
 /// there, and brings back none that nobody needs. A drill lets the application sign in as its own role.
 /// Given: a backup with roles of all kinds; then one that is needed and one that is not are removed, and a password is changed.
 /// Then: the plan names the one that is needed, and it is back; the password stays changed, and nothing of either is in the open.
+/// A table alone comes back without them, and belongs to nobody else than who brought it.
 #[test]
 fn roles_that_a_database_needs_come_back() {
     let story = Story::shop();
@@ -96,4 +97,14 @@ fn roles_that_a_database_needs_come_back() {
     assert_eq!(kept(&after), but_watcher);
     assert!(signs_in(&story, "app", "changed since") && !signs_in(&story, "app", "only once told"));
     assert!(nothing_is_told(&story));
+
+    let replaced = "SELECT datname FROM pg_database WHERE datname LIKE 'shop\\_\\_partywall%'";
+    let replaced = story.sql(PRODUCTION, replaced);
+    story.sql(PRODUCTION, &format!("DROP DATABASE {replaced}"));
+    let without = "DROP OWNED BY helper, readers; DROP ROLE helper, readers";
+    story.sql(PRODUCTION, without);
+    story.run(&[&words[..], &["--table", "shelf"]].concat()).ended(0).says(&["10 rows"]);
+    let beside = "SELECT concat_ws(' ', pg_get_userbyid(relowner), relacl) FROM pg_class WHERE relname = 'shelf' \
+        AND relnamespace::regnamespace::text LIKE 'partywall%'";
+    assert_eq!(story.sql(PRODUCTION, beside), "shop");
 }

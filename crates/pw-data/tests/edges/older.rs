@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use pw_data::roles;
 use pw_data::server::Address;
 use tempfile::TempDir;
 
@@ -120,6 +121,49 @@ async fn an_older_server_is_read_and_filled() {
             }
             again("CREATE DATABASE production");
             if to_new { partitions(&old, &new).await } else { partitions(&old, &old).await }
+        }
+    }
+}
+
+const ROLES: &str = "CREATE ROLE app LOGIN PASSWORD 'kept' CONNECTION LIMIT 7 VALID UNTIL '2030-01-01 00:00:00+02'; \
+    CREATE ROLE readers; CREATE ROLE helper NOINHERIT CREATEDB IN ROLE readers; GRANT pg_monitor TO helper; \
+    GRANT readers TO app WITH ADMIN OPTION; ALTER ROLE app SET statement_timeout = '7s'; ALTER ROLE helper SET search_path = ''; \
+    ALTER DATABASE kept OWNER TO app; REVOKE CONNECT ON DATABASE kept FROM PUBLIC; \
+    GRANT CONNECT ON DATABASE kept TO readers WITH GRANT OPTION; ALTER DATABASE kept SET search_path = public, \"odd one\"; \
+    ALTER ROLE helper IN DATABASE kept SET work_mem = '5MB'";
+const RIGHTS: &str = "SELECT concat_ws(E'\\n', \
+    (SELECT string_agg(concat_ws(' ', rolname, rolsuper, rolinherit, rolcanlogin, rolcreatedb, rolconnlimit, \
+        extract(epoch FROM rolvaliduntil)::bigint, rolpassword, \
+        (SELECT setconfig FROM pg_db_role_setting WHERE setrole = a.oid AND setdatabase = 0)), E'\\n' ORDER BY rolname) \
+        FROM pg_authid a WHERE rolname IN ('app', 'helper', 'readers')), \
+    (SELECT string_agg(concat_ws(' ', roleid::regrole, member::regrole, admin_option), E'\\n' \
+        ORDER BY roleid::regrole::text, member::regrole::text) FROM pg_auth_members WHERE member::regrole::text IN ('app', 'helper')), \
+    (SELECT concat_ws(' ', pg_get_userbyid(datdba), (SELECT string_agg(a::text, ',' ORDER BY a::text COLLATE \"C\") FROM unnest(datacl) a), \
+        (SELECT string_agg(concat(setrole::regrole, setconfig), ',' ORDER BY setrole::regrole::text) FROM pg_db_role_setting \
+            WHERE setdatabase = d.oid)) FROM pg_database d WHERE datname = 'kept'))";
+
+/// On the older server itself, and on the image's.
+#[tokio::test]
+async fn roles_of_an_older_server_are_made_as_they_were() {
+    for programs in installed() {
+        let (old, new) = (Installed::start(&programs), Server::start());
+        old.sql("postgres", "CREATE DATABASE kept");
+        old.sql("postgres", ROLES);
+        let (around, rights) =
+            (roles::read(&old.address("kept")).await.expect("roles"), old.sql("kept", RIGHTS));
+        assert!(rights.contains("SCRAM-SHA-256$") && rights.contains("readers=c*/app"), "{rights}");
+        let names = ["app", "helper", "readers"].map(str::to_owned);
+        old.sql("postgres", "DROP DATABASE kept WITH (FORCE)");
+        old.sql("postgres", "DROP ROLE app, helper, readers");
+        let servers: [&dyn Asked; 2] = [&old, &new];
+        for server in servers {
+            server.sql("postgres", "CREATE DATABASE kept");
+            for _ in 0..2 {
+                let made = roles::make(&server.address("postgres"), &around, &names.clone().into()).await;
+                made.expect("made, and there already");
+                roles::dress(&server.address("kept"), &around).await.expect("dressed");
+            }
+            assert_eq!(server.sql("kept", RIGHTS), rights);
         }
     }
 }
