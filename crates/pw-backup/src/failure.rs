@@ -3,6 +3,9 @@
 use pw_run::Failure;
 use rustic_core::RusticError;
 
+const DAMAGED: &str =
+    "the repository is damaged or a part of it is missing: `partywall drill` says which backups come back";
+
 /// The library's own words, without its greetings and links.
 #[derive(Debug)]
 struct Said(String);
@@ -22,6 +25,15 @@ pub(crate) fn failed(what: impl Into<String>) -> impl FnOnce(Box<RusticError>) -
         let full = is_full(&error);
         let failure = Failure::new(what).because(Said(words(&error)));
         if full { failure.hint("the disk is full: make room and run it again") } else { failure }
+    }
+}
+
+/// The same of what should come back: when it cannot be read, somebody else must be asked for it.
+pub(crate) fn unread(what: impl Into<String>) -> impl FnOnce(Box<RusticError>) -> Failure {
+    let failed = failed(what);
+    move |error| match failed(error) {
+        failure if failure.hint.is_none() => failure.hint(DAMAGED),
+        failure => failure,
     }
 }
 

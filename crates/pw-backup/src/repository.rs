@@ -17,7 +17,7 @@ use rustic_core::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::failure::failed;
+use crate::failure::{failed, unread};
 use crate::key;
 use crate::manifest::{FILE, Manifest};
 
@@ -274,14 +274,10 @@ pub(crate) fn json_of<T: DeserializeOwned>(
     file: &str,
 ) -> Result<T, Failure> {
     let what = format!("could not read {file} of `{}`", snapshot.label);
-    let lost = |error| {
-        failed(what.clone())(error).hint(
-            "the repository is damaged or a part of it is missing: `partywall drill` says which backups come back",
-        )
-    };
-    let node = open.node_from_path(snapshot.tree, Path::new(file)).map_err(lost)?;
+    let lost = || unread(what.clone());
+    let node = open.node_from_path(snapshot.tree, Path::new(file)).map_err(lost())?;
     let mut text = Vec::new();
-    open.dump(&node, &mut text).map_err(lost)?;
+    open.dump(&node, &mut text).map_err(lost())?;
     serde_json::from_slice(&text).map_err(|error| Failure::new(what).because(error))
 }
 

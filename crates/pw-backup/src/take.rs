@@ -12,7 +12,7 @@ use pw_run::Failure;
 use rustic_core::LsOptions;
 use rustic_core::repofile::{Node, NodeType, SnapshotFile};
 
-use crate::failure::failed;
+use crate::failure::unread;
 use crate::former::CHECKSUMS;
 use crate::make::{ROLES, base_path, dump_path, file_path, folder_path};
 use crate::manifest::{Manifest, Measure, Tally};
@@ -127,7 +127,7 @@ impl Taking {
         let file = file.map_err(|error| wrong("write", &half, error))?;
         self.file(name, &file)?;
         let what = format!("could not read `{name}` from the repository");
-        let node = self.open.node_from_path(self.snapshot.tree, &file_path(name)).map_err(failed(what))?;
+        let node = self.open.node_from_path(self.snapshot.tree, &file_path(name)).map_err(unread(what))?;
         rights(&half, &node).map_err(|error| wrong("set owner and rights of", &half, error))?;
         file.sync_all().and_then(|()| fs::rename(&half, path)).map_err(|error| wrong("write", path, error))
     }
@@ -219,8 +219,8 @@ impl Taking {
 
     fn stream(&self, path: &Path, out: impl Write) -> Result<Measure, Failure> {
         let what = || format!("could not read `{}` from the repository", path.display());
-        let node = self.open.node_from_path(self.snapshot.tree, path).map_err(failed(what()))?;
-        measured(&self.open, &node, out).map_err(failed(what()))
+        let node = self.open.node_from_path(self.snapshot.tree, path).map_err(unread(what()))?;
+        measured(&self.open, &node, out).map_err(unread(what()))
     }
 
     fn below(&self, from: &Path, into: &Path) -> Result<Tally, Failure> {
@@ -231,13 +231,13 @@ impl Taking {
     /// Everything below a path of the snapshot, and what is there itself under the empty path.
     fn entries(&self, from: &Path) -> Result<Vec<(PathBuf, Node)>, Failure> {
         let what = || format!("could not read `{}` from the repository", from.display());
-        let top = self.open.node_from_path(self.snapshot.tree, from).map_err(failed(what()))?;
-        let all = self.open.ls(&top, &LsOptions::default()).map_err(failed(what()))?;
+        let top = self.open.node_from_path(self.snapshot.tree, from).map_err(unread(what()))?;
+        let all = self.open.ls(&top, &LsOptions::default()).map_err(unread(what()))?;
         let mut entries = Vec::new();
         if top.is_dir() {
             entries.push((PathBuf::new(), top.clone()));
             for entry in all {
-                entries.push(entry.map_err(failed(what()))?);
+                entries.push(entry.map_err(unread(what()))?);
             }
         } else {
             entries.push((PathBuf::new(), top));
@@ -328,7 +328,7 @@ impl Restoring<'_> {
     fn content(&self, path: &Path, node: &Node) -> Result<Measure, Failure> {
         let file = File::create(path).map_err(|error| wrong("write", path, error))?;
         let what = format!("could not bring `{}` back", path.display());
-        measured(self.open, node, file).map_err(failed(what))
+        measured(self.open, node, file).map_err(unread(what))
     }
 }
 
@@ -364,8 +364,8 @@ pub(crate) fn same_stream(
     out: impl Write,
 ) -> Result<(), Failure> {
     let what = || format!("could not read `{}` from the repository", path.display());
-    let node = open.node_from_path(snapshot.tree, path).map_err(failed(what()))?;
-    let found = measured(open, &node, out).map_err(failed(what()))?;
+    let node = open.node_from_path(snapshot.tree, path).map_err(unread(what()))?;
+    let found = measured(open, &node, out).map_err(unread(what()))?;
     same(&format!("`{}`", path.display()), known, &found)
 }
 

@@ -1,6 +1,6 @@
 //! `seed --from BACKUP`: the same data as production's own of that moment, and production is not asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 use std::time::Instant;
@@ -281,6 +281,75 @@ fn a_seed_from_a_backup_outlives_a_reboot() {
     }
     story.run(&["resume"]).ended(0).says(&["`seed development` is finished"]);
     assert_eq!((rows(), scratch(&story).as_str()), (wanted, ""));
+}
+
+/// Promise: a seed from a backup that fails on the way leaves development its rows and no server, whatever fails.
+/// Given: development with rows of its own; then a rewrite that meets no row, and at last a repository in which only what the
+/// dump needs is damaged.
+/// Then: with `--keep-failed` the new database stays, named with what removes it, and the server goes all the same; the damage is
+/// told with its hint.
+#[test]
+fn a_seed_from_a_backup_that_fails_leaves_no_server() {
+    let story = shop();
+    keeper(&story, DEVELOPMENT, "CREATE TABLE own (id int)");
+    backup(&story);
+    let left = || {
+        let list = "SELECT string_agg(datname, ' ') FROM pg_database WHERE datname LIKE '%partywall%'";
+        let own = keeper(&story, DEVELOPMENT, "SELECT to_regclass('own')");
+        (own, keeper(&story, DEVELOPMENT, list), scratch(&story))
+    };
+    let nothing = ("own".to_owned(), String::new(), String::new());
+    let rewrite = "  rewrite: [{ table: people, set: { picture: none }, where: \"id = 99\" }]\n  masks:";
+    story.edit("partywall.yaml", "  masks:", rewrite);
+    let words = ["seed", DEVELOPMENT, "--from", "latest"];
+    story.run(&words).ended(1).says(&["meets no row of the sample"]);
+    assert_eq!(left(), nothing);
+    let told = story.run(&[&words[..], &["--keep-failed"]].concat()).ended(1).err;
+    let (own, kept, server) = left();
+    assert_eq!(
+        (own.as_str(), server.as_str(), kept.contains("shop__partywall_")),
+        ("own", "", true),
+        "{kept}"
+    );
+    let remove = told.split("remove it with `partywall ").nth(1).and_then(|rest| rest.split('`').next());
+    let remove: Vec<&str> = remove.unwrap_or_else(|| panic!("{told}")).split(' ').collect();
+    story.run(&remove).ended(0);
+    assert_eq!(left(), nothing);
+    story.edit("partywall.yaml", rewrite, "  masks:");
+
+    damage_the_dump(&story);
+    story
+        .run(&words)
+        .ended(2)
+        .says(&["could not read `databases/main.dump`", "hint: the repository is damaged"]);
+    assert_eq!(left(), nothing);
+}
+
+/// Flips bytes amid what a second backup has added, which is a dump with many new rows and little else.
+fn damage_the_dump(story: &Story) {
+    keeper(
+        story,
+        PRODUCTION,
+        "CREATE TABLE noise AS SELECT sha256(n::text::bytea) AS words FROM generate_series(1, 50000) n",
+    );
+    let packs = || {
+        let repository = story.state().join("repository");
+        let told = Command::new("find").args(["data", "-type", "f"]).current_dir(repository).output();
+        let told = told.expect("find").stdout;
+        String::from_utf8(told).expect("names").lines().map(str::to_owned).collect::<BTreeSet<String>>()
+    };
+    let before = packs();
+    story.run(&["backup", PRODUCTION]).ended(0);
+    let repository = story.state().join("repository");
+    let size = |name: &&String| fs::metadata(repository.join(name)).expect("a file").len();
+    let new = &packs() - &before;
+    let path = repository.join(new.iter().max_by_key(size).expect("a new one"));
+    let mut bytes = fs::read(&path).expect("it reads");
+    let middle = bytes.len() / 2;
+    assert!(middle > 500_000, "{middle}");
+    bytes[middle] ^= 1;
+    fs::remove_file(&path).expect("removed");
+    fs::write(&path, bytes).expect("written");
 }
 
 fn backed_up() -> Story {
