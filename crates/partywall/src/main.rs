@@ -31,6 +31,7 @@ mod releases;
 mod runbooks;
 mod seeded;
 mod session;
+mod standing;
 mod stop;
 mod trouble;
 mod view;

@@ -26,7 +26,7 @@ pub(crate) fn read(session: &Session, name: &EnvironmentName) -> Option<Value> {
 pub(crate) fn line(record: &Value) -> String {
     let at: Option<Timestamp> = record["at"].as_str().and_then(|at| at.parse().ok());
     let age = at.map_or_else(|| "?".into(), |at| age(Timestamp::now().duration_since(at).as_secs()));
-    format!("  rehearsed  {}, {age} ago", summary(record))
+    format!("  rehearsed  {age} ago: {}", summary(record))
 }
 
 fn summary(record: &Value) -> String {
@@ -39,10 +39,15 @@ fn summary(record: &Value) -> String {
         None => "no lock that keeps anybody out".to_owned(),
     };
     let sample = match record["sample"].as_str() {
-        Some("fails-on-the-whole-only") => ", though it passes on the sample",
+        Some("fails-on-the-whole-only") => "; though it passes on the sample",
         _ => "",
     };
-    format!("{word} in {}, {worst}, {} findings{sample}", span(&record["seconds"]), record["findings"])
+    // Two lines, for eighty columns.
+    format!(
+        "{word} in {}, {} findings\n             {worst}{sample}",
+        span(&record["seconds"]),
+        record["findings"]
+    )
 }
 
 #[cfg(test)]
@@ -50,14 +55,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_reads_as_one_line() {
+    fn a_record_reads_as_two_lines() {
         let lock = json!({"table": "posts", "mode": "AccessExclusiveLock", "seconds": 23.4});
         let mut record = json!({"passed": false, "seconds": 24.5, "worst_lock": lock, "findings": 5});
-        assert_eq!(summary(&record), "failed in 24.5 s, worst lock 23.4 s of `posts`, 5 findings");
+        let told = "failed in 24.5 s, 5 findings\n             worst lock 23.4 s of `posts`";
+        assert_eq!(summary(&record), told);
         record["sample"] = json!("fails-on-the-whole-only");
-        assert!(summary(&record).ends_with("5 findings, though it passes on the sample"));
+        assert_eq!(summary(&record), format!("{told}; though it passes on the sample"));
         record["sample"] = Value::Null;
         record["worst_lock"] = Value::Null;
-        assert_eq!(summary(&record), "failed in 24.5 s, no lock that keeps anybody out, 5 findings");
+        assert!(summary(&record).ends_with(" no lock that keeps anybody out"));
     }
 }

@@ -97,45 +97,58 @@ fn told(at: i64, proof: &Proof) -> Value {
     value
 }
 
-/// Two lines; what is overdue or did not hold is loud.
+/// A line each; what is overdue or did not hold is loud.
 pub(crate) fn lines(session: &Session, record: &Value) -> String {
     let section = session.config.backup.as_ref();
-    let late = |record: &Value, limit: Option<u64>| {
-        let old = record["age_seconds"].as_u64().unwrap_or_default();
-        limit.is_some_and(|limit| old > limit)
-    };
-    let (backup, drill) = (&record["backup"], &record["drill"]);
-    let when = |record: &Value| age(record["age_seconds"].as_i64().unwrap_or_default());
-    let name = |record: &Value, key: &str| record[key].as_str().unwrap_or("?").to_owned();
+    let backup = &record["backup"];
     let mut text = match backup {
         Value::Null => format!("  {YELLOW}backup  none yet{YELLOW:#}\n"),
         _ if late(backup, section.and_then(|section| section.every_seconds())) => {
-            format!("  {RED}backup  {}, {} old: overdue{RED:#}\n", name(backup, "name"), when(backup))
+            format!("  {RED}backup  {}, {} old: overdue{RED:#}\n", word(backup, "name"), when(backup))
         }
-        _ => format!("  backup  {}, {} old\n", name(backup, "name"), when(backup)),
+        _ => format!("  backup  {}, {} old\n", word(backup, "name"), when(backup)),
     };
     text += &failed_line(&record["failed"]);
     if !record["log"].is_null() {
         text += &format!("  log     taken {} ago\n", when(&record["log"]));
     }
     text += &copy_line(&record["copy"]);
+    text + &drilled(session, record)
+}
+
+/// Whether the newest backup is known to restore; what would be lost with the machine now, and how long bringing the rest back took.
+pub(crate) fn drilled(session: &Session, record: &Value) -> String {
+    let (backup, drill) = (&record["backup"], &record["drill"]);
+    let limit = session.config.backup.as_ref().and_then(|section| section.drill_seconds());
+    if backup.is_null() && drill.is_null() {
+        return String::new();
+    }
     let restored = age(drill["restore_seconds"].as_f64().unwrap_or_default().ceil() as i64);
-    text += &match drill {
-        Value::Null if backup.is_null() => String::new(),
+    let passed = drill["passed"] == true;
+    let (name, ago) = (word(drill, "backup"), when(drill));
+    let line = match drill {
         Value::Null => format!("  {YELLOW}drill   none yet: nobody knows whether it restores{YELLOW:#}\n"),
-        _ if drill["passed"] != true => {
-            format!("  {RED}drill   {} did not restore, {} ago{RED:#}\n", name(drill, "backup"), when(drill))
-        }
-        _ if late(drill, section.and_then(|section| section.drill_seconds())) => {
-            format!(
-                "  {RED}drill   {} restored, {} ago: overdue{RED:#}\n",
-                name(drill, "backup"),
-                when(drill)
-            )
-        }
-        _ => format!("  drill   {} restored in {restored}, {} ago\n", name(drill, "backup"), when(drill)),
+        _ if !passed => format!("  {RED}drill   {name} did not restore, {ago} ago{RED:#}\n"),
+        _ if late(drill, limit) => format!("  {RED}drill   {name} restored, {ago} ago: overdue{RED:#}\n"),
+        _ => format!("  drill   {name} restored in {restored}, {ago} ago\n"),
     };
-    text
+    let kept = [backup, &record["log"]].into_iter().filter_map(|one| one["age_seconds"].as_i64()).min();
+    let lost = kept.map_or_else(|| "everything".to_owned(), age);
+    let back = if passed { restored } else { "unknown".to_owned() };
+    format!("{line}  RPO     {lost} now; RTO {back}\n")
+}
+
+fn late(record: &Value, limit: Option<u64>) -> bool {
+    let old = record["age_seconds"].as_u64().unwrap_or_default();
+    limit.is_some_and(|limit| old > limit)
+}
+
+fn when(record: &Value) -> String {
+    age(record["age_seconds"].as_i64().unwrap_or_default())
+}
+
+fn word(record: &Value, key: &str) -> String {
+    record[key].as_str().unwrap_or("?").to_owned()
 }
 
 /// The newest copy elsewhere.

@@ -1,5 +1,6 @@
 //! `backup` and `backups`: data and configuration of an environment, kept and listed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -221,25 +222,33 @@ pub(crate) fn list(
         };
     }
     let all = backing::list(session, environment)?;
+    let names = session.config.environments.keys();
+    let names = names.filter(|name| environment.is_none_or(|one| one == name.as_str()));
+    let records: BTreeMap<&str, Value> =
+        names.filter_map(|name| Some((name.as_str(), shown::read(session, name)?))).collect();
     if printer.is_json() {
         let all: Vec<Value> = all.iter().map(to_json).collect();
-        return printer.json(&json!({"repository": place.path, "backups": all}));
+        return printer.json(&json!({"repository": place.path, "backups": all, "environments": records}));
     }
-    for name in
-        session.config.environments.keys().filter(|name| environment.is_none_or(|one| one == name.as_str()))
-    {
-        let failed = shown::read(session, name).map_or(Value::Null, |record| record["failed"].clone());
-        if !failed.is_null() {
-            printer.note(format!("{name}:{}", shown::failed_line(&failed).trim_end()));
+    for (name, record) in &records {
+        let failed = shown::failed_line(&record["failed"]);
+        if !failed.is_empty() {
+            printer.note(format!("{name}:{}", failed.trim_end()));
         }
     }
     if all.is_empty() {
         printer.note("there is no backup yet; `partywall backup production` makes one");
         return Ok(());
     }
-    printer.answer(table(&all))?;
+    printer.answer(table(&all) + &drills(session, &records))?;
     printer.note(format!("{} in {}", count(all.len(), "backup"), place.path));
     Ok(())
+}
+
+/// For each environment that was backed up: whether that restores, and what would be lost.
+fn drills(session: &Session, records: &BTreeMap<&str, Value>) -> String {
+    let told = records.iter().map(|(name, record)| (name, shown::drilled(session, record)));
+    told.filter(|(_, lines)| !lines.is_empty()).map(|(name, lines)| format!("\n{name}\n{lines}")).collect()
 }
 
 fn to_json(backup: &Backup) -> Value {

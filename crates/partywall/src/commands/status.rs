@@ -1,17 +1,14 @@
 //! `status`: what runs, how it fares, what it uses.
 
-use pw_model::config::Class;
 use pw_model::name::EnvironmentName;
 use serde_json::{Value, json};
 
-use crate::backing::shown;
-use crate::drifted;
 use crate::governed;
 use crate::measure;
-use crate::printer::{BOLD, Printer};
-use crate::rehearsed;
+use crate::printer::{BOLD, Printer, columns};
 use crate::seeded;
 use crate::session::Session;
+use crate::standing;
 use crate::stop::Stop;
 use crate::view;
 
@@ -39,18 +36,12 @@ fn with_records(session: &Session, reading: &measure::Reading) -> Value {
     let mut value = view::to_json(&session.config, reading);
     value["release"] = json!(session.releases.get(&reading.name));
     value["seed"] = seeded::read(session, &reading.name).unwrap_or(Value::Null);
-    value["backups"] = shown::read(session, &reading.name).unwrap_or(Value::Null);
-    value["drift"] = drifted::read(session, &reading.name).unwrap_or(Value::Null);
-    value["rehearsal"] = rehearsed::read(session, &reading.name).unwrap_or(Value::Null);
+    standing::add(session, &reading.name, &mut value);
     value
 }
 
-fn is_production(session: &Session, name: &EnvironmentName) -> bool {
-    session.class(name.as_str()).is_ok_and(|class| class == Class::Production)
-}
-
 fn page(session: &Session, readings: &[measure::Reading]) -> String {
-    let width = terminal_width();
+    let width = columns().unwrap_or(100);
     let mut text = format!("{BOLD}{}{BOLD:#}\n", session.config.project);
     for reading in readings {
         text.push('\n');
@@ -61,22 +52,7 @@ fn page(session: &Session, readings: &[measure::Reading]) -> String {
         if let Some(record) = seeded::read(session, &reading.name) {
             text.push_str(&format!("{}\n", seeded::line(&record)));
         }
-        if is_production(session, &reading.name)
-            && let Some(record) = shown::read(session, &reading.name)
-        {
-            text.push_str(&shown::lines(session, &record));
-        }
-        if let Some(record) = rehearsed::read(session, &reading.name) {
-            text.push_str(&format!("{}\n", rehearsed::line(&record)));
-        }
-        if let Some(record) = drifted::read(session, &reading.name) {
-            text.push_str(&format!("{}\n", drifted::line(&record)));
-        }
+        text.push_str(&standing::lines(session, &reading.name));
     }
     text
-}
-
-fn terminal_width() -> u16 {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).map(|size| size.ws_col);
-    size.ok().filter(|columns| *columns > 0).unwrap_or(100)
 }

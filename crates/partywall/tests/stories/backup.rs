@@ -11,7 +11,7 @@ use crate::harness::{PRODUCTION, Story, docker_answers, finished, random};
 /// Promise: what a backup holds comes back equal, beside it what was there stays, and a drill leaves nothing.
 /// Given: the demonstration's production with 2,000 people and their files.
 /// Then: after a backup, a drill passes; after rows and files were destroyed, a restore brings back every row and
-/// every file, the destroyed database stays under another name, and restic's folder layout holds one snapshot.
+/// every file, the destroyed database stays under another name; `status` and `backups` tell the drill, and what would be lost now.
 #[test]
 fn what_was_backed_up_comes_back() {
     let story = production();
@@ -30,7 +30,12 @@ fn what_was_backed_up_comes_back() {
     assert_eq!(query(&story, kept), "1");
     assert_eq!(story.ask(PRODUCTION, "/health").status, 200);
     let status = story.run(&["status", PRODUCTION]).ended(0);
-    assert!(status.out.contains(" restored in "), "{}", status.out);
+    let backups = story.run(&["backups"]).ended(0);
+    for told in [&status.out, &backups.out] {
+        for words in [" restored in ", "\n  RPO     ", " now; RTO "] {
+            assert!(told.contains(words), "`{words}` in\n{told}");
+        }
+    }
 }
 
 fn drilled(story: &Story) {

@@ -1,6 +1,6 @@
 //! What is told of releases.
 
-use comfy_table::{Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use pw_journal::{PlanSummary, SqliteJournal};
 use pw_model::name::EnvironmentName;
@@ -10,7 +10,9 @@ use pw_plan::{Plan, promote};
 use serde_json::json;
 
 use super::{GREEN, Planned, Printer, Session, Stop, steps};
+use crate::printer::columns;
 use crate::releases as list;
+use crate::standing;
 
 /// How far back the journal is read.
 const PLANS_READ: u32 = 1000;
@@ -82,8 +84,10 @@ pub(crate) fn releases(session: &Session, name: &str, printer: &mut Printer) -> 
     let attempts = attempts(session, name);
     if printer.is_json() {
         let attempts: Vec<_> = attempts.iter().map(to_json).collect();
-        return printer
-            .json(&json!({"environment": name, "current": current, "releases": all, "attempts": attempts}));
+        let mut value =
+            json!({"environment": name, "current": current, "releases": all, "attempts": attempts});
+        standing::add(session, name, &mut value);
+        return printer.json(&value);
     }
     if all.is_empty() {
         printer.note(format!("`{name}` has no releases: it runs from the project's folder"));
@@ -91,6 +95,9 @@ pub(crate) fn releases(session: &Session, name: &str, printer: &mut Printer) -> 
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
+    if let Some(width) = columns() {
+        table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
+    }
     table.set_header(["", "RELEASE", "COMMIT", "WHEN", "TOOK", "BY", "SCHEMA", "WHAT"]);
     for release in &all {
         let mark = if current == Some(release.number) { "→" } else { "" };
@@ -113,6 +120,11 @@ pub(crate) fn releases(session: &Session, name: &str, printer: &mut Printer) -> 
     for plan in attempts.iter().filter(|plan| !is_applied(plan)).take(TAKEN_BACK_SHOWN) {
         let outcome = plan.outcome.as_deref().unwrap_or("unfinished").replace('-', " ");
         text.push_str(&format!("\n{} of {} by {}: {outcome}", plan.operation, when(plan.begun), plan.by));
+    }
+    text.push('\n');
+    let standing = standing::lines(session, name);
+    if !standing.is_empty() {
+        text.push_str(&format!("\n{standing}"));
     }
     printer.answer(text)
 }
