@@ -335,106 +335,7 @@ fn one_file_and_one_table_come_back() {
     assert_eq!(story.holdings(PRODUCTION), before);
 }
 
-/// Promise: what takes this machine leaves the copy elsewhere, and a copy that fails takes no backup with it.
-/// Given: a server that speaks SFTP, named by rclone's own configuration, and a `backup.copies`.
-/// Then: after each backup the copy holds what the repository holds, and no more; from the copy alone everything comes
-/// back; with the server gone the backup is there, and `status` says that the copy failed; so does an empty repository.
-#[test]
-fn a_copy_elsewhere_is_all_that_is_needed() {
-    let story = Story::stocked_shop();
-    let before = story.holdings(PRODUCTION);
-    let server = SftpServer::start(&story);
-    let (path, away) = (story.repository().display().to_string(), story.folder().join("away"));
-    let section = format!("{path}, copies: [\"offsite:{}\"]", away.display());
-    story.edit("partywall.yaml", &path, &section);
-    let backup = |story: &Story| {
-        // Backups are named by the second.
-        std::thread::sleep(std::time::Duration::from_secs(1));
-        let mut command = story.command(&["backup", PRODUCTION]);
-        command.env("RCLONE_CONFIG", &server.config);
-        finished(
-            command
-                .stdout(std::process::Stdio::piped())
-                .stderr(std::process::Stdio::piped())
-                .spawn()
-                .expect("run"),
-        )
-    };
-    for _ in 0..2 {
-        backup(&story).ended(0).says(&["copied to offsite:"]);
-        assert_eq!(files(&story.repository()), files(&away));
-    }
-    let key = backup_key(&story);
-    let check = ["-r", &text(&away), "-p", &text(&key), "--no-lock", "check"];
-    assert!(
-        std::process::Command::new("restic").args(check).output().is_ok_and(|told| told.status.success())
-    );
-
-    fs::rename(&away, away.with_extension("moved")).expect("moved");
-    fs::write(&away, "no folder").expect("written");
-    backup(&story).ended(2).says(&["is backed up", "could not copy the repository to `offsite:"]);
-    assert!(story.run(&["status", PRODUCTION]).ended(0).out.contains("copy    to offsite:"));
-    assert!(!story.run(&["status", PRODUCTION]).out.contains("backup  failed"));
-    fs::remove_file(&away).expect("removed");
-    fs::rename(away.with_extension("moved"), &away).expect("moved");
-    backup(&story).ended(0);
-
-    fs::remove_dir_all(story.repository()).expect("the disk is gone");
-    backup(&story).ended(1).says(&["there is no repository in"]);
-    fs::rename(&away, story.repository()).expect("copied back");
-    story.sql(PRODUCTION, "DROP TABLE item");
-    story.run(&["restore", PRODUCTION, "latest", "--confirm", PRODUCTION]).ended(0);
-    assert_eq!(story.holdings(PRODUCTION), before);
-}
-
-/// Names and sizes of all files below a folder.
-fn files(folder: &Path) -> String {
-    let words = ["-c", "find . -type f -printf '%P %s\\n' | sort"];
-    let told = std::process::Command::new("sh").args(words).current_dir(folder).output().expect("sh");
-    String::from_utf8(told.stdout).expect("text")
-}
-
-/// rclone's own server, and the file in which rclone knows it as `offsite`.
-struct SftpServer {
-    server: std::process::Child,
-    config: PathBuf,
-}
-
-impl SftpServer {
-    fn start(story: &Story) -> Self {
-        let at = |name: &str| story.folder().join(name);
-        for key in ["host", "own"] {
-            let words = ["-q", "-t", "ed25519", "-N", "", "-f", &text(&at(key))];
-            assert!(
-                std::process::Command::new("ssh-keygen").args(words).status().is_ok_and(|one| one.success())
-            );
-        }
-        let port = story.port + 7;
-        let (host, own) = (text(&at("host")), text(&at("own.pub")));
-        let address = format!("127.0.0.1:{port}");
-        let words = ["serve", "sftp", "/", "--addr", &address, "--key", &host, "--authorized-keys", &own];
-        let server =
-            std::process::Command::new("rclone").args(words).stderr(std::process::Stdio::null()).spawn();
-        let server = server.expect("rclone, which `./x test` installs");
-        let config = at("rclone.conf");
-        let remote = format!(
-            "[offsite]\ntype = sftp\nhost = 127.0.0.1\nport = {port}\nuser = backup\nkey_file = {}\nshell_type = unix\n",
-            text(&at("own"))
-        );
-        fs::write(&config, remote).expect("written");
-        crate::harness::until("the server answers", || std::net::TcpStream::connect(&address).is_ok());
-        Self { server, config }
-    }
-}
-
-impl Drop for SftpServer {
-    fn drop(&mut self) {
-        drop(self.server.kill());
-        drop(self.server.wait());
-    }
-}
-
-fn backup_key(story: &Story) -> PathBuf {
+pub(crate) fn backup_key(story: &Story) -> PathBuf {
     story.state().join("projects").join(&story.name).join("backup.key")
 }
 
@@ -457,6 +358,6 @@ fn damage(repository: &Path) {
     assert!(told.expect("sh").status.success());
 }
 
-fn text(path: &Path) -> String {
+pub(crate) fn text(path: &Path) -> String {
     path.display().to_string()
 }

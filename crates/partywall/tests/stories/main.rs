@@ -10,6 +10,7 @@ mod harness;
 mod alerts;
 mod backup;
 mod compose;
+mod copies;
 mod down;
 mod drift;
 mod elsewhere;
