@@ -22,7 +22,7 @@ use crate::harness::{
 #[test]
 fn a_promotion_is_cut_off_in_every_step() {
     let story = Story::released();
-    story.edit("partywall.yaml", "watch: 4s", "watch: 500ms");
+    story.edit("partywall.yaml", "watch: 1s", "watch: 500ms");
     story.commit_good("0");
     let steps = steps_of(&story.promote().err);
     let traffic = Traffic::to(story.http, &story.host(PRODUCTION), "production release");
@@ -301,6 +301,7 @@ impl Drop for Mounted {
 #[test]
 fn the_proxy_restarts_in_a_promotion() {
     let story = Story::released();
+    story.edit("partywall.yaml", "watch: 1s", "watch: 4s");
     story.commit_good("2");
     let promotion = story.start(&["promote"]);
     until("the flip", || story.serves(PRODUCTION) == "production release 2");
@@ -334,7 +335,6 @@ fn docker_restarts_in_a_promotion() {
 fn promotions_while_docker_restarts() {
     let mut engine = Engine::start();
     let story = Story::released();
-    story.edit("partywall.yaml", "watch: 4s", "watch: 1s");
     story.commit_good("0");
     let begun = Instant::now();
     story.promote();

@@ -31,7 +31,7 @@ fn promotions_lose_no_request() {
     assert_eq!(story.serves(PRODUCTION), "production release 4");
     story.promote().says(&["nothing is built, nothing is flipped"]);
     assert_eq!(story.run(&["agent", "chores", "--plan"]).ended(0).out, "", "it is still to be kept warm");
-    story.edit("partywall.yaml", "  watch: 4s\n", "  watch: 1s\n  warm: 1s\n");
+    story.edit("partywall.yaml", "  watch: 1s\n", "  watch: 1s\n  warm: 1s\n");
     std::thread::sleep(Duration::from_secs(2));
     let due = || story.run(&["agent", "chores", "--plan"]).ended(0).out;
     assert_eq!(due(), "", "a stream goes on in it");
@@ -73,6 +73,7 @@ fn lost_calls(story: &Story) -> usize {
 #[test]
 fn a_bad_release_goes_back_by_itself() {
     let story = Story::released();
+    story.edit("partywall.yaml", "watch: 1s", "watch: 4s");
     story.commit_good("2");
     story.promote();
     story.run(&["retire", PRODUCTION]).ended(0);
@@ -161,7 +162,7 @@ fn a_canary_spares_most_visitors_a_bad_release() {
     let flipped = "hooks: { after-flip: [sh, -c, 'touch ../flipped'] }";
     let canary =
         format!("  watch: 1s\n  canary: {{ share: 25%, watch: 10s }}\n  assets: [/static/*]\n  {flipped}\n");
-    story.edit("partywall.yaml", "  watch: 4s\n", &canary);
+    story.edit("partywall.yaml", "  watch: 1s\n", &canary);
     story.answering("2", OFTEN);
     story.commit("much of it fails");
     story.run(&["promote"]).ended(1).says(&["promote.canary", "partywall up production"]);
@@ -230,6 +231,7 @@ fn web(story: &Story) -> BTreeSet<String> {
 #[test]
 fn the_second_of_two_promotions_is_told() {
     let story = Story::released();
+    story.edit("partywall.yaml", "watch: 1s", "watch: 4s");
     // A shell that waits for its child gets no signal that it does not ask for.
     story.write("app/serve.sh", "caddy run --config /app/Caddyfile --adapter caddyfile\ntrue\n");
     story.commit("deaf");
@@ -298,7 +300,7 @@ fn hooks_run_and_changes_by_hand_stop_it() {
     let hooks: Vec<String> = moments[1..].iter().map(|moment| format!("{moment}: {noted}")).collect();
     story.edit(
         "partywall.yaml",
-        "  watch: 4s\n",
+        "  watch: 1s\n",
         &format!("  watch: 1s\n  keep: 2\n  hooks: {{ {} }}\n", hooks.join(", ")),
     );
     story.promote();
@@ -341,7 +343,6 @@ fn hooks_run_and_changes_by_hand_stop_it() {
 #[test]
 fn a_push_with_plain_git_promotes() {
     let story = Story::released();
-    story.edit("partywall.yaml", "watch: 4s", "watch: 1s");
     let bare = story.folder().join("bare.git");
     let bare = bare.to_str().expect("a path");
     story.git(&["clone", "--quiet", "--bare", ".", bare]);

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use super::{PRODUCTION, Story, Told, image};
 
-/// How long the new release is watched in stories.
-const WATCH: &str = "4s";
+/// How long the new release is watched in stories; those in which it turns out bad meanwhile give it longer.
+const WATCH: &str = "1s";
 
 impl Story {
     /// Production runs the first commit, brought up from the folder.
