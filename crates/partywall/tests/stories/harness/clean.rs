@@ -1,5 +1,6 @@
 //! The end of a story: nothing of it stays on the host, whatever happened.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,9 +41,12 @@ impl Drop for Story {
                 break;
             }
         }
-        let images = docker_answers(&["image", "ls", "-q", &format!("{}-*", self.name)]).unwrap_or_default();
-        for id in images.split_whitespace() {
-            docker_answers(&["image", "rm", "-f", id]);
+        // Compose's own names, and those of promotions.
+        let names = [format!("{}-*", self.name), format!("partywall/{}", self.name)];
+        let listed = names.map(|name| docker_answers(&["image", "ls", "-q", &name]).unwrap_or_default());
+        let images: BTreeSet<&str> = listed.iter().flat_map(|ids| ids.split_whitespace()).collect();
+        if !images.is_empty() {
+            docker_answers(&["image", "rm", "-f"].into_iter().chain(images).collect::<Vec<_>>());
         }
         for environment in [PRODUCTION, DEVELOPMENT] {
             for group in self.groups(environment) {
