@@ -91,7 +91,7 @@ fn with_database(lock: &str) -> Story {
     let database = format!(
         r#"  sql:
     image: {postgres}
-    environment: {{ POSTGRES_USER: shop, POSTGRES_PASSWORD: not-in-any-message, POSTGRES_DB: shop }}
+    environment: {{ POSTGRES_USER: shop, POSTGRES_PASSWORD: not-in-any-message, POSTGRES_DB: shop, POSTGRES_INITDB_ARGS: --no-sync }}
     volumes: ["sql:/var/lib/postgresql/data"]
     healthcheck: {{ test: [CMD-SHELL, "pg_isready -q -h 127.0.0.1"], interval: 1s, start_period: 60s, start_interval: 200ms }}
   schema:

@@ -21,7 +21,7 @@ fn shop() -> Story {
     expose: ["8000"]
   db:
     image: {postgres}
-    environment: {{ POSTGRES_USER: shop, POSTGRES_PASSWORD: not-in-any-message, POSTGRES_DB: shop }}
+    environment: {{ POSTGRES_USER: shop, POSTGRES_PASSWORD: not-in-any-message, POSTGRES_DB: shop, POSTGRES_INITDB_ARGS: --no-sync }}
     volumes: ["data:/var/lib/postgresql/data"]
     healthcheck:
       test: [CMD-SHELL, "pg_isready -q -h 127.0.0.1"]

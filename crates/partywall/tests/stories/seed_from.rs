@@ -192,11 +192,12 @@ fn shop() -> Story {
     image: {}
     environment:
       POSTGRES_DB: shop
+      POSTGRES_INITDB_ARGS: --no-sync
       POSTGRES_USER: keeper
       POSTGRES_PASSWORD_FILE: /run/secrets/password
     secrets: [password]
     volumes: ["data:/var/lib/postgresql/data"]
-    healthcheck: {{ test: [CMD, pg_isready, -h, 127.0.0.1], interval: 1s, start_period: 60s, start_interval: 1s }}
+    healthcheck: {{ test: [CMD, pg_isready, -h, 127.0.0.1], interval: 1s, start_period: 60s, start_interval: 200ms }}
 secrets:
   password: {{ file: ./password.txt }}
 volumes:

@@ -80,7 +80,7 @@ fn compose() -> String {
     stop_grace_period: 3s
   db:
     image: {postgres}
-    environment: {{ POSTGRES_USER: shop, POSTGRES_DB: shop, POSTGRES_PASSWORD: "secret of ${{APP_ENV}}" }}
+    environment: {{ POSTGRES_USER: shop, POSTGRES_DB: shop, POSTGRES_PASSWORD: "secret of ${{APP_ENV}}", POSTGRES_INITDB_ARGS: --no-sync }}
     volumes: ["data:/var/lib/postgresql/data"]
     healthcheck:
       test: [CMD-SHELL, "pg_isready -q -h 127.0.0.1 -U shop"]

@@ -45,6 +45,11 @@ impl Story {
         let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo");
         let copied = Command::new("cp").arg("-rT").arg(&demo).arg(story.project()).status();
         assert!(copied.is_ok_and(|status| status.success()), "could not copy {}", demo.display());
+        // Each start is waited for: it is looked at often, and a new server's first files need not be on the disk.
+        story.edit("docker-compose.yml", "start_interval: 1s", "start_interval: 200ms");
+        let database = "      POSTGRES_DB: ${POSTGRES_DB:?}\n";
+        let unhurried = format!("{database}      POSTGRES_INITDB_ARGS: --no-sync\n");
+        story.edit("docker-compose.yml", database, &unhurried);
         let names = ["postgres", "redis", "mosquitto", "rust", "debian"];
         let images: String =
             names.map(|name| format!("{}_IMAGE={}\n", name.to_uppercase(), image(name))).concat();
