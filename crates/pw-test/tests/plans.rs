@@ -7,6 +7,7 @@ mod restore;
 mod seed;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pw_model::config::{Class, Goals, Promote};
 use pw_model::desired::{
@@ -15,7 +16,7 @@ use pw_model::desired::{
 use pw_model::name::{EnvironmentName, ProjectName};
 use pw_model::observed::{Origin, RecordedFolder, State};
 use pw_model::role::Role;
-use pw_plan::{Plan, destroy, down, sleep, up};
+use pw_plan::{Action, Plan, destroy, down, sleep, up};
 use pw_run::{Outcome, apply};
 use pw_test::{FakeHost, MemoryJournal, apply_twice, cut_everywhere, fail_every_step, fail_every_write, run};
 
@@ -288,6 +289,33 @@ fn every_action_twice_is_the_action_once() {
 #[test]
 fn a_journal_that_cannot_be_written_leaves_the_host_as_it_says() {
     every_kind().iter().for_each(|(_, plan, host)| fail_every_write(plan, host));
+}
+
+/// The trials above rely on it: what belongs to production is watched in every plan of another environment.
+#[test]
+fn whatever_touches_production_is_noticed() {
+    let mut host = with(with(FakeHost::default(), &PRODUCTION), &DEVELOPMENT);
+    host.guard_desired(&desired(&PRODUCTION));
+    let (project, services) = ("shop-production".to_owned(), vec!["worker".to_owned()]);
+    let network = "shop-production_default".to_owned();
+    let folder = "/state/projects/shop/production";
+    for action in [
+        Action::StopServices { project: project.clone(), services: services.clone() },
+        Action::RemoveServices { project, services },
+        Action::JoinNetwork { container: "shop-development-web-1".into(), network: network.clone() },
+        Action::LeaveNetwork { container: "shop-production-web-1".into(), network },
+        Action::LimitGroup { limits: GroupLimits { cpu_weight: 1, ..group("production") } },
+        Action::RemoveFile { path: format!("{folder}/compose.yaml") },
+        Action::MakeFolder { path: format!("{folder}/another") },
+        Action::RemoveFirewall { name: pw_plan::wall::firewall_chain_name("shop-production") },
+    ] {
+        let mut host = host.clone();
+        let told = catch_unwind(AssertUnwindSafe(|| host.act(&action))).expect_err("it goes unnoticed");
+        let told = told.downcast_ref::<String>().expect("words");
+        assert!(told.contains("touched `shop-production`"), "{action}: {told}");
+    }
+    host.act(&Action::StopServices { project: "shop-development".into(), services: vec!["worker".into()] })
+        .unwrap();
 }
 
 #[test]
