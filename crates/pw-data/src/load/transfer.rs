@@ -161,7 +161,7 @@ impl<'a> Transfer<'a> {
         self.read(client, piece, &columns, &mut |rows: &Rows| {
             let mut values = values.borrow_mut();
             for (index, (_, mask)) in proved.iter().enumerate() {
-                if let Some(value) = rows.field(index + 1) {
+                if let Some(value) = rows.field(index) {
                     mask.secrets(value, &mut |secret| values.add(secret));
                 }
             }
@@ -193,7 +193,7 @@ impl<'a> Transfer<'a> {
             let query = self.query(&piece, &few.places[piece.from..piece.to], &names);
             crate::server::scan(self.source.leader(), &query, |rows| {
                 for (index, column) in columns.iter().enumerate() {
-                    rows.field(index + 1).into_iter().for_each(|value| look(*column, value));
+                    rows.field(index).into_iter().for_each(|value| look(*column, value));
                 }
                 Ok(())
             })
@@ -202,16 +202,17 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
+    /// The places are the answer of a query of their own: the planner does not look at each of them.
     fn query(&self, piece: &Piece, places: &[u64], columns: &[&str]) -> String {
         let heap = self.catalogue.tables[piece.table].heaps.iter().find(|heap| heap.oid == piece.heap);
-        let list: String = columns.iter().map(|column| format!(", {column}")).collect();
         let path = heap.map_or_else(String::new, |heap| heap.path.clone());
-        let mut text = format!("SELECT ctid{list} FROM ONLY {path} WHERE ctid = ANY ('{{");
+        let list = columns.join(", ");
+        let mut text = format!("SELECT {list} FROM ONLY {path} WHERE ctid = ANY ((SELECT '{{");
         for (at, place) in places.iter().enumerate() {
             text.push_str(if at == 0 { "" } else { "," });
             write_place(*place, &mut text);
         }
-        text.push_str("}'::tid[])");
+        text.push_str("}'::pg_catalog.tid[])::pg_catalog.tid[])");
         text
     }
 
@@ -454,7 +455,9 @@ impl<'a> Transfer<'a> {
         piece: &Piece,
         outlet: &mut Outlet<'_>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let selects: Vec<&str> = self.lanes[piece.table].iter().map(|lane| lane.select.as_str()).collect();
+        let placed = self.is_placed(piece.table);
+        let selects = self.lanes[piece.table].iter().map(|lane| lane.select.as_str());
+        let selects: Vec<&str> = placed.then_some("ctid").into_iter().chain(selects).collect();
         let mut scratch = Vec::new();
         let places = &self.closure.tables[piece.table].places[piece.from..piece.to];
         for (at, chunk) in (piece.from..).step_by(CHUNK).zip(places.chunks(CHUNK)) {
@@ -467,8 +470,8 @@ impl<'a> Transfer<'a> {
                 from.pace.spend(bytes.len()).await;
                 rows.push(bytes);
                 while rows.advance()? {
-                    let place = self.place(piece, &rows);
-                    let field = |lane: usize| rows.field(lane + 1);
+                    let place = self.place(piece, &rows).filter(|_| placed);
+                    let field = |lane: usize| rows.field(lane + usize::from(placed));
                     self.row((piece.table, place), (field, &swapped), outlet, &mut scratch);
                 }
                 outlet.pass().await?;
@@ -476,6 +479,12 @@ impl<'a> Transfer<'a> {
             from.release().await?;
         }
         Ok(())
+    }
+
+    /// Must a row that is fetched tell where it lies? A table may have no column of its own.
+    fn is_placed(&self, table: usize) -> bool {
+        let permuted = self.lanes[table].iter().any(|lane| lane.permutation.is_some());
+        permuted || self.lanes[table].is_empty() || !self.closure.tables[table].cleared.is_empty()
     }
 
     /// What the permuted columns of these rows get, read where it is.
@@ -492,7 +501,8 @@ impl<'a> Transfer<'a> {
             places.sort_unstable();
             let few = Taken { heaps: taken.heaps.clone(), places, ..Taken::default() };
             for piece in pieces(table, &few) {
-                let query = self.query(&piece, &few.places[piece.from..piece.to], &[lane.select.as_str()]);
+                let columns = ["ctid", lane.select.as_str()];
+                let query = self.query(&piece, &few.places[piece.from..piece.to], &columns);
                 crate::server::scan(from, &query, |rows| {
                     let place = self.place(&piece, rows);
                     let cleared = self.cleared(table, place).contains(&lane.column);

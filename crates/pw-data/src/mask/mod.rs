@@ -119,7 +119,7 @@ impl Mask {
                 };
                 let text = std::str::from_utf8(text).unwrap_or_default();
                 // What cannot be read does not go out either.
-                json::mask(text, &paths, &mut learn, &mut Vec::new()).ok();
+                json::mask(text, &paths, &mut learn, &mut Vec::with_capacity(text.len())).ok();
             }
             _ => found(value),
         }
