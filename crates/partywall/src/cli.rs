@@ -76,6 +76,9 @@ pub(crate) enum Command {
     Sleep {
         #[arg(add = environments())]
         environment: String,
+        /// Why, for the journal
+        #[arg(long, hide = true, default_value = pw_plan::sleep::UNASKED)]
+        because: String,
     },
     /// Remove an environment with its volumes and all data in them
     Destroy {

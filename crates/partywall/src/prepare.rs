@@ -33,6 +33,8 @@ pub(crate) struct Prepared {
     pub(crate) warnings: usize,
     /// Where visitors are led while the environment sleeps.
     pub(crate) front: String,
+    /// Why it is done, where that is not said by what is done.
+    pub(crate) because: String,
 }
 
 /// Renders `wanted` and the environments before it, beside whose walls it must stand; all with `None`.
@@ -108,7 +110,13 @@ pub(crate) async fn prepare(
         may_be_taken_over(name, &observed)?;
     }
     let front = pw_plan::proxy::front(&session.config, &session.layout);
-    Ok(Prepared { desired, observed, warnings: walls.diagnostics.len(), front })
+    Ok(Prepared {
+        desired,
+        observed,
+        warnings: walls.diagnostics.len(),
+        front,
+        because: sleep::UNASKED.to_owned(),
+    })
 }
 
 /// What containers wrote as somebody else would stop `destroy` when there is no way back any more.
@@ -202,7 +210,7 @@ pub(crate) fn plan(operation: &str, prepared: &Prepared) -> Result<Plan, Stop> {
     let plan = match operation {
         "down" => pw_plan::down::plan(desired, observed)?,
         "destroy" => pw_plan::destroy::plan(desired, observed)?,
-        sleep::OPERATION => sleep::plan(desired, observed, &prepared.front)?,
+        sleep::OPERATION => sleep::plan(desired, observed, &prepared.front, &prepared.because)?,
         _ => pw_plan::up::plan(desired, observed)?,
     };
     plan.lint().map_err(|unsafe_order| {

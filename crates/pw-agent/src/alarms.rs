@@ -8,6 +8,7 @@ use pw_model::config::{Class, Config};
 use pw_model::name::EnvironmentName;
 use pw_model::observed::{Container, Health, State};
 use pw_plan::alert::{Alert, Kind};
+use pw_plan::govern::over_quota;
 use tokio::sync::mpsc::Sender;
 
 use crate::boot::Running;
@@ -81,6 +82,9 @@ pub(crate) fn seen(running: &Running) -> Vec<Alert> {
     }
     if let Some(free) = running.governor.reading.disk_free.filter(|free| *free < LITTLE_DISK) {
         all.push(host(Kind::Disk, format!("{:.1} % of the fullest disk is left", free * 100.0)));
+    }
+    for (name, words) in over_quota(&running.governor.rules, &running.governor.reading) {
+        all.push(Alert { kind: Kind::Disk, subject: name.to_string(), words });
     }
     let young = (jiff::Timestamp::now().as_second() - running.since.as_second()) < CRASH_TOLD;
     if let Some(pid) = running.crashed.as_ref().filter(|_| young) {

@@ -30,6 +30,7 @@ use crate::{Notice, Settings, alarms, containers, expose, socket, watcher};
 
 /// Two looks within the half second in which a squeeze must follow pressure.
 const LOOK: Duration = Duration::from_millis(200);
+const _: () = assert!(LOOK.as_millis() * 2 < 500, "a squeeze follows the second look at the latest");
 const TEND: Duration = Duration::from_secs(1);
 /// Beside the looks hardly anything happens.
 const QUEUE: usize = 16;
@@ -206,6 +207,7 @@ impl Running {
             sensors: sensors.into(),
             reading: self.governor.reading.clone(),
             held: self.governor.held(),
+            to_sleep: self.governor.to_sleep(),
             lacks: self.lacks(),
             picture: Some((*self.collecting.newest()).clone()),
             objective: Some(self.guard.promised()),

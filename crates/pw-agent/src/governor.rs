@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::Zoned;
 use pw_host::eyes::Eyes;
@@ -32,6 +33,10 @@ pub(crate) struct Governor {
     places: BTreeMap<EnvironmentName, Place>,
     state: State,
     before: Option<Counters>,
+    /// The pressure that was answered by a squeeze.
+    answered: Option<Duration>,
+    /// Why each is to sleep; the newest of its reasons may be another one.
+    sleep_because: BTreeMap<EnvironmentName, String>,
     /// Why each is held to what it is.
     reasons: BTreeMap<EnvironmentName, String>,
 }
@@ -68,6 +73,8 @@ impl Governor {
             places: places.collect(),
             state: State::default(),
             before: None,
+            answered: None,
+            sleep_because: BTreeMap::new(),
             reasons: BTreeMap::new(),
         }
     }
@@ -86,13 +93,18 @@ impl Governor {
         told
     }
 
-    /// `promised`: latency and failures over what production is held to.
-    pub(crate) fn look(&mut self, promised: (Option<f64>, Option<f64>)) -> Vec<Order> {
+    /// `promised`: latency and failures over what production is held to; `kept`: bytes on disk.
+    pub(crate) fn look(
+        &mut self,
+        promised: (Option<f64>, Option<f64>),
+        kept: &BTreeMap<EnvironmentName, f64>,
+    ) -> Vec<Order> {
         let mut now = self.eyes.look();
         (now.latency, now.errors) = promised;
         let moment = Moment { at: now.at, office: is_within(&self.hours, &Zoned::now()) };
         // The first look has nothing to compare with.
         self.reading = reading(self.before.as_ref().unwrap_or(&now), &now);
+        self.reading.uses.iter_mut().for_each(|(name, used)| used.kept = kept.get(name).copied());
         self.before = Some(now);
         let (state, orders) = govern(&self.rules, std::mem::take(&mut self.state), &self.reading, moment);
         self.state = state;
@@ -101,10 +113,20 @@ impl Governor {
 
     pub(crate) fn carry_out(&mut self, order: &Order) -> Result<(), Failure> {
         self.reasons.insert(order.environment.clone(), order.because.clone());
+        if order.amount == Amount::Asleep(true) {
+            self.sleep_because.insert(order.environment.clone(), order.because.clone());
+        }
         match self.places.get(&order.environment) {
             Some(place) => self.hands.hold(place, order.amount),
             None => Ok(()),
         }
+    }
+
+    /// How long production was under pressure before this first squeeze for it; `None` for what came after.
+    pub(crate) fn answered(&mut self, order: &Order) -> Option<Duration> {
+        let pressed = self.state.pressed().filter(|_| order.amount.is_squeeze())?;
+        let is_first = self.answered.replace(pressed) != Some(pressed);
+        is_first.then(|| Eyes::now().saturating_sub(pressed))
     }
 
     /// Holds again what is held; gives back what a mark is left on.
@@ -136,6 +158,7 @@ impl Governor {
                 Amount::Io(_) => Amount::Io(None),
                 Amount::Network(_) => Amount::Network(None),
                 Amount::Frozen(_) => Amount::Frozen(false),
+                Amount::Asleep(_) | Amount::Evicted => Amount::Asleep(false),
             });
             let because = format!("the agent ends: {why}");
             orders.extend(back.map(|amount| Order {
@@ -166,6 +189,13 @@ impl Governor {
     pub(crate) fn squeezed(&self) -> Vec<String> {
         let held = self.held().into_iter().filter(|(_, holding)| !holding.to.is_empty());
         held.map(|(name, holding)| format!("{name}: {}", holding.to.join(", "))).collect()
+    }
+
+    /// Who is to sleep, and why.
+    pub(crate) fn to_sleep(&self) -> BTreeMap<EnvironmentName, String> {
+        let names = self.places.keys();
+        let names = names.filter(|name| self.state.held(name).contains(&Amount::Asleep(true)));
+        names.map(|name| (name.clone(), self.sleep_because.get(name).cloned().unwrap_or_default())).collect()
     }
 
     /// Compose project of each that may be squeezed.

@@ -104,7 +104,7 @@ pub async fn run(settings: Settings, mut tell: impl FnMut(Notice<'_>)) -> Result
 }
 
 fn look(running: &mut Running, tell: &mut impl FnMut(Notice<'_>)) {
-    for order in running.governor.look(running.guard.ratios()) {
+    for order in running.governor.look(running.guard.ratios(), &running.collecting.kept()) {
         carry_out(running, &order, tell);
     }
 }
@@ -126,7 +126,8 @@ fn answered(running: &mut Running, answers: Answers, tell: &mut impl FnMut(Notic
 fn carry_out(running: &mut Running, order: &Order, tell: &mut impl FnMut(Notice<'_>)) {
     let dry_run = running.governor.dry_run;
     let done = if dry_run { Ok(()) } else { running.governor.carry_out(order) };
-    running.recorder.ordered(order, done.as_ref().err());
+    let after = running.governor.answered(order);
+    running.recorder.ordered(order, after, done.as_ref().err());
     match &done {
         Ok(()) => tell(Notice::Ordered { order, dry_run }),
         Err(failure) => tell(Notice::Trouble(failure)),

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use pw_journal::{Decision, History, Hour};
@@ -47,19 +48,16 @@ impl Recorder {
         Self { entries: Some(entries), thread: Some(thread) }
     }
 
-    pub(crate) fn ordered(&self, order: &Order, failure: Option<&Failure>) {
+    /// `after`: how long there was pressure before this first squeeze for it.
+    pub(crate) fn ordered(&self, order: &Order, after: Option<Duration>, failure: Option<&Failure>) {
         let outcome = failure.map_or_else(|| "done".to_owned(), ToString::to_string);
-        self.add(order.environment.to_string(), order.amount.to_string(), &order.because, outcome);
+        let decision = decision(&order.environment, order.amount.to_string(), &order.because);
+        let after_ms = after.and_then(|after| i64::try_from(after.as_millis()).ok());
+        self.send(Entry::Decision(Decision { outcome, after_ms, ..decision }));
     }
 
     pub(crate) fn own(&self, environment: &EnvironmentName, what: &str, because: &str) {
-        self.add(environment.to_string(), what.to_owned(), because, "done".into());
-    }
-
-    fn add(&self, environment: String, what: String, because: &str, outcome: String) {
-        let at = Timestamp::now().as_millisecond();
-        let decision = Decision { at, environment, what, because: because.to_owned(), outcome };
-        self.send(Entry::Decision(decision));
+        self.send(Entry::Decision(decision(environment, what.to_owned(), because)));
     }
 
     pub(crate) fn incident(&self, incident: &Incident) {
@@ -84,5 +82,16 @@ impl Recorder {
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
+    }
+}
+
+fn decision(environment: &EnvironmentName, what: String, because: &str) -> Decision {
+    Decision {
+        at: Timestamp::now().as_millisecond(),
+        environment: environment.to_string(),
+        what,
+        because: because.to_owned(),
+        outcome: "done".into(),
+        after_ms: None,
     }
 }

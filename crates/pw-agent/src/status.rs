@@ -26,6 +26,9 @@ pub struct Status {
     /// The newest.
     pub reading: Reading,
     pub held: BTreeMap<EnvironmentName, Holding>,
+    /// Who is to sleep, and why: the front sees to it.
+    #[serde(default)]
+    pub to_sleep: BTreeMap<EnvironmentName, String>,
     /// What cannot be held on this host, or shown.
     pub lacks: Vec<String>,
     /// What everything has used until now; `None` before the first look.

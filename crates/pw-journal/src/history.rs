@@ -24,7 +24,8 @@ const TABLES: &str = "
         environment TEXT NOT NULL,
         what TEXT NOT NULL,
         because TEXT NOT NULL,
-        outcome TEXT NOT NULL
+        outcome TEXT NOT NULL,
+        after_ms INTEGER
     ) STRICT;
 ";
 
@@ -39,6 +40,9 @@ pub struct Decision {
     pub because: String,
     /// `done`, or why not.
     pub outcome: String,
+    /// Milliseconds that production was under pressure before this first squeeze for it was carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_ms: Option<i64>,
 }
 
 /// The governor's past.
@@ -58,6 +62,7 @@ impl History {
             .pragma_update(None, "journal_mode", "WAL")
             .and_then(|()| connection.pragma_update(None, "synchronous", "NORMAL"))
             .and_then(|()| connection.execute_batch(TABLES))
+            .and_then(|()| grow(&connection))
             .and_then(|()| connection.execute_batch(incidents::TABLES))
             .and_then(|()| connection.execute_batch(outbox::TABLES));
         prepared.map_err(at.failed("prepare"))?;
@@ -75,10 +80,10 @@ impl History {
 
     /// Adds a decision; the oldest go when there are too many.
     pub fn add(&mut self, decision: &Decision) -> Result<(), JournalFailure> {
-        let Decision { at, environment, what, because, outcome } = decision;
-        let query = "INSERT INTO decisions (at, environment, what, because, outcome) VALUES (?, ?, ?, ?, ?)";
+        let Decision { at, environment, what, because, outcome, after_ms } = decision;
+        let query = "INSERT INTO decisions (at, environment, what, because, outcome, after_ms) VALUES (?, ?, ?, ?, ?, ?)";
         self.connection
-            .execute(query, params![at, environment, what, because, outcome])
+            .execute(query, params![at, environment, what, because, outcome, after_ms])
             .map_err(self.at.failed("write"))?;
         let newest = self.connection.last_insert_rowid();
         if newest % SLACK == 0 {
@@ -114,9 +119,25 @@ impl History {
     }
 }
 
+/// Files of before have one column less.
+fn grow(connection: &Connection) -> rusqlite::Result<()> {
+    match is_grown(connection)? {
+        true => Ok(()),
+        false => connection.execute_batch("ALTER TABLE decisions ADD COLUMN after_ms INTEGER"),
+    }
+}
+
+fn is_grown(connection: &Connection) -> rusqlite::Result<bool> {
+    let query = "SELECT count(*) FROM pragma_table_info('decisions') WHERE name = 'after_ms'";
+    connection.query_row(query, [], |row| row.get::<_, i64>(0)).map(|count| count > 0)
+}
+
 fn read(connection: &Connection, count: u32) -> rusqlite::Result<Vec<Decision>> {
-    let query = "SELECT at, environment, what, because, outcome FROM decisions ORDER BY id DESC LIMIT ?";
-    let mut query = connection.prepare(query)?;
+    let after = if is_grown(connection)? { "after_ms" } else { "NULL" };
+    let query = format!(
+        "SELECT at, environment, what, because, outcome, {after} FROM decisions ORDER BY id DESC LIMIT ?"
+    );
+    let mut query = connection.prepare(&query)?;
     let rows = query.query_map([count], |row| {
         Ok(Decision {
             at: row.get(0)?,
@@ -124,6 +145,7 @@ fn read(connection: &Connection, count: u32) -> rusqlite::Result<Vec<Decision>> 
             what: row.get(2)?,
             because: row.get(3)?,
             outcome: row.get(4)?,
+            after_ms: row.get(5)?,
         })
     })?;
     rows.collect()
@@ -141,6 +163,10 @@ mod tests {
         std::fs::write(&path, "").expect("a file");
         let empty = History::open_read_only(&path).expect("opens").expect("there");
         assert_eq!(empty.newest(5).expect("reads"), vec![]);
+        // As agents before made it.
+        let old = Connection::open(&path).expect("opens");
+        old.execute_batch(&TABLES.replace(",\n        after_ms INTEGER", "")).expect("a table");
+        assert_eq!(empty.newest(5).expect("reads"), vec![]);
         let mut history = History::open(&path).expect("opens");
         history.connection.execute_batch("BEGIN").expect("begins");
         for at in 1..=MOST + 2 * SLACK {
@@ -150,6 +176,7 @@ mod tests {
                 what: "at most 1 CPUs".into(),
                 because: "a test".into(),
                 outcome: "done".into(),
+                after_ms: (at == MOST).then_some(380),
             };
             history.add(&decision).expect("writes");
         }
@@ -158,5 +185,8 @@ mod tests {
         let all = reader.newest(u32::MAX).expect("reads");
         assert_eq!(all.len(), usize::try_from(MOST).expect("fits"));
         assert_eq!(all[0].at, MOST + 2 * SLACK);
+        let timed: Vec<(i64, Option<i64>)> =
+            all.iter().filter(|one| one.after_ms.is_some()).map(|one| (one.at, one.after_ms)).collect();
+        assert_eq!(timed, [(MOST, Some(380))]);
     }
 }

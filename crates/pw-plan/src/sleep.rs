@@ -15,11 +15,19 @@ pub const OPERATION: &str = "sleep";
 /// Outside of its hours, an environment that nobody used for so long sleeps.
 const UNUSED: Duration = Duration::from_secs(300);
 
+/// Why an environment sleeps, where nothing else is said.
+pub const UNASKED: &str = "nobody uses it";
+
 /// Steps that lead visitors to `front` and stop what runs, dependents first. Empty for what sleeps or does not run.
 ///
 /// # Errors
 /// Production does not sleep; nor does a service of which two generations are there, for nobody would know which served.
-pub fn plan(desired: &Desired, observed: &Observed, front: &str) -> Result<Plan, Box<Diagnostic>> {
+pub fn plan(
+    desired: &Desired,
+    observed: &Observed,
+    front: &str,
+    because: &str,
+) -> Result<Plan, Box<Diagnostic>> {
     let mut draft = Draft::new(desired, observed)?;
     crate::origin::check_proxy(desired, observed)?;
     let environment = &desired.environment;
@@ -37,7 +45,7 @@ pub fn plan(desired: &Desired, observed: &Observed, front: &str) -> Result<Plan,
     let levels = running(&draft);
     if !levels.is_empty() {
         draft.lead_to(front);
-        draft.lay_down(levels);
+        draft.lay_down(levels, because);
     }
     Ok(draft.finish(OPERATION))
 }
@@ -68,13 +76,13 @@ impl Draft<'_> {
         }
     }
 
-    fn lay_down(&mut self, levels: Vec<Vec<String>>) {
+    fn lay_down(&mut self, levels: Vec<Vec<String>>, because: &str) {
         for services in levels.into_iter().rev() {
             let project = self.desired.compose_project.clone();
             let mut back = self.start_as_now(self.compose(), &services);
             back.extend(self.await_again(services.clone()));
             let stop = Action::StopServices { project, services };
-            self.step(stop, Undo::By { actions: back }, "nobody uses it; data and containers stay");
+            self.step(stop, Undo::By { actions: back }, format!("{because}; data and containers stay"));
         }
     }
 }

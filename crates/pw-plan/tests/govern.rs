@@ -17,11 +17,12 @@ use std::time::Duration;
 
 use trace::{Decided, Trace};
 
-const TRACES: [&str; 17] = [
+const TRACES: [&str; 20] = [
     "burst",
     "clock-jump",
     "disk-filling",
     "flapping-sensor",
+    "memory-gone",
     "missing-sensor",
     "network-busy",
     "network-packets",
@@ -31,7 +32,9 @@ const TRACES: [&str; 17] = [
     "objective-flapping",
     "objective-office",
     "objective-own-doing",
+    "over-quota",
     "production-overload",
+    "relapse",
     "slow-leak",
     "steady",
     "thundering-herd",

@@ -236,8 +236,9 @@ fn every_kind() -> Vec<(&'static str, Plan, FakeHost)> {
 /// Development falls asleep, and wakes.
 fn asleep(both: &impl Fn() -> FakeHost) -> Vec<(&'static str, Plan, FakeHost)> {
     let wanted = desired(&DEVELOPMENT);
-    let sleep =
-        |host: &FakeHost| sleep::plan(&wanted, &host.snapshot(&wanted), "unix//run/front.sock").unwrap();
+    let sleep = |host: &FakeHost| {
+        sleep::plan(&wanted, &host.snapshot(&wanted), "unix//run/front.sock", sleep::UNASKED).unwrap()
+    };
     let plan = sleep(&both());
     let mut host = both();
     let outcome = run(apply(&plan, &mut host, &mut MemoryJournal::default(), &mut ()));
@@ -252,7 +253,8 @@ fn asleep(both: &impl Fn() -> FakeHost) -> Vec<(&'static str, Plan, FakeHost)> {
 #[test]
 fn production_does_not_sleep() {
     let (host, wanted) = (with(FakeHost::default(), &PRODUCTION), desired(&PRODUCTION));
-    let refused = sleep::plan(&wanted, &host.snapshot(&wanted), "unix//run/front.sock").unwrap_err();
+    let refused =
+        sleep::plan(&wanted, &host.snapshot(&wanted), "unix//run/front.sock", sleep::UNASKED).unwrap_err();
     assert!(refused.to_string().contains("production does not sleep"), "{refused}");
 }
 

@@ -174,10 +174,11 @@ fn page(status: &Status) -> String {
             bytes.map_or_else(|| "-".into(), |bytes| format!("{:.0} MB", bytes / 1048576.0))
         };
         text.push_str(&format!(
-            "uses      {name}: {cpus} CPUs, {}, {}/s of disk, {}/s over the network\n",
+            "uses      {name}: {cpus} CPUs, {}, {}/s of disk, {}/s over the network, {} kept on disk\n",
             megabytes(used.memory),
             megabytes(used.io),
-            megabytes(used.network)
+            megabytes(used.network),
+            megabytes(used.kept)
         ));
     }
     for (what, by) in &status.sensors {

@@ -101,8 +101,15 @@ pub(crate) async fn down(
     change.run(Some("it would stop answering".to_owned()), confirm, printer).await
 }
 
-pub(crate) async fn sleep(session: &Session, name: &str, printer: &mut Printer) -> Result<(), Stop> {
-    let change = Change::planned(session, name, sleep::OPERATION, false).await?;
+pub(crate) async fn sleep(
+    session: &Session,
+    name: &str,
+    because: String,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
+    let mut change = Change::planned(session, name, sleep::OPERATION, false).await?;
+    change.prepared.because = because;
+    change.plan = prepare::plan(sleep::OPERATION, &change.prepared)?;
     if !change.plan.is_empty() && !front::is_there(session).await {
         printer.note("nobody wakes it: `partywall agent front` does, or `partywall up`");
     }

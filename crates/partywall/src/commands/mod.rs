@@ -65,7 +65,7 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
             change::up(session, &environment, build, &confirm, printer).await
         }
         Command::Down { environment: one, confirm } => change::down(session, &one, &confirm, printer).await,
-        Command::Sleep { environment } => change::sleep(session, &environment, printer).await,
+        Command::Sleep { environment: one, because } => change::sleep(session, &one, because, printer).await,
         Command::Destroy { environment, confirm } => {
             change::destroy(session, &environment, &confirm, printer).await
         }

@@ -53,14 +53,19 @@ async fn answer(request: &Request<Incoming>, waker: &Waker) -> Answer {
     if header(request, &ACCEPT).contains("text/html") {
         return page(place, waker);
     }
+    let name = &place.environment;
+    if waker.is_kept_asleep(name) {
+        let words =
+            format!("{name} sleeps until production is calm; `partywall up {name}` wakes it all the same\n");
+        return text(StatusCode::SERVICE_UNAVAILABLE, words);
+    }
     let begun = Instant::now();
-    while begun.elapsed() < PATIENCE && !waker.has_failed(&place.environment) {
+    while begun.elapsed() < PATIENCE && !waker.has_failed(name) {
         if place.is_awake() {
             return again(request);
         }
         tokio::time::sleep(POLL).await;
     }
-    let name = &place.environment;
     let words = format!("{name} sleeps and could not be woken; `partywall up {name}` says why\n");
     text(StatusCode::SERVICE_UNAVAILABLE, words)
 }
@@ -79,7 +84,13 @@ fn again(request: &Request<Incoming>) -> Answer {
 
 fn page(place: &Place, waker: &Waker) -> Answer {
     let name = place.environment.as_str();
-    let (title, words) = match waker.has_failed(&place.environment) {
+    let has_failed = waker.has_failed(&place.environment);
+    let (title, words) = match has_failed {
+        _ if waker.is_kept_asleep(&place.environment) => (
+            format!("{name} sleeps"),
+            "Production needs what it had. This page comes back by itself when production is calm."
+                .to_owned(),
+        ),
         false => (
             format!("{name} wakes up"),
             "It slept because nobody used it. This page comes back by itself.".to_owned(),

@@ -1,4 +1,5 @@
-//! The front: a process that puts environments to sleep when nobody uses them, and wakes them for who asks.
+//! The front: a process that puts environments to sleep when nobody uses them or the governor wants it, and wakes them for
+//! who asks.
 //!
 //! Both are commands of this program in a process of their own, with a plan, a journal and a lock like any other. Not in
 //! the governor's process: that one may touch little, and waits for nobody.
@@ -6,6 +7,7 @@
 mod answer;
 mod usage;
 mod wake;
+mod wished;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -21,11 +23,13 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::governed;
 use crate::printer::Printer;
 use crate::session::Session;
 use crate::stop::Stop;
 use usage::Sleeper;
 use wake::Waker;
+use wished::{Wish, Wishes};
 
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -45,6 +49,7 @@ pub(crate) async fn run(session: &Session, printer: &mut Printer) -> Result<(), 
     let waker = Arc::new(Waker::of(session)?);
     let path = socket(session);
     let listener = listen(session, &path).await?;
+    let mut wishes = Wishes::default();
     let mut sleepers: Vec<Sleeper> = usage::sleepers(session);
     let wrong = |error| Failure::new("could not listen for signals").because(error);
     let mut ends =
@@ -62,13 +67,45 @@ pub(crate) async fn run(session: &Session, printer: &mut Printer) -> Result<(), 
                 // Too many files are open, for example: the next one may be luckier.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             },
-            _ = looks.tick() => for sleeper in &mut sleepers {
-                look(session, sleeper, &waker, printer).await?;
-            },
+            _ = looks.tick() => {
+                heed(session, &mut wishes, &waker, printer).await?;
+                for sleeper in &mut sleepers {
+                    look(session, sleeper, &waker, printer).await?;
+                }
+            }
         }
     }
     drop(std::fs::remove_file(path));
     said(printer, "ends; what sleeps is woken by `partywall up`")
+}
+
+/// The governor's wishes come first, whoever uses the environment.
+async fn heed(
+    session: &Session,
+    wishes: &mut Wishes,
+    waker: &Waker,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
+    for wish in wishes.hear(governed::read(session).as_ref(), Timestamp::now()) {
+        match wish {
+            Wish::Sleep(name, why) => {
+                said(printer, &format!("{name} is to sleep: {why}"))?;
+                let done = waker.run(&["sleep", name.as_str(), "--because", &why]).await;
+                if !done {
+                    said(printer, &format!("{name} does not; `partywall sleep {name}` says why"))?;
+                }
+                wishes.carried_out(name, done);
+            }
+            Wish::Wake(name) if is_asleep(session, &name) => {
+                said(printer, &format!("{name} wakes: production is calm"))?;
+                waker.let_wake(&name);
+                waker.wake(&name);
+            }
+            Wish::Wake(name) => waker.let_wake(&name),
+        }
+    }
+    wishes.names().iter().for_each(|name| waker.keep_asleep(name));
+    Ok(())
 }
 
 /// A look that fails is one look less: the engine may be restarting.

@@ -1,6 +1,6 @@
 //! Commands that the front starts: at most one at a time for each environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +42,8 @@ pub(super) struct Waker {
     folder: PathBuf,
     places: BTreeMap<String, Place>,
     waking: Arc<Mutex<BTreeMap<EnvironmentName, Waking>>>,
+    /// Nobody is woken by visitors while production needs what it had.
+    kept: Mutex<BTreeSet<EnvironmentName>>,
 }
 
 impl Waker {
@@ -66,6 +68,7 @@ impl Waker {
             folder: session.directory.clone(),
             places: places.collect(),
             waking: Arc::default(),
+            kept: Mutex::default(),
         })
     }
 
@@ -75,8 +78,23 @@ impl Waker {
         self.places.get(&name.to_lowercase())
     }
 
-    /// Begins to wake it, unless somebody does already.
+    pub(super) fn keep_asleep(&self, name: &EnvironmentName) {
+        locked(&self.kept).insert(name.clone());
+    }
+
+    pub(super) fn let_wake(&self, name: &EnvironmentName) {
+        locked(&self.kept).remove(name);
+    }
+
+    pub(super) fn is_kept_asleep(&self, name: &EnvironmentName) -> bool {
+        locked(&self.kept).contains(name)
+    }
+
+    /// Begins to wake it, unless somebody does already, or it is to sleep.
     pub(super) fn wake(&self, name: &EnvironmentName) {
+        if self.is_kept_asleep(name) {
+            return;
+        }
         let waking = || locked(&self.waking);
         match waking().get(name) {
             Some(Waking::Starts) => return,

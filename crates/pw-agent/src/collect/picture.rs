@@ -57,6 +57,12 @@ pub struct Disk {
     pub layers: f64,
 }
 
+impl Disk {
+    pub fn all(&self) -> f64 {
+        self.volumes + self.layers
+    }
+}
+
 /// A PostgreSQL database, as it tells itself.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DatabaseFigures {

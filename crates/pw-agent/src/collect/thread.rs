@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use pw_host::Host;
 use pw_host::docker::Running;
+use pw_model::config::{Class, Config};
 use pw_model::name::EnvironmentName;
 use tokio::sync::watch;
 
@@ -19,6 +20,10 @@ use crate::{AskDatabases, Settings};
 const PERIOD: Duration = Duration::from_secs(1);
 const DATABASES: Duration = Duration::from_secs(60);
 const DISK: Duration = Duration::from_secs(300);
+/// Who has a budget is counted more often, the more so the nearer it is to the end of it.
+const DISK_OF_BUDGET: Duration = Duration::from_secs(60);
+const DISK_NEARLY_FULL: Duration = Duration::from_secs(15);
+const NEARLY: f64 = 0.75;
 
 /// What takes longer than a second to know.
 #[derive(Debug, Default)]
@@ -93,16 +98,39 @@ fn look_slowly(settings: &Settings, slow: &Arc<Mutex<Slow>>) {
         let names = config.environments.keys();
         let projects: Vec<_> = names.map(|name| (name.clone(), config.compose_project(name))).collect();
         runtime.block_on(async {
-            tokio::join!(measure_disk(&host, &projects, &slow), ask_databases(databases, &slow))
+            let budgets = budgets(&config);
+            tokio::join!(measure_disk(&host, &projects, &budgets, &slow), ask_databases(databases, &slow))
         });
     });
 }
 
-async fn measure_disk(host: &Host, projects: &[(EnvironmentName, String)], slow: &Mutex<Slow>) {
+/// Production's disk is not held to its budget.
+fn budgets(config: &Config) -> BTreeMap<EnvironmentName, f64> {
+    let others = config.environments.iter().filter(|(name, one)| one.class(name) != Class::Production);
+    others.filter_map(|(name, one)| Some((name.clone(), one.budget.disk?.0 as f64))).collect()
+}
+
+async fn measure_disk(
+    host: &Host,
+    projects: &[(EnvironmentName, String)],
+    budgets: &BTreeMap<EnvironmentName, f64>,
+    slow: &Mutex<Slow>,
+) {
     loop {
         let disk = disk::measure(host, projects).await;
+        let wait = rest(&disk, budgets);
         slow.lock().unwrap_or_else(PoisonError::into_inner).disk = disk;
-        tokio::time::sleep(DISK).await;
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Until it is counted again.
+fn rest(disk: &BTreeMap<EnvironmentName, Disk>, budgets: &BTreeMap<EnvironmentName, f64>) -> Duration {
+    let parts = budgets.iter().filter_map(|(name, budget)| Some(disk.get(name)?.all() / budget));
+    match parts.reduce(f64::max) {
+        Some(part) if part > NEARLY => DISK_NEARLY_FULL,
+        _ if budgets.is_empty() => DISK,
+        _ => DISK_OF_BUDGET,
     }
 }
 
@@ -121,11 +149,35 @@ impl Collecting {
         Arc::clone(&self.pictures.borrow())
     }
 
+    /// Bytes that each environment keeps on disk, as far as they have been counted.
+    pub(crate) fn kept(&self) -> BTreeMap<EnvironmentName, f64> {
+        let picture = self.pictures.borrow();
+        let kept =
+            picture.environments.iter().filter_map(|(name, one)| Some((name.clone(), one.disk?.all())));
+        kept.collect()
+    }
+
     /// Waits until the last look is over.
     pub(crate) fn finish(&mut self) {
         self.end = None;
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_nears_its_budget_is_counted_more_often() {
+        let name = EnvironmentName::parse("development").expect("a name");
+        let kept = |volumes, layers| BTreeMap::from([(name.clone(), Disk { volumes, layers })]);
+        let budget = BTreeMap::from([(name.clone(), 100.0)]);
+        assert_eq!(rest(&kept(500.0, 0.0), &BTreeMap::new()), DISK);
+        assert_eq!(rest(&kept(30.0, 40.0), &budget), DISK_OF_BUDGET);
+        assert_eq!(rest(&kept(36.0, 40.0), &budget), DISK_NEARLY_FULL);
+        assert_eq!(rest(&BTreeMap::new(), &budget), DISK_OF_BUDGET);
     }
 }

@@ -101,6 +101,17 @@ async fn a_container_is_squeezed_and_let_go() {
         "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2>/dev/null; true",
     ]);
     assert!(quota.starts_with("100000"), "the container's own ceiling is back: {quota}");
+    let running = || docker(&["inspect", "-f", "{{.State.Running}} {{.State.ExitCode}}", &project.ids()[0]]);
+    let place = place(&limits, BTreeMap::new());
+    Hands::new(root, Path::new("/")).hold(&place, Amount::Evicted).expect("evicted");
+    for _ in 0..600 {
+        if running().starts_with("false") {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(running().starts_with("false 137"), "it was killed: {}", running());
+    Hands::new(root, Path::new("/")).hold(&place, Amount::Evicted).expect("with nobody left");
     docker(&["rm", "-f", &project.ids()[0]]);
     group::remove(root, &limits.path).await.expect("removed");
 }

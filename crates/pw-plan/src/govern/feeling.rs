@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use pw_model::unit::Bytes;
+
 use super::rules::Limits;
 use super::{Reading, Rules};
 
@@ -133,6 +135,26 @@ pub(super) fn disk(reading: &Reading) -> (Feeling, String) {
         Some(_) => Feeling::Calm,
     };
     (feeling, because)
+}
+
+/// Of its budget: below, who was beyond may write again.
+const ROOM: f64 = 0.95;
+
+/// Who keeps more on disk than its budget; never calm, for it says nothing of production.
+pub(super) fn quota(kept: Option<f64>, budget: Option<f64>) -> (Feeling, String) {
+    let (Some(kept), Some(budget)) = (kept, budget) else { return (Feeling::Unknown, String::new()) };
+    let feeling = match kept / budget.max(1.0) {
+        part if part > 1.0 => Feeling::Severe,
+        part if part > ROOM => Feeling::Warm,
+        _ => Feeling::Unknown,
+    };
+    (feeling, over(kept, budget))
+}
+
+/// In words.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of a disk")]
+pub(super) fn over(kept: f64, budget: f64) -> String {
+    format!("it keeps {} on disk, and its budget is {}", Bytes(kept as u64), Bytes(budget as u64))
 }
 
 fn percent(share: Option<f64>) -> String {

@@ -2,13 +2,14 @@
 //!
 //! Route: [`Counters`](sense::Counters) are what the kernel counts; [`sense::reading`] makes shares of time of two of
 //! them; [`govern`] holds those against the [`Rules`] and answers [`Order`]s. Each lever ([`lever`]) is let go slowly
-//! and pulled at once; [`freeze`] is the last one.
+//! and pulled at once; after them come [`freeze`] and [`leave`].
 //!
 //! **Invariant:** no order names an environment of class production: levers exist only for the others.
 //! **Invariant:** what cannot be seen neither squeezes nor lets go; what cannot be seen for long is met by halving.
 
 mod feeling;
 mod freeze;
+mod leave;
 mod lever;
 mod network;
 mod order;
@@ -25,6 +26,7 @@ use pw_model::name::EnvironmentName;
 
 use feeling::{Feeling, Own};
 use freeze::Ice;
+use leave::Leave;
 use lever::{Bounds, Growth, Lever};
 use promise::Promise;
 
@@ -53,6 +55,8 @@ pub struct Moment {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct State {
     last: Option<Duration>,
+    /// Since the look before the first that showed pressure.
+    pressed: Option<Duration>,
     /// Since when production's pressure cannot be seen.
     blind: Option<Duration>,
     own: Own,
@@ -68,6 +72,7 @@ struct Levers {
     io: Lever,
     network: Lever,
     ice: Ice,
+    leave: Leave,
 }
 
 /// How production feels, resource by resource, and in words.
@@ -84,10 +89,12 @@ struct Mood {
 
 /// Decides. The same state, reading and moment give the same orders.
 pub fn govern(rules: &Rules, mut state: State, reading: &Reading, now: Moment) -> (State, Vec<Order>) {
+    let before = state.last;
     let reading = state.believable(reading, now.at);
     state.own.learn(rules, &reading, now.at);
     state.promise.look(rules, &reading, now.at);
     let mood = state.mood(rules, &reading, now);
+    state.pressed = mood.is_pressed().then(|| state.pressed.or(before).unwrap_or(now.at));
     let blind = state.blind.is_some_and(|since| now.at.saturating_sub(since) >= BLIND_AFTER);
     let mut orders = Vec::new();
     for (name, subject) in rules.squeezable() {
@@ -99,7 +106,9 @@ pub fn govern(rules: &Rules, mut state: State, reading: &Reading, now: Moment) -
         orders.extend(turn.io(&mut levers.io));
         let hardly_any_cpu = turn.is_at_the_end(&levers.cpu);
         orders.extend(turn.network(&mut levers.network, hardly_any_cpu));
-        orders.extend(turn.freeze(levers));
+        let ice = turn.freeze(levers);
+        let leave = turn.leave(levers, ice.as_ref());
+        orders.extend(ice.into_iter().chain(leave));
     }
     (state, orders)
 }
@@ -114,6 +123,15 @@ struct Turn<'a> {
     now: Moment,
 }
 
+/// Environments that keep more on disk than their budget, each in words.
+pub fn over_quota(rules: &Rules, reading: &Reading) -> Vec<(EnvironmentName, String)> {
+    let over = rules.squeezable().filter_map(|(name, subject)| {
+        let (kept, budget) = (reading.uses.get(name)?.kept?, subject.disk?);
+        (kept > budget).then(|| (name.clone(), feeling::over(kept, budget)))
+    });
+    over.collect()
+}
+
 impl State {
     /// Without what two looks that are too far apart, or in the wrong order, have told.
     fn believable(&mut self, reading: &Reading, now: Duration) -> Reading {
@@ -121,7 +139,7 @@ impl State {
         if self.last.replace(now).is_none_or(steady) {
             return reading.checked();
         }
-        self.blind = None;
+        (self.blind, self.pressed) = (None, None);
         self.own.restart(now);
         self.promise.restart();
         for levers in self.subjects.values_mut() {
@@ -144,6 +162,11 @@ impl State {
         }
     }
 
+    /// Since when there is pressure: it began after the look before the first that showed it.
+    pub fn pressed(&self) -> Option<Duration> {
+        self.pressed
+    }
+
     /// What an environment is held to at present, for those who ask.
     pub fn held(&self, name: &EnvironmentName) -> Vec<Amount> {
         let Some(levers) = self.subjects.get(name) else { return Vec::new() };
@@ -152,7 +175,8 @@ impl State {
         let io = levers.io.ceiling().map(|ceiling| Amount::Io(order::bytes(Some(ceiling))));
         let network = network::prepared(levers.network.ceiling()).map(|rate| Amount::Network(Some(rate)));
         let ice = levers.ice.is_frozen().then_some(Amount::Frozen(true));
-        [cpu, memory, io, network, ice].into_iter().flatten().collect()
+        let asleep = levers.leave.is_to_sleep().then_some(Amount::Asleep(true));
+        [cpu, memory, io, network, ice, asleep].into_iter().flatten().collect()
     }
 }
 
@@ -162,6 +186,7 @@ impl Levers {
             lever.restart(now);
         }
         self.ice.restart(now);
+        self.leave.restart(now);
     }
 }
 
@@ -204,13 +229,15 @@ impl Turn<'_> {
             factor: self.mood.factor,
         };
         let used = self.used.io?;
+        let quota = feeling::quota(self.used.kept, self.subject.disk);
         let (disk, filling) = &self.mood.disk;
-        let (feeling, because) = match disk.is_pressed() {
-            true => (disk, filling),
-            false => worse(&self.mood.io, &self.mood.promise),
+        let (feeling, because) = match (disk.is_pressed(), worse(&self.mood.io, &self.mood.promise)) {
+            (true, _) => (disk, filling),
+            (false, felt) if quota.0 > *felt.0 => (&quota.0, &quota.1),
+            (false, felt) => felt,
         };
         // Who keeps no disk busy does not break the objective by it; but is not let go while it is broken.
-        let spared = *feeling > self.mood.io.0.max(*disk) && used < promise::WRITES;
+        let spared = *feeling > self.mood.io.0.max(*disk).max(quota.0) && used < promise::WRITES;
         let feeling = if spared { (*feeling).min(Feeling::Warm) } else { *feeling };
         let turned = lever.turn(feeling, used, bounds, self.now.at)?;
         Some(self.order(Amount::Io(order::bytes(turned.ceiling)), turned.why(because)))
@@ -245,6 +272,11 @@ fn worse<'m>(felt: &'m (Feeling, String), promise: &'m (Feeling, String)) -> (&'
 }
 
 impl Mood {
+    fn is_pressed(&self) -> bool {
+        let all = [&self.promise, &self.cpu, &self.memory, &self.io, &self.disk];
+        all.iter().any(|(feeling, _)| feeling.is_pressed())
+    }
+
     /// Nobody stands still for the objective alone: it tells late, and not whose doing it is.
     fn worst(&self) -> (Feeling, &str) {
         let all = [&self.cpu, &self.memory, &self.io];

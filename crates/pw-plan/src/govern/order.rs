@@ -25,6 +25,10 @@ pub enum Amount {
     /// Bytes in a second to and from other machines, each; one of [`super::NETWORK_RATES`].
     Network(Option<Bytes>),
     Frozen(bool),
+    /// Whether it is to sleep. The front carries it out, for sleep is a plan.
+    Asleep(bool),
+    /// The container that holds most memory ends.
+    Evicted,
 }
 
 /// What of an environment is held.
@@ -34,7 +38,7 @@ pub enum Resource {
     Memory,
     Disk,
     Network,
-    /// It stands still.
+    /// It stands still, or is to sleep.
     Everything,
 }
 
@@ -59,7 +63,17 @@ impl Amount {
             Self::Memory(_) => Resource::Memory,
             Self::Io(_) => Resource::Disk,
             Self::Network(_) => Resource::Network,
-            Self::Frozen(_) => Resource::Everything,
+            Self::Frozen(_) | Self::Asleep(_) | Self::Evicted => Resource::Everything,
+        }
+    }
+
+    /// True for what takes something away.
+    pub fn is_squeeze(self) -> bool {
+        match self {
+            Self::Cpu(to) => to.is_some(),
+            Self::Memory(to) | Self::Io(to) | Self::Network(to) => to.is_some(),
+            Self::Frozen(taken) | Self::Asleep(taken) => taken,
+            Self::Evicted => true,
         }
     }
 }
@@ -83,6 +97,9 @@ impl fmt::Display for Amount {
             Self::Network(None) => write!(f, "network as budgeted"),
             Self::Frozen(true) => write!(f, "stands still"),
             Self::Frozen(false) => write!(f, "goes on"),
+            Self::Asleep(true) => write!(f, "is to sleep"),
+            Self::Asleep(false) => write!(f, "may wake"),
+            Self::Evicted => write!(f, "loses the container that holds most memory"),
         }
     }
 }

@@ -46,6 +46,9 @@ pub struct Use {
     /// Bytes in a second, to and from other machines.
     #[serde(default)]
     pub network: Option<f64>,
+    /// Bytes that it keeps on disk; counted slowly.
+    #[serde(default)]
+    pub kept: Option<f64>,
 }
 
 impl Reading {
@@ -60,6 +63,7 @@ impl Reading {
             memory: amount(used.memory),
             io: amount(used.io),
             network: amount(used.network),
+            kept: amount(used.kept),
         };
         Self {
             cpu: share(self.cpu),

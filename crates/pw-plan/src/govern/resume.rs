@@ -6,6 +6,7 @@ use std::time::Duration;
 use pw_model::name::EnvironmentName;
 
 use super::freeze::Ice;
+use super::leave::Leave;
 use super::lever::Lever;
 use super::{Levers, Rules, State};
 
@@ -32,6 +33,7 @@ impl State {
             io: lever(found.io),
             network: lever(found.network),
             ice: if found.frozen { Ice::found(now) } else { Ice::default() },
+            leave: Leave::default(),
         };
         let subjects =
             rules.squeezable().filter_map(|(name, _)| Some((name.clone(), levers(found.get(name)?))));

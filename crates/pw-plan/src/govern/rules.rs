@@ -33,6 +33,8 @@ pub struct Subject {
     pub class: Class,
     pub cpus: Option<f64>,
     pub memory: Option<f64>,
+    /// Bytes that it may keep on disk.
+    pub disk: Option<f64>,
 }
 
 /// From which shares of waiting on production is under pressure, and by how much others are squeezed then.
@@ -57,7 +59,8 @@ impl Rules {
             let budget = &environment.budget;
             let cpus = budget.cpus.map(Cpus::count);
             let memory = budget.memory.map(|bytes| bytes.0 as f64);
-            (name.clone(), Subject { class: environment.class(name), cpus, memory })
+            let disk = budget.disk.map(|bytes| bytes.0 as f64);
+            (name.clone(), Subject { class: environment.class(name), cpus, memory, disk })
         });
         Self {
             mode: config.governor.mode,

@@ -55,7 +55,7 @@ pub fn reading(before: &Counters, now: &Counters) -> Reading {
         let io = span.rate(former.io, used.io);
         let network = span.rate(former.network, used.network);
         #[expect(clippy::cast_precision_loss, reason = "bytes of a machine")]
-        (name.clone(), Use { cpus, memory: used.memory.map(|bytes| bytes as f64), io, network })
+        (name.clone(), Use { cpus, memory: used.memory.map(|bytes| bytes as f64), io, network, kept: None })
     });
     Reading {
         cpu: span.share(before.cpu, now.cpu).map(|share| share.min(1.0)),

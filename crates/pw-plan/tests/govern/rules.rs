@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use pw_model::config::Class;
-use pw_plan::govern::{Amount, Found, Mode, Moment, Reading, Rules, State, Use, govern};
+use pw_plan::govern::{Amount, Found, Mode, Moment, Reading, Rules, State, Subject, Use, govern};
 
 use crate::trace::{name, subject};
 
@@ -16,8 +16,15 @@ fn rules(mode: Mode, budget: Option<f64>) -> Rules {
         ("development", Class::Development, budget),
         ("staging", Class::Staging, None),
     ];
-    let subjects =
-        subjects.map(|(text, class, cpus)| (name(text), subject(class, cpus, cpus.map(|cpus| cpus * 1e9))));
+    let subjects = subjects.map(|(text, class, cpus)| {
+        (
+            name(text),
+            Subject {
+                disk: cpus.map(|cpus| cpus * 4e9),
+                ..subject(class, cpus, cpus.map(|cpus| cpus * 1e9))
+            },
+        )
+    });
     Rules { mode, cpus: 4.0, memory: 8e9, subjects: BTreeMap::from(subjects) }
 }
 
@@ -34,7 +41,7 @@ fn figure(most: f64) -> impl Strategy<Value = Option<f64>> {
 
 fn reading() -> impl Strategy<Value = (Reading, Duration)> {
     let uses = (figure(4.0), figure(9e9), figure(3e9), figure(3e9))
-        .prop_map(|(cpus, memory, io, network)| Use { cpus, memory, io, network });
+        .prop_map(|(cpus, memory, io, network)| Use { cpus, memory, io, network, kept: memory });
     let shares = (
         figure(1.0),
         figure(1.0),
@@ -70,7 +77,7 @@ fn mode() -> impl Strategy<Value = Mode> {
 }
 
 fn budget() -> impl Strategy<Value = Option<f64>> {
-    prop_oneof![Just(None), (0.05..6.0).prop_map(Some)]
+    prop_oneof![Just(None), (0.06..6.0).prop_map(Some)]
 }
 
 proptest! {
@@ -126,7 +133,7 @@ proptest! {
             at += step;
             state = govern(&rules, state, &reading, Moment { at, office: false }).0;
         }
-        let used = Use { cpus: Some(0.5), memory: Some(1e8), io: Some(0.0), network: None };
+        let used = Use { cpus: Some(0.5), memory: Some(1e8), io: Some(0.0), network: None, kept: None };
         let calm = Reading {
             cpu: Some(0.0), memory: Some(0.0), io: Some(0.0), busy: Some(0.2), latency: None,
             memory_free: Some(0.6), disk_free: Some(0.6),
@@ -140,6 +147,55 @@ proptest! {
         for environment in ["development", "staging"] {
             prop_assert_eq!(state.held(&name(environment)), vec![]);
         }
+    }
+}
+
+/// From the first look that shows a sign to the squeeze: the second look at the latest, which is less than half a second
+/// at the agent's pace. Whatever the sign, the mode, and how long it was calm before.
+#[test]
+fn the_second_look_squeezes_at_the_latest() {
+    let calm = Reading {
+        cpu: Some(0.01),
+        memory: Some(0.0),
+        io: Some(0.01),
+        busy: Some(0.9),
+        latency: Some(0.4),
+        memory_free: Some(0.5),
+        disk_free: Some(0.5),
+        uses: [(
+            name("development"),
+            Use { cpus: Some(3.0), memory: Some(3e9), io: Some(2e8), network: Some(1e8), kept: None },
+        )]
+        .into(),
+        ..Reading::default()
+    };
+    let signs = [
+        ("processors", Reading { cpu: Some(0.11), ..calm.clone() }),
+        ("processors, badly", Reading { cpu: Some(0.9), ..calm.clone() }),
+        ("memory", Reading { memory: Some(0.06), ..calm.clone() }),
+        ("little memory", Reading { memory_free: Some(0.07), ..calm.clone() }),
+        ("disk", Reading { io: Some(0.25), ..calm.clone() }),
+        ("little disk", Reading { disk_free: Some(0.04), ..calm.clone() }),
+        ("latency", Reading { latency: Some(1.1), ..calm.clone() }),
+    ];
+    for (mode, (sign, seen), turns) in [Mode::Guarantee, Mode::Balanced]
+        .into_iter()
+        .flat_map(|mode| signs.iter().flat_map(move |sign| [1_u32, 7, 100].map(|turns| (mode, sign, turns))))
+    {
+        let (rules, mut state) = (rules(mode, None), State::default());
+        let moment = |turn: u32| Moment { at: Duration::from_millis(200) * turn, office: false };
+        for turn in 0..turns {
+            let (next, orders) = govern(&rules, state, &calm, moment(turn));
+            assert_eq!((orders, next.pressed()), (vec![], None), "{sign}: it was calm");
+            state = next;
+        }
+        let looks = (1..=10).find(|look| {
+            let (next, orders) = govern(&rules, std::mem::take(&mut state), seen, moment(turns + look));
+            state = next;
+            orders.iter().any(|order| order.amount.is_squeeze())
+        });
+        assert!(looks.is_some_and(|looks| looks <= 2), "{mode:?}, {sign}: {looks:?} looks");
+        assert_eq!(state.pressed(), Some(moment(turns - 1).at), "since the look before the first sign");
     }
 }
 

@@ -5,7 +5,8 @@
 //! development budget cpus 1.5 memory 2000
 //! 0..10  cpu 2 memory 0 io 1 busy 40 free 60 disk 50 | development 0.3 400 1
 //! ```
-//! Shares in percent; of development CPUs, MB of memory, MB/s of disk, MB/s of network. `-` is a sensor that does not answer, `!` one
+//! Shares in percent; of development CPUs, MB of memory, MB/s of disk, MB/s of network,
+//! MB kept on disk. `-` is a sensor that does not answer, `!` one
 //! that answers nonsense; `2,80` takes turns. `jump 600` sets the clock that many seconds on, `jump -600` back.
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ impl Decided {
             Amount::Io(_) => "io",
             Amount::Network(_) => "network",
             Amount::Frozen(_) => "freeze",
+            Amount::Asleep(_) | Amount::Evicted => "leave",
         }
     }
 
@@ -58,7 +60,7 @@ pub(crate) fn name(text: &str) -> EnvironmentName {
 }
 
 pub(crate) fn subject(class: Class, cpus: Option<f64>, memory: Option<f64>) -> Subject {
-    Subject { class, cpus, memory }
+    Subject { class, cpus, memory, disk: None }
 }
 
 impl Trace {
@@ -80,9 +82,9 @@ impl Trace {
                         words.iter().position(|word| *word == key).map(|at| number(words[at + 1]))
                     };
                     let memory = budget("memory").map(|memory| memory * MB);
-                    rules
-                        .subjects
-                        .insert(name(environment), subject(Class::Development, budget("cpus"), memory));
+                    let disk = budget("disk").map(|disk| disk * MB);
+                    let subject = Subject { disk, ..subject(Class::Development, budget("cpus"), memory) };
+                    rules.subjects.insert(name(environment), subject);
                 }
             }
         }
@@ -148,7 +150,7 @@ pub(crate) fn reading(line: &str, turn: usize, passed: f64) -> Reading {
         let words: Vec<&str> = part.split_whitespace().collect();
         let value = |at: usize| value(words.get(at).copied().unwrap_or("-"), turn, passed);
         let bytes = |at: usize| value(at).map(|mb| mb * MB);
-        let used = Use { cpus: value(1), memory: bytes(2), io: bytes(3), network: bytes(4) };
+        let used = Use { cpus: value(1), memory: bytes(2), io: bytes(3), network: bytes(4), kept: bytes(5) };
         (name(words[0]), used)
     });
     Reading {

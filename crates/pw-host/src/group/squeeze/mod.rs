@@ -4,6 +4,7 @@
 //! squeeze and what a budget: whoever comes after a governor that died reads it back ([`Hands::held`]), and `up` does
 //! not take a squeeze for a difference.
 
+mod evict;
 pub(crate) mod network;
 mod v1;
 mod v2;
@@ -60,8 +61,12 @@ impl Hands {
     /// Holds the environment to an amount. Writes only what differs, so that it may be called again and again.
     pub fn hold(&mut self, place: &Place, amount: Amount) -> Result<(), Failure> {
         let path = tree_path(&place.path);
-        if let Amount::Network(rate) = amount {
-            return network::hold(&place.compose_project, rate);
+        match amount {
+            Amount::Network(rate) => return network::hold(&place.compose_project, rate),
+            Amount::Evicted => return evict::evict(&self.memory(&path)),
+            // Sleep is a plan, and somebody else's to carry out.
+            Amount::Asleep(_) => return Ok(()),
+            _ => {}
         }
         match self.version {
             CgroupVersion::V1 => {
@@ -73,6 +78,13 @@ impl Hands {
                 )
             }
             CgroupVersion::V2 => v2::hold(&self.root.join(&path), place, amount, self.device.as_deref()),
+        }
+    }
+
+    fn memory(&self, path: &str) -> PathBuf {
+        match self.version {
+            CgroupVersion::V1 => self.root.join("memory").join(path),
+            CgroupVersion::V2 => self.root.join(path),
         }
     }
 

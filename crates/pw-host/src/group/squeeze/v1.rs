@@ -33,8 +33,8 @@ pub(super) fn hold(group: &Group<'_>, amount: Amount, shares: &mut Shares) -> Re
         Amount::Cpu(None) => group.release_cpu(),
         Amount::Memory(bytes) => group.hold_memory(bytes),
         Amount::Io(rate) => group.hold_io(rate),
-        // Groups know nothing of rates.
-        Amount::Network(_) => Ok(()),
+        // Not these files' business.
+        Amount::Network(_) | Amount::Asleep(_) | Amount::Evicted => Ok(()),
         Amount::Frozen(frozen) => {
             let folder = group.folder("freezer");
             let wanted = if frozen { "FROZEN" } else { "THAWED" };
@@ -181,7 +181,7 @@ fn throttled(folder: &Path, file: &str, device: &str) -> Option<u64> {
 }
 
 /// The folders of containers.
-fn below(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))

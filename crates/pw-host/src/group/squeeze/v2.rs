@@ -29,8 +29,8 @@ pub(super) fn hold(
             let rate = or_max(bytes);
             put(folder, "io.max", &format!("{device} rbps={rate} wbps={rate}"))
         }),
-        // Groups know nothing of rates.
-        Amount::Network(_) => Ok(()),
+        // Not these files' business.
+        Amount::Network(_) | Amount::Asleep(_) | Amount::Evicted => Ok(()),
         Amount::Frozen(frozen) => put(folder, "cgroup.freeze", if frozen { "1" } else { "0" }),
     }
 }
