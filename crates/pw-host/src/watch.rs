@@ -13,8 +13,11 @@ use crate::caddy::Traffic;
 use crate::docker::Engine;
 
 const POLL: Duration = Duration::from_millis(100);
-/// Containers are looked at this often; answers at every poll.
-const LOOK: Duration = Duration::from_millis(500);
+/// Containers are looked at this often, and once more at the end; answers at every poll, and they tell sooner of what ended.
+///
+/// Not in the first moment: the engine that answers is also the name server from which the proxy learns where the new
+/// generation is, and the first visitors wait for that.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What the watch found.
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +34,13 @@ pub(crate) async fn watch(
     tell: &(dyn Fn(&str) + Sync),
 ) -> Result<(), Failure> {
     let path = Path::new(&watch.folder).join("log/traffic.log");
+    let (begun, mut restarts) = (Instant::now(), HashMap::new());
+    let mut traffic = Traffic::following(&path, Timestamp::now().as_millisecond() as f64 / 1000.0);
     let before: Vec<Answers> = {
-        let written = Traffic::before(&path);
+        let written = Traffic::before(&path).await;
         watch.routes.iter().map(|route| written.of(&route.route, &route.before).clone()).collect()
     };
-    let mut traffic = Traffic::following(&path, Timestamp::now().as_millisecond() as f64 / 1000.0);
-    let (begun, mut looked, mut restarts) = (Instant::now(), None::<Instant>, HashMap::new());
+    let mut looked = begun;
     while begun.elapsed() < Duration::from_millis(watch.milliseconds) {
         traffic.read();
         for (route, old) in watch.routes.iter().zip(&before) {
@@ -47,14 +51,14 @@ pub(crate) async fn watch(
                 return Err(gone_back(route, &worse.to_string()));
             }
         }
-        if looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
-            looked = Some(Instant::now());
+        if looked.elapsed() >= LOOK {
+            looked = Instant::now();
             still_run(engine, watch, &mut restarts).await?;
             tell(&line(watch, &traffic, begun.elapsed()));
         }
         tokio::time::sleep(POLL).await;
     }
-    Ok(())
+    still_run(engine, watch, &mut restarts).await
 }
 
 async fn still_run(

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Read at once.
-const PIECE: usize = 64 << 10;
+pub(super) const PIECE: usize = 64 << 10;
 
 /// Follows a file by its path. It is kept open: what is written just before it is rolled away is not lost.
 #[derive(Debug)]
@@ -44,19 +44,24 @@ impl Tail {
     }
 
     fn read_on(&mut self, line: &mut impl FnMut(&[u8])) {
-        let Some(file) = &mut self.file else { return };
+        while self.read_piece(line) {}
+    }
+
+    /// Tells the lines of the next piece; false at the end of the file.
+    pub(super) fn read_piece(&mut self, line: &mut impl FnMut(&[u8])) -> bool {
+        let Some(file) = &mut self.file else { return false };
         if length(file) < self.offset {
             self.offset = 0;
             self.rest.clear();
         }
         if file.seek(SeekFrom::Start(self.offset)).is_err() {
-            return;
+            return false;
         }
         self.piece.resize(PIECE, 0);
-        while let Ok(count @ 1..) = file.read(&mut self.piece) {
-            self.offset += count as u64;
-            take(&mut self.rest, self.piece.get(..count).unwrap_or_default(), line);
-        }
+        let Ok(count @ 1..) = file.read(&mut self.piece) else { return false };
+        self.offset += count as u64;
+        take(&mut self.rest, self.piece.get(..count).unwrap_or_default(), line);
+        true
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use pw_plan::promote::judge::Answers;
 use serde::Deserialize;
 
-use super::tail::Tail;
+use super::tail::{PIECE, Tail};
 
 /// How much of what was written before is read to know how it was before, in bytes.
 const LOOKED_BACK: u64 = 1 << 20;
+/// Between two pieces of it.
+const BETWEEN: Duration = Duration::from_millis(20);
 /// A websocket or stream says nothing about how fast answers come.
 const SWITCHED: u16 = 101;
 
@@ -52,10 +55,18 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Reads what the end of the log says of before.
-    pub fn before(path: &Path) -> Self {
+    /// Reads what the end of the log says of before, a piece after the other: visitors who have just met a new release
+    /// are not to wait for a processor.
+    pub async fn before(path: &Path) -> Self {
         let mut traffic = Self { tail: Tail::from_end(path, LOOKED_BACK), ..Self::following(path, 0.0) };
-        traffic.read();
+        let Self { tail, since, answers } = &mut traffic;
+        // Not to the end of the file: it grows meanwhile.
+        for _ in 0..=LOOKED_BACK / PIECE as u64 {
+            if !tail.read_piece(&mut |line| count(line, *since, answers)) {
+                break;
+            }
+            tokio::time::sleep(BETWEEN).await;
+        }
         traffic
     }
 
@@ -67,13 +78,7 @@ impl Traffic {
     /// Takes in what was written since.
     pub fn read(&mut self) {
         let Self { tail, since, answers } = self;
-        tail.read(|line| {
-            let Some(line) = Line::parse(line).filter(|line| line.ts >= *since) else { return };
-            let failures = u64::from(line.is_failure());
-            let of = answers.entry((line.route, line.to.unwrap_or_default())).or_default();
-            of.seconds.push(line.duration);
-            of.failures += failures;
-        });
+        tail.read(|line| count(line, *since, answers));
     }
 
     /// What an address answered for a route.
@@ -83,6 +88,14 @@ impl Traffic {
     }
 }
 
+fn count(line: &[u8], since: f64, answers: &mut BTreeMap<(String, String), Answers>) {
+    let Some(line) = Line::parse(line).filter(|line| line.ts >= since) else { return };
+    let failures = u64::from(line.is_failure());
+    let of = answers.entry((line.route, line.to.unwrap_or_default())).or_default();
+    of.seconds.push(line.duration);
+    of.failures += failures;
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -90,8 +103,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn answers_are_counted_as_they_are_written_and_over_a_new_file() {
+    #[tokio::test]
+    async fn answers_are_counted_as_they_are_written_and_over_a_new_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("traffic.log");
         let line = |ts: u32, status: u16| {
@@ -100,7 +113,7 @@ mod tests {
             )
         };
         std::fs::write(&path, line(1, 500)).expect("writes");
-        let before = Traffic::before(&path);
+        let before = Traffic::before(&path).await;
         assert_eq!(before.of("p/web", "b:1").failures, 1);
         let mut traffic = Traffic::following(&path, 2.0);
         let mut file = File::options().append(true).open(&path).expect("opens");

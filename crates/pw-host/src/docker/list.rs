@@ -10,7 +10,6 @@ use bollard::query_parameters::{
     InspectContainerOptions, ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions,
     RemoveImageOptions,
 };
-use futures_util::future::join_all;
 use pw_model::observed::{Container, Health, Origin, State};
 use pw_run::Failure;
 
@@ -113,14 +112,19 @@ impl Engine {
     ) -> Result<BTreeSet<String>, Failure> {
         let docker = self.docker().await?;
         let names: BTreeSet<&str> = names.into_iter().collect();
-        let asked = names.into_iter().map(async |name| match docker.inspect_image(name).await {
-            Ok(_) => Ok(Some(name.to_owned())),
-            Err(error) if status(&error) == 404 => Ok(None),
-            Err(error) => {
-                Err(Failure::new(format!("could not look for image `{name}`")).because(said(error)))
+        let mut found = BTreeSet::new();
+        for name in names {
+            match docker.inspect_image(name).await {
+                Ok(_) => drop(found.insert(name.to_owned())),
+                Err(error) if status(&error) == 404 => {}
+                Err(error) => {
+                    return Err(
+                        Failure::new(format!("could not look for image `{name}`")).because(said(error))
+                    );
+                }
             }
-        });
-        join_all(asked).await.into_iter().filter_map(Result::transpose).collect()
+        }
+        Ok(found)
     }
 
     /// Takes these names off images; an image without a name that no container uses is gone.
