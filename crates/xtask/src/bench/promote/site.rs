@@ -90,12 +90,14 @@ impl Site {
         let project = self.project();
         std::fs::create_dir_all(project.join("web"))?;
         let caddy = &self.images[3].1;
+        // Watched for as long as the time that is compared, and more: what ends a promotion comes after it, as it does with the
+        // 30 seconds that are usual.
         let config = format!(
             "project: {PROJECT}\ncompose: [compose.yaml]\nenvironments:\n  \
              production: {{ env_file: [.env.images, .env.prod], routes: {{ web: {{ host: {PRODUCTION}, port: 8000 }} }} }}\n  \
              development: {{ env_file: [.env.images, .env.dev], routes: {{ web: {{ host: {DEVELOPMENT}, port: 8000 }} }} }}\n\
              proxy: {{ name: {PROJECT}-proxy, image: \"{caddy}\", address: 127.0.0.1, http_port: {}, tls: off }}\n\
-             promote: {{ watch: 1s, warm: 0s, drain: {}s }}\n",
+             promote: {{ watch: 3s, warm: 0s, drain: {}s }}\n",
             self.ours,
             super::DRAIN.as_secs()
         );
