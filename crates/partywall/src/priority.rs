@@ -28,6 +28,7 @@ pub(crate) fn of(command: &Command) {
     if moves {
         // Before any thread is started, for each has a niceness of its own. Without the right to it, it goes as it went.
         let _ignored = rustix::process::nice(GIVES_WAY);
+        let _ignored = pw_host::group::step_aside();
     }
 }
 

@@ -3,6 +3,7 @@
 //! What this kernel cannot set is left out, and reading answers the wanted value for it: a plan
 //! that compares the two then finds nothing to do.
 
+mod aside;
 mod remove;
 mod setting;
 mod squeeze;
@@ -16,6 +17,7 @@ use pw_model::desired::GroupLimits;
 use pw_model::host::CgroupVersion;
 use pw_run::Failure;
 
+pub use aside::step_aside;
 pub use remove::remove;
 pub(crate) use squeeze::network;
 pub use squeeze::{Hands, Place};

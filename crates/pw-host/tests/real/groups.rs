@@ -182,3 +182,23 @@ async fn without_an_idle_class_the_lightest_weight_stands_in_and_plans_converge(
     assert_eq!(std::fs::read_to_string(folder.join("cpu.shares")).expect("a file"), "10");
     assert_eq!(group::observe(temp.path(), &wanted), Some(wanted));
 }
+
+#[test]
+fn commands_step_aside_with_all_that_they_start() {
+    let own = || {
+        let told = std::process::Command::new("cat").arg("/proc/self/cgroup").output().expect("cat runs");
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        told.lines()
+            .find(|line| line.split(':').nth(1).is_some_and(|all| all.split(',').any(|one| one == "cpu")))
+            .map(str::to_owned)
+    };
+    let before = own();
+    group::step_aside().expect("steps aside");
+    let is_moved = before.is_some_and(|line| line.ends_with(":/"));
+    assert_eq!(is_moved, own().is_some_and(|line| line.ends_with(":/partywall-commands")));
+    if is_moved {
+        let shares = std::fs::read_to_string("/sys/fs/cgroup/cpu/partywall-commands/cpu.shares");
+        assert_eq!(shares.expect("a group").trim(), "102");
+    }
+    group::step_aside().expect("who is in a group stays there");
+}
