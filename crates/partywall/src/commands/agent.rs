@@ -247,10 +247,9 @@ fn install(session: &Session, print: bool, printer: &mut Printer) -> Result<(), 
         return printer
             .json(&json!({"ok": true, "file": file, "unit": name, "timer": timer, "front": front}));
     }
-    let sleeps = session.config.environments.values().any(|one| one.sleep.is_some());
-    let front = if sleeps { format!(" {front}") } else { String::new() };
+    // The front, too, where nothing sleeps by itself: the governor asks it for sleep when nothing less helps.
     printer.note(format!(
-        "wrote {}; start it with `systemctl daemon-reload && systemctl enable --now {name} {timer}{front}`",
+        "wrote {}; start it with `systemctl daemon-reload && systemctl enable --now {name} {timer} {front}`",
         file.display()
     ));
     Ok(())
