@@ -14,10 +14,10 @@ use crate::docker::Engine;
 
 const POLL: Duration = Duration::from_millis(100);
 /// Containers are looked at this often, and once more at the end; answers at every poll, and they tell sooner of what ended.
-///
-/// Not in the first moment: the engine that answers is also the name server from which the proxy learns where the new
-/// generation is, and the first visitors wait for that.
 const LOOK: Duration = Duration::from_secs(1);
+/// Not in the first moment: the engine that answers is also the name server from which the proxy learns where the new
+/// generation is, and the first visitors wait for that. Soon after: what ends later is held against this look.
+const FIRST_LOOK: Duration = Duration::from_millis(300);
 
 /// What the watch found.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ pub(crate) async fn watch(
         let written = Traffic::before(&path).await;
         watch.routes.iter().map(|route| written.of(&route.route, &route.before).clone()).collect()
     };
-    let mut looked = begun;
+    let mut look_at = FIRST_LOOK;
     while begun.elapsed() < Duration::from_millis(watch.milliseconds) {
         traffic.read();
         for (route, old) in watch.routes.iter().zip(&before) {
@@ -51,8 +51,8 @@ pub(crate) async fn watch(
                 return Err(gone_back(route, &worse.to_string()));
             }
         }
-        if looked.elapsed() >= LOOK {
-            looked = Instant::now();
+        if begun.elapsed() >= look_at {
+            look_at = begun.elapsed() + LOOK;
             still_run(engine, watch, &mut restarts).await?;
             tell(&line(watch, &traffic, begun.elapsed()));
         }
