@@ -30,6 +30,13 @@ use crate::server::{Address, Reader, Source, quoted};
 const CHUNK: usize = 50_000;
 /// Connections to the scratch database that only build: a core has something to do while rows are waited for.
 const BUILDERS: usize = 1;
+/// The element's type under all domains: before PostgreSQL 14, a domain over a domain does not say it.
+const ELEMENTS: &str = "SELECT n.nspname, c.relname, a.attname, (WITH RECURSIVE under AS (SELECT t.typbasetype, t.typelem \
+    UNION ALL SELECT b.typbasetype, b.typelem FROM under JOIN pg_type b ON b.oid = under.typbasetype) \
+    SELECT typelem FROM under WHERE typbasetype = 0) FROM pg_attribute a \
+    JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type t ON t.oid = a.atttypid \
+    WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p')";
+
 /// A masked production value that stood in what goes out. Its text is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leak {
@@ -367,11 +374,8 @@ impl<'a> Transfer<'a> {
 
     /// Arrays carry the number of their element's type, and numbers differ between databases.
     async fn elements(&mut self, target: &Client) -> Result<(), Failure> {
-        let query = "SELECT n.nspname, c.relname, a.attname, coalesce(nullif(b.typelem, 0), t.typelem) FROM pg_attribute a \
-            JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
-            JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = t.typbasetype WHERE a.attnum > 0 AND NOT a.attisdropped";
         let rows = target
-            .query(query, &[])
+            .query(ELEMENTS, &[])
             .await
             .map_err(|error| Failure::new("could not read the scratch database's types").because(error))?;
         let numbers: HashMap<(String, String, String), u32> =

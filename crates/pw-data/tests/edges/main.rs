@@ -56,6 +56,17 @@ trait Asked {
     fn sql(&self, database: &str, sql: &str) -> String;
     fn address(&self, database: &str) -> Address;
     fn pg_dump(&self) -> Vec<String>;
+
+    /// What the server does not know yet, in the words of its time.
+    fn known(&self, sql: &str, newer: &[(u32, &str, &str)]) -> String {
+        let told = self.sql("postgres", "SELECT current_setting('server_version_num')::int / 10000");
+        let version: u32 = told.parse().expect("a version");
+        let unknown = newer.iter().filter(|(since, ..)| version < *since);
+        unknown.fold(sql.to_owned(), |sql, (_, new, old)| {
+            assert!(sql.contains(new), "`{new}` is not said");
+            sql.replace(new, old)
+        })
+    }
 }
 
 impl Asked for Server {

@@ -258,7 +258,7 @@ async fn partitions_of_partitions_and_keys_of_every_kind_come_over() {
 }
 
 pub(crate) async fn partitions(from: &impl Asked, to: &impl Asked) {
-    from.sql("production", MORE);
+    from.sql("production", &from.known(MORE, &[(15, "UNIQUE NULLS NOT DISTINCT", "UNIQUE")]));
     let rules = "cohort: { table: root, where: \"id <= 30\" }\nchildren: { reaction.event: all }\n";
     sample_into(from, to, rules).await;
     let ask = |sql: &str| to.sql("development", sql);
