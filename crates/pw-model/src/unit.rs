@@ -30,6 +30,12 @@ pub struct Span(pub Duration);
 #[schemars(with = "String", extend("examples" = ["50mbit", "1gbit"]))]
 pub struct Rate(u64);
 
+/// A part of a whole: `15%`. Kept in millionths so that it compares exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", extend("examples" = ["15%", "0%"]))]
+pub struct Share(u32);
+
 /// A scalar of YAML that may be a number or a text.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -120,6 +126,45 @@ impl TryFrom<String> for Rate {
 impl From<Rate> for String {
     fn from(rate: Rate) -> Self {
         rate.to_string()
+    }
+}
+
+impl Share {
+    pub const fn percent(count: u32) -> Self {
+        Self(count * 10_000)
+    }
+
+    /// Reads `15%`, `0.5%`, `100%`.
+    pub fn parse(text: &str) -> Result<Self, NotAnAmount> {
+        let wrong = || NotAnAmount { text: text.to_owned(), what: "a share, 0% to 100%", example: "15%" };
+        let number = text.trim().strip_suffix('%').ok_or_else(wrong)?;
+        let percent: f64 = number.trim().parse().map_err(|_| wrong())?;
+        let is_a_part = (0.0..=100.0).contains(&percent);
+        is_a_part.then(|| Self((percent * 10_000.0).round() as u32)).ok_or_else(wrong)
+    }
+
+    /// 0 to 1.
+    pub fn part(self) -> f64 {
+        f64::from(self.0) / 1_000_000.0
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}%", f64::from(self.0) / 10_000.0))
+    }
+}
+
+impl TryFrom<String> for Share {
+    type Error = NotAnAmount;
+    fn try_from(text: String) -> Result<Self, NotAnAmount> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Share> for String {
+    fn from(share: Share) -> Self {
+        share.to_string()
     }
 }
 
@@ -311,6 +356,17 @@ mod tests {
         }
         for bad in ["", "50", "50MB", "99kbit", "11gbit", "-1mbit", "mbit"] {
             assert!(Rate::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn shares_are_read_and_written() {
+        for (text, part) in [("15%", 0.15), ("0.5 %", 0.005), ("100%", 1.0), ("0%", 0.0)] {
+            let share = Share::parse(text).expect("a share");
+            assert_eq!((share.part(), Share::parse(&share.to_string())), (part, Ok(share)));
+        }
+        for bad in ["", "15", "-1%", "101%", "%"] {
+            assert!(Share::parse(bad).is_err(), "{bad}");
         }
     }
 

@@ -49,7 +49,7 @@ pub(crate) async fn run(session: &Session, printer: &mut Printer) -> Result<(), 
     let waker = Arc::new(Waker::of(session)?);
     let path = socket(session);
     let listener = listen(session, &path).await?;
-    let mut wishes = Wishes::default();
+    let mut wishes = Wishes::of(&session.config);
     let mut sleepers: Vec<Sleeper> = usage::sleepers(session);
     let wrong = |error| Failure::new("could not listen for signals").because(error);
     let mut ends =

@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use pw_agent::Status;
+use pw_model::config::Config;
 use pw_model::name::EnvironmentName;
 
 /// What would not fall asleep is tried again after this time.
 const AGAIN: Duration = Duration::from_secs(20);
-/// An agent that has just started does not know what the one before wished.
-const YOUNG: i64 = 300;
 
 /// What is to be done for a wish.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,8 +19,10 @@ pub(super) enum Wish {
 }
 
 /// Wishes that were heard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Wishes {
+    /// An agent that is younger does not know what the one before wished: so long it would have had to be calm.
+    young: Duration,
     heard: BTreeMap<EnvironmentName, Heard>,
 }
 
@@ -32,6 +33,10 @@ enum Heard {
 }
 
 impl Wishes {
+    pub(super) fn of(config: &Config) -> Self {
+        Self { young: config.governor.wake.0, heard: BTreeMap::new() }
+    }
+
     /// What is new. A wish is carried out once: who wakes an environment all the same, by `up`, keeps it. An agent that
     /// does not answer has not changed its mind.
     pub(super) fn hear(&mut self, status: Option<&Status>, now: Timestamp) -> Vec<Wish> {
@@ -44,7 +49,8 @@ impl Wishes {
         let new = status.to_sleep.keys().filter(is_new);
         let mut wishes: Vec<Wish> =
             new.map(|name| Wish::Sleep(name.clone(), status.to_sleep[name].clone())).collect();
-        if now.as_second() - status.since.as_second() >= YOUNG {
+        let age = now.as_second() - status.since.as_second();
+        if u64::try_from(age).is_ok_and(|age| age >= self.young.as_secs()) {
             let over = self.heard.keys().filter(|name| !status.to_sleep.contains_key(*name)).cloned();
             let over: Vec<EnvironmentName> = over.collect();
             self.heard.retain(|name, _| !over.contains(name));
@@ -88,7 +94,7 @@ mod tests {
             (status(&json!({"development": "2 % of the memory is left"})), status(&json!({})));
         let (young, old) = (Timestamp::from_second(60), Timestamp::from_second(600));
         let (young, old) = (young.expect("a time"), old.expect("a time"));
-        let mut wishes = Wishes::default();
+        let mut wishes = Wishes { young: Duration::from_secs(300), heard: BTreeMap::new() };
         assert_eq!(wishes.hear(Some(&calm), old), []);
         assert_eq!(wishes.hear(Some(&wished), old), [sleep]);
         wishes.carried_out(name.clone(), false);

@@ -5,16 +5,31 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::unit::{Share, Span};
+
 /// What `partywall agent run` is held to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct Governor {
     /// How much production's quiet weighs.
-    #[serde(default)]
     pub mode: Mode,
     /// Office hours in the server's own time, e.g. `Mon-Fri 08:00-20:00`; read in mode `office-hours`.
-    #[serde(default)]
     pub hours: Hours,
+    /// Below so much free of a disk, `agent chores` removes what is surely nobody's, e.g. `15%`; `0%` for never.
+    pub room: Share,
+    /// So long nothing must press before who was put to sleep for production's sake is woken, e.g. `5m`.
+    pub wake: Span,
+}
+
+impl Default for Governor {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            hours: Hours::default(),
+            room: Share::percent(15),
+            wake: Span::seconds(300),
+        }
+    }
 }
 
 /// How much production's quiet weighs against development's work.

@@ -104,17 +104,6 @@ fn split_location(message: &str) -> (String, ()) {
     (text.to_owned(), ())
 }
 
-/// A share such as `10%` or `0.1%`, as a fraction of one.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Percent(pub f64);
-
-impl Percent {
-    pub fn parse(text: &str) -> Option<Self> {
-        let number: f64 = text.trim().strip_suffix('%')?.trim().parse().ok()?;
-        (0.0..=100.0).contains(&number).then_some(Self(number / 100.0))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use super::file::{Config, Objective};
 use crate::diagnostic::Diagnostic;
 use crate::name::ServiceName;
 use crate::source::SourceFile;
-use crate::unit::Span;
+use crate::unit::{Share, Span};
 
 /// How a release is promoted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -118,7 +118,7 @@ fn a_minute() -> Span {
 impl Canary {
     /// In millionths; `None` for what is no share between nobody and everybody.
     pub fn millionths(&self) -> Option<u32> {
-        let millionths = share(&self.share)? * 1e6;
+        let millionths = Share::parse(&self.share).ok()?.part() * 1e6;
         (1.0..1e6).contains(&millionths).then_some(millionths as u32)
     }
 }
@@ -201,15 +201,9 @@ impl Objective {
     pub fn goals(&self) -> Goals {
         Goals {
             p99: self.p99.as_deref().and_then(|text| Span::parse(text).ok()),
-            errors: self.errors.as_deref().and_then(share),
+            errors: self.errors.as_deref().and_then(|text| Share::parse(text).ok()).map(Share::part),
         }
     }
-}
-
-/// `0.1%` → 0.001.
-fn share(text: &str) -> Option<f64> {
-    let percent: f64 = text.trim().strip_suffix('%')?.trim().parse().ok()?;
-    (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
 }
 
 pub(super) fn check(config: &Config, source: &SourceFile) -> Vec<Diagnostic> {

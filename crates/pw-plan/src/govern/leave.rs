@@ -19,8 +19,6 @@ const SHORT: Duration = Duration::from_secs(20);
 const HOLDS: f64 = 0.05;
 /// So long somebody has for putting it to sleep, and between two containers that are ended.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// So long nothing presses before it may wake.
-const CALM: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Leave {
@@ -35,6 +33,8 @@ struct Seen<'a> {
     memory: (Feeling, &'a str),
     worst: (Feeling, &'a str),
     holds: bool,
+    /// So long nothing must press before it may wake.
+    wake: Duration,
 }
 
 impl Leave {
@@ -68,7 +68,7 @@ impl Leave {
         let short = self.short.filter(|_| seen.holds).map(|since| now.saturating_sub(since));
         match self.asked {
             None => self.ask(short, seen, now),
-            Some(_) if self.calm.is_some_and(|since| now.saturating_sub(since) >= CALM) => {
+            Some(_) if self.calm.is_some_and(|since| now.saturating_sub(since) >= seen.wake) => {
                 *self = Self::default();
                 Some((Amount::Asleep(false), "production is calm".into()))
             }
@@ -121,6 +121,7 @@ impl Turn<'_> {
             memory: (memory.0, &memory.1),
             worst: self.mood.worst(),
             holds: held >= self.rules.memory * HOLDS,
+            wake: self.rules.wake,
         };
         // When the disk is full, standing still keeps the rest of it, and sleep would not give any back.
         let for_load = ice.filter(|_| !self.mood.disk.0.is_pressed()).map(|order| &order.amount);

@@ -1,6 +1,7 @@
 //! What the governor is held to.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use pw_model::config::{Class, Config, Mode};
 use pw_model::name::EnvironmentName;
@@ -24,6 +25,8 @@ pub struct Rules {
     pub cpus: f64,
     /// Bytes.
     pub memory: f64,
+    /// So long nothing presses before who is to sleep may wake.
+    pub wake: Duration,
     pub subjects: BTreeMap<EnvironmentName, Subject>,
 }
 
@@ -66,6 +69,7 @@ impl Rules {
             mode: config.governor.mode,
             cpus: cpus.count(),
             memory: memory.0 as f64,
+            wake: config.governor.wake.0,
             subjects: subjects.collect(),
         }
     }

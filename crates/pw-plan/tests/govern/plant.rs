@@ -6,7 +6,7 @@ use std::time::Duration;
 use pw_model::config::Class;
 use pw_plan::govern::{Amount, Mode, Moment, Reading, Rules, State, Use, govern};
 
-use crate::trace::{name, subject};
+use crate::trace::{WAKE, name, subject};
 
 const STEP: Duration = Duration::from_millis(200);
 
@@ -38,7 +38,7 @@ impl Plant {
 
 /// What development was held to, every 200 ms of ten minutes.
 fn run(mode: Mode, production: f64) -> Vec<f64> {
-    let mut rules = Rules { mode, cpus: 2.0, memory: 8e9, subjects: BTreeMap::new() };
+    let mut rules = Rules { mode, cpus: 2.0, memory: 8e9, wake: WAKE, subjects: BTreeMap::new() };
     rules.subjects.insert(name("production"), subject(Class::Production, None, None));
     rules.subjects.insert(name("development"), subject(Class::Development, None, None));
     let mut plant = Plant { wanted_by_production: production, wanted_by_development: 2.0, held: 2.0 };

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use pw_model::config::Class;
 use pw_plan::govern::{Amount, Found, Mode, Moment, Reading, Rules, State, Subject, Use, govern};
 
-use crate::trace::{name, subject};
+use crate::trace::{WAKE, name, subject};
 
 fn rules(mode: Mode, budget: Option<f64>) -> Rules {
     let subjects = [
@@ -25,7 +25,7 @@ fn rules(mode: Mode, budget: Option<f64>) -> Rules {
             },
         )
     });
-    Rules { mode, cpus: 4.0, memory: 8e9, subjects: BTreeMap::from(subjects) }
+    Rules { mode, cpus: 4.0, memory: 8e9, wake: WAKE, subjects: BTreeMap::from(subjects) }
 }
 
 /// A figure, none, or what no sensor should answer.

@@ -18,6 +18,8 @@ use pw_plan::govern::{Amount, Mode, Moment, Order, Reading, Rules, State, Subjec
 
 pub(crate) const STEP: f64 = 0.2;
 const MB: f64 = 1024.0 * 1024.0;
+/// As `governor.wake` is without being written.
+pub(crate) const WAKE: Duration = Duration::from_secs(300);
 
 pub(crate) struct Trace {
     pub(crate) rules: Rules,
@@ -65,8 +67,13 @@ pub(crate) fn subject(class: Class, cpus: Option<f64>, memory: Option<f64>) -> S
 
 impl Trace {
     pub(crate) fn parse(text: &str) -> Self {
-        let mut rules =
-            Rules { mode: Mode::Balanced, cpus: 2.0, memory: 8000.0 * MB, subjects: BTreeMap::new() };
+        let mut rules = Rules {
+            mode: Mode::Balanced,
+            cpus: 2.0,
+            memory: 8000.0 * MB,
+            wake: WAKE,
+            subjects: BTreeMap::new(),
+        };
         rules.subjects.insert(name("production"), subject(Class::Production, None, None));
         let (mut readings, mut shift) = (Vec::new(), 0.0);
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
