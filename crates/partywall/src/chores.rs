@@ -1,4 +1,4 @@
-//! What is done when it is due: backups, drills, the end of containers that were kept warm.
+//! What is done when it is due: backups, drills, the end of containers that were kept warm, room on a full disk.
 //!
 //! Each is a command of this program in a process of its own, with a plan, a journal and a lock like any other. What
 //! is due follows from the records alone, so that nothing is remembered between two looks. Not in the governor's
@@ -23,6 +23,7 @@ use tokio::process::Command;
 
 use crate::backing::shown;
 use crate::prepare;
+use crate::room;
 use crate::session::Session;
 use crate::stop::Stop;
 
@@ -69,6 +70,9 @@ pub(crate) async fn due(session: &Session) -> Result<Vec<Chore>, Stop> {
             all.extend(backup(name, &record, section.every_seconds()));
             all.extend(drill(&record, section.drill_seconds()));
         }
+    }
+    if let Some(because) = room::due(session).await {
+        all.push(Chore { words: vec!["prune".to_owned()], because });
     }
     Ok(all)
 }

@@ -177,6 +177,12 @@ pub(crate) enum Command {
     /// Bring a backup back in a scratch place, try it, and remove it again
     Drill(Drill),
     /// Bring back what a backup holds; what was there stays under another name
+    /// Give back room on the disk: unnamed images, old build cache and what we left, a day old and nobody's; never a volume
+    Prune {
+        /// Print what would be removed; change nothing
+        #[arg(long)]
+        plan: bool,
+    },
     Restore(Restore),
     /// Attack the wall from inside the environments beside production, measure what production feels, write a certificate
     Prove(Prove),
@@ -221,7 +227,7 @@ pub(crate) enum Agent {
         #[arg(long, short = 'n', default_value = "5")]
         decisions: u32,
     },
-    /// Do what is due: backups, drills, the end of containers that were kept warm; for a timer, once a minute
+    /// Do what is due: backups, drills, the end of containers that were kept warm, room on a full disk; for a timer, once a minute
     Chores {
         /// Print what is due; do nothing
         #[arg(long)]

@@ -27,6 +27,7 @@ mod proved;
 mod reach;
 mod rehearsed;
 mod releases;
+mod room;
 #[cfg(test)]
 mod runbooks;
 mod seeded;

@@ -64,6 +64,14 @@ fn disk(path: &Path) -> (Bytes, Bytes) {
     figures.map_or((Bytes(0), Bytes(0)), |f| (Bytes(f.f_blocks * f.f_frsize), Bytes(f.f_bavail * f.f_frsize)))
 }
 
+/// How much is free where the engine keeps what it has, and which part that is of the fuller of its disk and ours.
+pub async fn room(engine: &Engine, state_root: &Path) -> (Bytes, f64) {
+    let data = info(engine).await.and_then(|info| info.docker_root_dir);
+    let (size, free) = disk(data.as_deref().map_or(state_root, Path::new));
+    let part = |(size, free): (Bytes, Bytes)| free.0 as f64 / size.0.max(1) as f64;
+    (free, part((size, free)).min(part(disk(state_root))))
+}
+
 fn version(info: Option<&SystemInfo>, root: &Path) -> CgroupVersion {
     match info.and_then(|info| info.cgroup_version).map(|version| version.to_string()).as_deref() {
         Some("1") => CgroupVersion::V1,

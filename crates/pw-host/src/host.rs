@@ -167,6 +167,8 @@ impl Host {
             Action::Drain { drain } => caddy::drain(drain, &tell).await.map(drop),
             _ => self.perform_on_files(action).await,
         }
+            Action::RemoveUnnamedImages { identities } => engine.remove_unnamed_images(identities).await,
+            Action::ClearBuildCache { unused_seconds } => engine.clear_build_cache(*unused_seconds).await,
     }
 
     async fn perform_on_files(&self, action: &Action) -> Result<(), Failure> {

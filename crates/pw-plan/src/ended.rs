@@ -1,7 +1,7 @@
 //! What is true of an operation that was taken back. Most leave everything as before; some have left what nobody misses.
 
 use crate::step::{Action, Plan};
-use crate::{backup, promote, rehearse, seed};
+use crate::{backup, promote, rehearse, room, seed};
 
 impl Plan {
     /// One sentence without its full stop, for after "is taken back".
@@ -24,6 +24,7 @@ impl Plan {
             promote::build::OPERATION => {
                 format!("what was built stays in the engine, and `{environment}` is as before")
             }
+            room::OPERATION => "what is gone already was nobody's".to_owned(),
             promote::prune::OPERATION => "images that are gone already are built again when they are needed".to_owned(),
             _ => "everything is as before".to_owned(),
         }

@@ -28,6 +28,7 @@ pub mod prove;
 pub mod proxy;
 pub mod rehearse;
 pub mod scratch;
+pub mod room;
 pub mod seed;
 pub mod sleep;
 pub mod step;

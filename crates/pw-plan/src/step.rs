@@ -444,6 +444,14 @@ pub enum Action {
     },
 }
 
+    /// Removes images by their identities; one that has got a name or a container since stays.
+    RemoveUnnamedImages {
+        identities: Vec<String>,
+    },
+    /// Removes what builds left behind and none has used for so long.
+    ClearBuildCache {
+        unused_seconds: u64,
+    },
 /// Which Compose project, from which file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComposeRun {

@@ -41,6 +41,16 @@ impl fmt::Display for Action {
             Self::OpenSwitch { path, service, address } => f.write_str(&opened(path, service, address)),
             Self::CloseSwitch { path, service } => f.write_str(&closed(path, service)),
             Self::StopServices { services, .. } => write!(f, "stop {}", services.join(", ")),
+            Self::FreezeServices { services, .. } => write!(f, "freeze {}", services.join(", ")),
+            Self::ThawServices { services, .. } => write!(f, "thaw {}", services.join(", ")),
+            Self::RemoveUnnamedImages { identities } => {
+                let short = |one: &String| one.trim_start_matches("sha256:").chars().take(12).collect();
+                let all: Vec<String> = identities.iter().map(short).collect();
+                write!(f, "remove unnamed images {}", all.join(", "))
+            }
+            Self::ClearBuildCache { unused_seconds } => {
+                write!(f, "remove build cache that was not used for {} h", unused_seconds / 3600)
+            }
             Self::MakeKey { path } => write!(f, "make key {path}"),
             Self::CopyDatabase { copy } => {
                 write!(f, "copy database {} of {} ({})", copy.database, copy.from, copy.method)

@@ -17,6 +17,7 @@ use crate::cli::Agent;
 use crate::databases;
 use crate::governed;
 use crate::printer::{DIM, Printer};
+use crate::room;
 use crate::session::Session;
 use crate::stop::{Stop, of_failure};
 
@@ -140,7 +141,7 @@ fn status(session: &Session, count: u32, printer: &mut Printer) -> Result<(), St
         let left: Vec<_> = left.iter().map(|left| &left.environment).collect();
         let running = status.is_some();
         return printer.json(
-            &json!({"running": running, "status": status, "left_squeezed": if running { Vec::new() } else { left }, "decisions": decisions}),
+            &json!({"running": running, "status": status, "left_squeezed": if running { Vec::new() } else { left }, "decisions": decisions, "room": room::read(session)}),
         );
     }
     let mut text = match &status {
@@ -152,6 +153,7 @@ fn status(session: &Session, count: u32, printer: &mut Printer) -> Result<(), St
     if status.is_none() {
         text.extend(left.iter().map(|left| format!("{}\n", governed::left_line(left))));
     }
+    text.push_str(&room::line(session));
     text.extend(decisions.iter().map(decided));
     printer.answer(text)
 }

@@ -20,6 +20,7 @@ mod recover;
 mod rehearse;
 mod render;
 mod restore;
+mod room;
 mod sample;
 mod seed;
 mod shell;
@@ -98,6 +99,7 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
         }
         Command::Drift(asked) => drift::run(session, &asked, printer).await,
         Command::Drill(asked) => drill::run(session, &asked, printer).await,
+        Command::Prune { plan } => room::run(session, plan, printer).await,
         Command::Prove(asked) => prove::run(session, &asked, printer).await,
         Command::Restore(asked) => restore::run(session, &asked, printer).await,
         Command::Agent(asked) => agent::run(session, &asked, printer).await,

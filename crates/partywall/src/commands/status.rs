@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::governed;
 use crate::measure;
 use crate::printer::{BOLD, Printer, columns};
+use crate::room;
 use crate::seeded;
 use crate::session::Session;
 use crate::standing;
@@ -19,10 +20,10 @@ pub(crate) async fn run(session: &Session, wanted: Option<&str>, printer: &mut P
         let environments: Vec<_> = readings.iter().map(|reading| with_records(session, reading)).collect();
         let governor = governed::read(session);
         return printer.json(
-            &json!({"project": session.config.project, "environments": environments, "governor": governor}),
+            &json!({"project": session.config.project, "environments": environments, "governor": governor, "room": room::read(session)}),
         );
     }
-    printer.answer(format!("{}{}", page(session, &readings), governed::line(session)))
+    printer.answer(format!("{}{}{}", page(session, &readings), governed::line(session), room::line(session)))
 }
 
 fn names<'s>(session: &'s Session, wanted: Option<&str>) -> Result<Vec<&'s EnvironmentName>, Stop> {

@@ -30,6 +30,7 @@ mod prove;
 mod rehearse;
 mod roles;
 mod sample;
+mod room;
 mod seed;
 mod seed_from;
 mod sleep;

@@ -19,6 +19,7 @@ mod occupied;
 mod redis;
 mod remove;
 mod running;
+mod room;
 mod signal;
 mod verdict;
 

@@ -19,7 +19,7 @@ pub use file::{
     Sleep, TlsMode,
 };
 pub use governor::{Governor, Hours, Mode};
-pub use parse::{Percent, parse, schema};
+pub use parse::{parse, schema};
 pub use promote::{Canary, Goals, Limits, Migrate, Moment, Promote, Verify};
 pub use seed::{CacheRule, Rewrite, Seed, Vault};
 

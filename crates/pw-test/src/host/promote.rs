@@ -49,6 +49,7 @@ impl FakeHost {
                 self.world.images.retain(|image| !names.contains(image));
                 Ok(())
             }
+            Action::RemoveUnnamedImages { .. } | Action::ClearBuildCache { .. } => Ok(()),
             Action::Watch { watch } => watch.routes.iter().try_for_each(|route| self.holds(route)),
             Action::Drain { .. } => Ok(()),
             other => Err(format!("the fake does not know `{other}`")),
