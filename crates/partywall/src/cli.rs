@@ -72,10 +72,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         confirm: Confirm,
     },
-    /// Stop an environment's containers until somebody asks for it; data and containers stay
+    /// Stop or freeze an environment's containers until somebody asks for it; data and containers stay
     Sleep {
         #[arg(add = environments())]
         environment: String,
+        /// Stop them even where `sleep.how` is `freeze`: what stands still keeps its memory
+        #[arg(long)]
+        stop: bool,
         /// Why, for the journal
         #[arg(long, hide = true, default_value = pw_plan::sleep::UNASKED)]
         because: String,
@@ -174,15 +177,15 @@ pub(crate) enum Command {
         #[arg(long, requires = "prune")]
         plan: bool,
     },
-    /// Bring a backup back in a scratch place, try it, and remove it again
-    Drill(Drill),
-    /// Bring back what a backup holds; what was there stays under another name
     /// Give back room on the disk: unnamed images, old build cache and what we left, a day old and nobody's; never a volume
     Prune {
         /// Print what would be removed; change nothing
         #[arg(long)]
         plan: bool,
     },
+    /// Bring a backup back in a scratch place, try it, and remove it again
+    Drill(Drill),
+    /// Bring back what a backup holds; what was there stays under another name
     Restore(Restore),
     /// Attack the wall from inside the environments beside production, measure what production feels, write a certificate
     Prove(Prove),

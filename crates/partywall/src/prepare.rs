@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use pw_host::{Host, compose};
+use pw_model::config::How;
 use pw_model::desired::Desired;
 use pw_model::diagnostic::Diagnostic;
 use pw_model::host::HostFacts;
@@ -33,6 +34,8 @@ pub(crate) struct Prepared {
     pub(crate) warnings: usize,
     /// Where visitors are led while the environment sleeps.
     pub(crate) front: String,
+    /// What becomes of its containers meanwhile.
+    pub(crate) how: How,
     /// Why it is done, where that is not said by what is done.
     pub(crate) because: String,
 }
@@ -110,11 +113,13 @@ pub(crate) async fn prepare(
         may_be_taken_over(name, &observed)?;
     }
     let front = pw_plan::proxy::front(&session.config, &session.layout);
+    let sleep = session.config.environments.get(name).and_then(|environment| environment.sleep.as_ref());
     Ok(Prepared {
         desired,
         observed,
         warnings: walls.diagnostics.len(),
         front,
+        how: sleep.map(|sleep| sleep.how).unwrap_or_default(),
         because: sleep::UNASKED.to_owned(),
     })
 }
@@ -210,7 +215,10 @@ pub(crate) fn plan(operation: &str, prepared: &Prepared) -> Result<Plan, Stop> {
     let plan = match operation {
         "down" => pw_plan::down::plan(desired, observed)?,
         "destroy" => pw_plan::destroy::plan(desired, observed)?,
-        sleep::OPERATION => sleep::plan(desired, observed, &prepared.front, &prepared.because)?,
+        sleep::OPERATION => {
+            let (front, because) = (&prepared.front, &prepared.because);
+            sleep::plan(desired, observed, sleep::Fall { front, because, how: prepared.how })?
+        }
         _ => pw_plan::up::plan(desired, observed)?,
     };
     plan.lint().map_err(|unsafe_order| {

@@ -121,6 +121,10 @@ impl Host {
             Action::JoinNetwork { container, network } => self.engine.join(container, network).await,
             Action::LeaveNetwork { container, network } => self.engine.leave(container, network).await,
             Action::StopServices { project, services } => self.engine.stop_services(project, services).await,
+            Action::FreezeServices { project, services } => {
+                self.engine.freeze_services(project, services).await
+            }
+            Action::ThawServices { project, services } => self.engine.thaw_services(project, services).await,
             Action::SetCacheAside { cache, numbers } => self.engine.set_cache_aside(cache, numbers).await,
             Action::BringCacheBack { cache, numbers } => self.engine.bring_cache_back(cache, numbers).await,
             Action::RemoveCacheAside { cache, numbers } => {
@@ -163,12 +167,12 @@ impl Host {
             Action::EndCommand { run } => engine.end_command(run).await,
             Action::RunHook { hook } => hook::run(hook, &tell).await,
             Action::RemoveImages { names } => engine.remove_images(names).await,
+            Action::RemoveUnnamedImages { identities } => engine.remove_unnamed_images(identities).await,
+            Action::ClearBuildCache { unused_seconds } => engine.clear_build_cache(*unused_seconds).await,
             Action::Watch { watch: wanted } => watch::watch(engine, wanted, &tell).await,
             Action::Drain { drain } => caddy::drain(drain, &tell).await.map(drop),
             _ => self.perform_on_files(action).await,
         }
-            Action::RemoveUnnamedImages { identities } => engine.remove_unnamed_images(identities).await,
-            Action::ClearBuildCache { unused_seconds } => engine.clear_build_cache(*unused_seconds).await,
     }
 
     async fn perform_on_files(&self, action: &Action) -> Result<(), Failure> {

@@ -1,12 +1,13 @@
-//! `sleep`: the containers of an environment stop and stay, and whoever asks for it meets the front, which wakes it.
+//! `sleep`: the containers of an environment stop or stand still, and whoever asks for it meets the front, which wakes it.
 
 use std::time::Duration;
 
-use pw_model::config::{Class, Sleep};
+use pw_model::config::{Class, How, Sleep};
 use pw_model::desired::Desired;
 use pw_model::diagnostic::Diagnostic;
 use pw_model::observed::{Container, Observed, State};
 
+use crate::frozen;
 use crate::parts::{Draft, levels};
 use crate::proxy::is_front;
 use crate::step::{Action, Plan, Undo};
@@ -18,17 +19,23 @@ const UNUSED: Duration = Duration::from_secs(300);
 /// Why an environment sleeps, where nothing else is said.
 pub const UNASKED: &str = "nobody uses it";
 
-/// Steps that lead visitors to `front` and stop what runs, dependents first. Empty for what sleeps or does not run.
+/// How an environment falls asleep.
+#[derive(Debug, Clone, Copy)]
+pub struct Fall<'a> {
+    /// Where visitors are led.
+    pub front: &'a str,
+    pub because: &'a str,
+    pub how: How,
+}
+
+/// Steps that lead visitors to the front and stop or freeze what runs, dependents first. Empty for what sleeps so already
+/// or does not run.
 ///
 /// # Errors
 /// Production does not sleep; nor does a service of which two generations are there, for nobody would know which served.
-pub fn plan(
-    desired: &Desired,
-    observed: &Observed,
-    front: &str,
-    because: &str,
-) -> Result<Plan, Box<Diagnostic>> {
-    let mut draft = Draft::new(desired, observed)?;
+pub fn plan(desired: &Desired, observed: &Observed, fall: Fall<'_>) -> Result<Plan, Box<Diagnostic>> {
+    let thawed = frozen::thawed(observed).filter(|_| fall.how == How::Stop);
+    let mut draft = Draft::new(desired, thawed.as_ref().unwrap_or(observed))?;
     crate::origin::check_proxy(desired, observed)?;
     let environment = &desired.environment;
     if desired.class == Class::Production {
@@ -42,17 +49,28 @@ pub fn plan(
             Diagnostic::error(what).because("which of them serves would be forgotten").hint(hint),
         ));
     }
-    let levels = running(&draft);
+    let levels = running(&draft, fall.how);
     if !levels.is_empty() {
-        draft.lead_to(front);
-        draft.lay_down(levels, because);
+        draft.lead_to(fall.front);
+        match fall.how {
+            How::Stop => draft.lay_down(levels, fall.because),
+            How::Freeze => draft.freeze(&levels, fall.because),
+        }
     }
-    Ok(draft.finish(OPERATION))
+    let plan = draft.finish(OPERATION);
+    match thawed {
+        Some(_) => Ok(frozen::after_thaw(plan, (desired, observed))),
+        None => Ok(plan),
+    }
 }
 
-/// Services that run, in the order in which they need each other.
-fn running(draft: &Draft<'_>) -> Vec<Vec<String>> {
-    let is_there = |one: &Container| !matches!(one.state, State::Created | State::Exited | State::Dead);
+/// Services that run, in the order in which they need each other; what stands still has nothing left to freeze.
+fn running(draft: &Draft<'_>, how: How) -> Vec<Vec<String>> {
+    let is_there = |one: &Container| match one.state {
+        State::Created | State::Exited | State::Dead => false,
+        State::Paused => how == How::Stop,
+        State::Running | State::Restarting => true,
+    };
     let runs = |name: &String| draft.containers_of(name).any(is_there);
     let mut levels = levels(draft.desired);
     levels.iter_mut().for_each(|level| level.retain(runs));
@@ -74,6 +92,16 @@ impl Draft<'_> {
             };
             self.step(to(front), Undo::by(to(before)), "whoever asks wakes it, and is told so");
         }
+    }
+
+    /// Who needs others stands still before them, so that nobody waits for an answer of what does.
+    fn freeze(&mut self, levels: &[Vec<String>], because: &str) {
+        let project = self.desired.compose_project.clone();
+        let services: Vec<String> = levels.iter().rev().flatten().cloned().collect();
+        let back = services.iter().rev().cloned().collect();
+        let freeze = Action::FreezeServices { project: project.clone(), services };
+        let undo = Undo::by(Action::ThawServices { project, services: back });
+        self.step(freeze, undo, format!("{because}; it keeps its memory and goes on where it is"));
     }
 
     fn lay_down(&mut self, levels: Vec<Vec<String>>, because: &str) {
@@ -132,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_is_used_does_not_sleep() {
-        let sleep = Sleep { idle: Some(Span::seconds(1800)), hours: None };
+        let sleep = Sleep { idle: Some(Span::seconds(1800)), hours: None, how: How::Stop };
         assert_eq!(tired(&sleep, &after(29), None), None);
         assert_eq!(tired(&sleep, &after(30), None).as_deref(), Some("nobody has used it for 30 minutes"));
         for used in [
@@ -147,7 +175,8 @@ mod tests {
     #[test]
     fn outside_of_its_hours_it_sleeps_as_soon_as_nobody_uses_it() {
         let hours = Some(Hours::default());
-        let (both, only) = (Sleep { idle: Some(Span::seconds(1800)), hours }, Sleep { idle: None, hours });
+        let of = |idle| Sleep { idle, hours, how: How::Stop };
+        let (both, only) = (of(Some(Span::seconds(1800))), of(None));
         assert_eq!(tired(&only, &after(600), Some(true)), None, "awake in its hours");
         assert!(tired(&both, &after(30), Some(true)).is_some(), "but not for nobody");
         for sleep in [both, only] {
@@ -155,6 +184,6 @@ mod tests {
             let why = tired(&sleep, &after(5), Some(false));
             assert_eq!(why.as_deref(), Some("nobody has used it for 5 minutes, outside of its hours"));
         }
-        assert_eq!(tired(&Sleep { idle: None, hours: None }, &after(600), None), None);
+        assert_eq!(tired(&Sleep { idle: None, hours: None, how: How::Stop }, &after(600), None), None);
     }
 }

@@ -146,6 +146,16 @@ pub enum Action {
         project: String,
         services: Vec<String>,
     },
+    /// The processes of the services stand still where they are; jobs that ended are left alone.
+    FreezeServices {
+        project: String,
+        services: Vec<String>,
+    },
+    /// They go on.
+    ThawServices {
+        project: String,
+        services: Vec<String>,
+    },
     /// Writes a fresh random value to `path`, readable by the owner only, unless there is a file.
     MakeKey {
         path: String,
@@ -434,6 +444,14 @@ pub enum Action {
     RemoveImages {
         names: Vec<String>,
     },
+    /// Removes images by their identities; one that has got a name or a container since stays.
+    RemoveUnnamedImages {
+        identities: Vec<String>,
+    },
+    /// Removes what builds left behind and none has used for so long.
+    ClearBuildCache {
+        unused_seconds: u64,
+    },
     /// Fails when the new generation answers worse than the one before, or than the objective.
     Watch {
         watch: Box<Watch>,
@@ -444,14 +462,6 @@ pub enum Action {
     },
 }
 
-    /// Removes images by their identities; one that has got a name or a container since stays.
-    RemoveUnnamedImages {
-        identities: Vec<String>,
-    },
-    /// Removes what builds left behind and none has used for so long.
-    ClearBuildCache {
-        unused_seconds: u64,
-    },
 /// Which Compose project, from which file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComposeRun {

@@ -9,7 +9,7 @@ mod seed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pw_model::config::{Class, Goals, Promote};
+use pw_model::config::{Class, Goals, How, Promote};
 use pw_model::desired::{
     Desired, DesiredProxy, DesiredRoute, DesiredService, FileText, FirewallChain, GroupLimits,
 };
@@ -233,29 +233,53 @@ fn every_kind() -> Vec<(&'static str, Plan, FakeHost)> {
     kinds
 }
 
-/// Development falls asleep, and wakes.
+/// Development falls asleep, and wakes; what stands still is stopped where its memory is needed.
 fn asleep(both: &impl Fn() -> FakeHost) -> Vec<(&'static str, Plan, FakeHost)> {
-    let wanted = desired(&DEVELOPMENT);
-    let sleep = |host: &FakeHost| {
-        sleep::plan(&wanted, &host.snapshot(&wanted), "unix//run/front.sock", sleep::UNASKED).unwrap()
-    };
-    let plan = sleep(&both());
-    let mut host = both();
-    let outcome = run(apply(&plan, &mut host, &mut MemoryJournal::default(), &mut ()));
-    assert!(matches!(outcome, Some(Outcome::Applied)), "{outcome:?}\n{plan}");
-    assert!(sleep(&host).is_empty(), "it sleeps");
+    let (stopped, frozen) = (fallen(both(), How::Stop), fallen(both(), How::Freeze));
+    let (wanted, mut host) = (desired(&DEVELOPMENT), stopped.clone());
     let wakes = plan_for(&mut host, &wanted);
     let text = wakes.to_string();
     assert!(text.contains("open route to web") && !text.contains("close route"), "{text}");
-    vec![("development falls asleep", plan, both()), ("development wakes", wakes, host)]
+    let mut still = frozen.clone();
+    let thaws = plan_for(&mut still, &wanted);
+    let text = thaws.to_string();
+    assert!(text.starts_with("1. thaw db, ") && !text.contains(". start "), "{text}");
+    let mut changed = frozen.clone();
+    let changes = plan_for(&mut changed, &desired(&Shape { version: 2, ..DEVELOPMENT }));
+    assert_eq!(fallen(frozen.clone(), How::Stop).world, stopped.world);
+    let falls = |host: &FakeHost, how| sleep::plan(&wanted, &host.snapshot(&wanted), fall(how)).unwrap();
+    vec![
+        ("development falls asleep", falls(&both(), How::Stop), both()),
+        ("development wakes", wakes, host),
+        ("development freezes", falls(&both(), How::Freeze), both()),
+        ("development thaws", thaws, still),
+        ("a change of frozen development", changes, changed),
+        ("frozen development stops", falls(&frozen, How::Stop), frozen),
+    ]
+}
+
+fn fall(how: How) -> sleep::Fall<'static> {
+    sleep::Fall { front: "unix//run/front.sock", because: sleep::UNASKED, how }
+}
+
+/// Asleep, for good.
+fn fallen(mut host: FakeHost, how: How) -> FakeHost {
+    let wanted = desired(&DEVELOPMENT);
+    let plan = sleep::plan(&wanted, &host.snapshot(&wanted), fall(how)).unwrap();
+    let outcome = run(apply(&plan, &mut host, &mut MemoryJournal::default(), &mut ()));
+    assert!(matches!(outcome, Some(Outcome::Applied)), "{outcome:?}\n{plan}");
+    let again = sleep::plan(&wanted, &host.snapshot(&wanted), fall(how)).unwrap();
+    assert!(again.is_empty(), "it sleeps:\n{again}");
+    host
 }
 
 #[test]
 fn production_does_not_sleep() {
     let (host, wanted) = (with(FakeHost::default(), &PRODUCTION), desired(&PRODUCTION));
-    let refused =
-        sleep::plan(&wanted, &host.snapshot(&wanted), "unix//run/front.sock", sleep::UNASKED).unwrap_err();
-    assert!(refused.to_string().contains("production does not sleep"), "{refused}");
+    for how in [How::Stop, How::Freeze] {
+        let refused = sleep::plan(&wanted, &host.snapshot(&wanted), fall(how)).unwrap_err();
+        assert!(refused.to_string().contains("production does not sleep"), "{refused}");
+    }
 }
 
 /// Both were brought up, and production's database has stopped.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 
-use pw_model::config::Class;
+use pw_model::config::{Class, How};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::name::EnvironmentName;
 use pw_plan::sleep;
@@ -104,11 +104,14 @@ pub(crate) async fn down(
 pub(crate) async fn sleep(
     session: &Session,
     name: &str,
-    because: String,
+    (stop, because): (bool, String),
     printer: &mut Printer,
 ) -> Result<(), Stop> {
     let mut change = Change::planned(session, name, sleep::OPERATION, false).await?;
     change.prepared.because = because;
+    if stop {
+        change.prepared.how = How::Stop;
+    }
     change.plan = prepare::plan(sleep::OPERATION, &change.prepared)?;
     if !change.plan.is_empty() && !front::is_there(session).await {
         printer.note("nobody wakes it: `partywall agent front` does, or `partywall up`");

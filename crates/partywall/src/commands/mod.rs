@@ -66,7 +66,9 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
             change::up(session, &environment, build, &confirm, printer).await
         }
         Command::Down { environment: one, confirm } => change::down(session, &one, &confirm, printer).await,
-        Command::Sleep { environment: one, because } => change::sleep(session, &one, because, printer).await,
+        Command::Sleep { environment: one, stop, because } => {
+            change::sleep(session, &one, (stop, because), printer).await
+        }
         Command::Destroy { environment, confirm } => {
             change::destroy(session, &environment, &confirm, printer).await
         }
@@ -97,9 +99,9 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
         Command::Backups { environment, show, .. } => {
             backup::list(session, environment.as_deref(), show.as_deref(), printer)
         }
+        Command::Prune { plan } => room::run(session, plan, printer).await,
         Command::Drift(asked) => drift::run(session, &asked, printer).await,
         Command::Drill(asked) => drill::run(session, &asked, printer).await,
-        Command::Prune { plan } => room::run(session, plan, printer).await,
         Command::Prove(asked) => prove::run(session, &asked, printer).await,
         Command::Restore(asked) => restore::run(session, &asked, printer).await,
         Command::Agent(asked) => agent::run(session, &asked, printer).await,

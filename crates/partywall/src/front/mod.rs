@@ -90,7 +90,7 @@ async fn heed(
         match wish {
             Wish::Sleep(name, why) => {
                 said(printer, &format!("{name} is to sleep: {why}"))?;
-                let done = waker.run(&["sleep", name.as_str(), "--because", &why]).await;
+                let done = waker.run(&["sleep", name.as_str(), "--stop", "--because", &why]).await;
                 if !done {
                     said(printer, &format!("{name} does not; `partywall sleep {name}` says why"))?;
                 }

@@ -1,10 +1,10 @@
-//! Sleep: what nobody uses stops, and comes back for who asks.
+//! Sleep: what nobody uses stops or stands still, and comes back for who asks.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Agent, DEVELOPMENT, PRODUCTION, Story, ask, docker, until};
+use crate::harness::{Agent, Answer, DEVELOPMENT, PRODUCTION, Story, ask, docker, until};
 
 fn is_asleep(story: &Story) -> bool {
     let all = story.containers(DEVELOPMENT);
@@ -72,4 +72,94 @@ fn what_nobody_uses_sleeps_until_somebody_asks() {
     story.run(&["sleep", DEVELOPMENT]).ended(0).says(&["nobody wakes it"]);
     story.up(DEVELOPMENT);
     assert_eq!(story.ask(DEVELOPMENT, "/whoami").status, 200);
+}
+
+/// Service → when its container was started.
+fn started(story: &Story) -> Vec<(String, String)> {
+    story.containers(DEVELOPMENT).iter().map(|one| (one.service(), one.started())).collect()
+}
+
+/// Services that stand still; jobs that have ended do not.
+fn frozen(story: &Story) -> Vec<String> {
+    let all = story.containers(DEVELOPMENT);
+    all.iter().filter(|one| one.is_frozen()).map(|one| one.service()).collect()
+}
+
+/// Asks as a program does that waits, and goes where it is sent.
+fn asked(story: &Story, path: &str) -> Answer {
+    let mut answer = None;
+    until("it answers itself", || {
+        answer = ask(story.http, &story.host(DEVELOPMENT), path).ok();
+        if let Some(sent) = answer.as_ref().filter(|one| one.status == 307) {
+            assert_eq!(sent.header("Location"), Some(path));
+        }
+        answer.as_ref().is_some_and(|one| one.status == 200)
+    });
+    answer.expect("an answer")
+}
+
+/// Promise: development that is to freeze keeps its memory and gets no processor until somebody asks, and goes on where it was.
+/// Given: development with `how: freeze`, frozen by the front because nobody uses it.
+/// Then: its containers stand still and none of production's does; `plan` says how it wakes; who asks is answered by the same
+/// processes; `--stop` stops what stands still, too, and `down` removes it.
+#[test]
+fn what_is_frozen_goes_on_where_it_was() {
+    let story = Story::light();
+    story.edit(
+        "partywall.yaml",
+        "memory: 512MB }\n",
+        "memory: 512MB }\n    sleep: { idle: 3s, how: freeze }\n",
+    );
+    story.up(PRODUCTION);
+    story.up(DEVELOPMENT);
+    let (before, production) = (started(&story), story.ids(PRODUCTION));
+    let steps = story.run(&["plan", DEVELOPMENT, "--operation", "sleep"]).ended(0).out;
+    assert!(steps.contains("freeze web, db | undo: thaw db, web"), "{steps}");
+    let front = Agent::of(story.start(&["agent", "front"]));
+    until("development stands still", || frozen(&story) == ["db", "web"]);
+    assert!(story.containers(PRODUCTION).iter().all(|one| !one.is_frozen()));
+    assert_eq!(story.ask(PRODUCTION, "/whoami").status, 200);
+    assert!(story.run(&["status"]).ended(0).out.contains("asleep"));
+    assert!(front.end().ended(0).out.contains("development falls asleep: nobody has used it for"));
+    let steps = story.run(&["plan", DEVELOPMENT]).ended(0).out;
+    assert!(steps.contains("thaw db, web") && !steps.contains(" start "), "{steps}");
+
+    // One that looks after nobody wakes all the same, and freezes nobody meanwhile.
+    story.edit("partywall.yaml", "idle: 3s, ", "");
+    let front = Agent::of(story.start(&["agent", "front"]));
+    let answer = asked(&story, "/whoami?a=b");
+    assert!(answer.body.contains(DEVELOPMENT), "{answer:?}");
+    assert_eq!((started(&story), story.ids(PRODUCTION)), (before.clone(), production), "not started again");
+    until("it is as described", || frozen(&story).is_empty() && story.plan(DEVELOPMENT).is_empty());
+
+    story.run(&["sleep", DEVELOPMENT]).ended(0);
+    assert_eq!(frozen(&story), ["db", "web"]);
+    story.run(&["sleep", DEVELOPMENT]).ended(0).says(&["nothing to do"]);
+    story.run(&["sleep", DEVELOPMENT, "--stop"]).ended(0);
+    assert!(is_asleep(&story), "what stands still keeps its memory");
+    assert!(asked(&story, "/whoami").body.contains(DEVELOPMENT));
+    assert_ne!(started(&story), before);
+    until("it is as described", || story.plan(DEVELOPMENT).is_empty());
+    story.run(&["sleep", DEVELOPMENT]).ended(0);
+    story.run(&["down", DEVELOPMENT]).ended(0);
+    assert!(story.containers(DEVELOPMENT).is_empty());
+    front.end().ended(0);
+}
+
+/// Promise: the demonstration's development comes back for who asks, as it was.
+/// Given: its database, cache, broker, worker and web server, all asleep.
+/// Then: the first request is answered by the right environment, from the same containers.
+#[test]
+fn the_demonstration_wakes_for_who_asks() {
+    let story = Story::demo();
+    story.up(DEVELOPMENT);
+    let ids = story.ids(DEVELOPMENT);
+    let front = Agent::of(story.start(&["agent", "front"]));
+    story.run(&["sleep", DEVELOPMENT]).ended(0);
+    assert!(is_asleep(&story));
+    let answer = asked(&story, "/whoami");
+    assert!(answer.body.contains("\"environment\":\"development\""), "{answer:?}");
+    assert_eq!(story.ids(DEVELOPMENT), ids, "the same containers");
+    until("it is as described", || story.plan(DEVELOPMENT).is_empty());
+    front.end().ended(0);
 }

@@ -7,6 +7,7 @@ mod connect;
 mod evidence;
 pub(crate) mod exec;
 mod first_process;
+mod freeze;
 mod generation;
 mod inside;
 mod inspected;
@@ -18,8 +19,8 @@ mod network;
 mod occupied;
 mod redis;
 mod remove;
-mod running;
 mod room;
+mod running;
 mod signal;
 mod verdict;
 

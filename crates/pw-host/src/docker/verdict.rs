@@ -29,6 +29,12 @@ fn health(one: &ContainerInspectResponse) -> String {
     health.map(|status| status.to_string()).unwrap_or_default()
 }
 
+/// The engine calls unhealthy what stands still, and what it has not looked at since; no check has failed.
+fn was_not_looked_at(one: &ContainerInspectResponse) -> bool {
+    let streak = one.state.as_ref().and_then(|state| state.health.as_ref()?.failing_streak);
+    streak == Some(0)
+}
+
 fn restarts(one: &ContainerInspectResponse) -> bool {
     let policy = one.host_config.as_ref().and_then(|config| config.restart_policy.as_ref()?.name);
     matches!(policy.map(|name| name.to_string()).as_deref(), Some("always" | "unless-stopped"))
@@ -57,6 +63,9 @@ fn running(one: &ContainerInspectResponse, health: &str, crashes: i64, now: Time
     match health {
         "healthy" => Verdict::Up,
         "starting" => Verdict::NotYet("is still not healthy"),
+        "unhealthy" if was_not_looked_at(one) => {
+            Verdict::NotYet("stood still, and is not known to be healthy")
+        }
         // Said by the engine only when every retry has failed.
         "unhealthy" => Verdict::Failed("is unhealthy".into()),
         _ if ran(one, now) >= if crashes > 0 { SETTLED_AFTER_CRASH } else { SETTLED } => Verdict::Up,
@@ -81,6 +90,17 @@ mod tests {
     fn container(state: serde_json::Value, policy: &str) -> ContainerInspectResponse {
         let json = serde_json::json!({"State": state, "HostConfig": {"RestartPolicy": {"Name": policy}}});
         serde_json::from_value(json).expect("an inspect answer")
+    }
+
+    #[test]
+    fn what_stood_still_is_looked_at_again_before_it_is_unhealthy() {
+        let of = |streak| {
+            let health = serde_json::json!({"Status": "unhealthy", "FailingStreak": streak});
+            container(serde_json::json!({"Status": "running", "Health": health}), "no")
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        assert!(matches!(verdict(&of(0), 0, now), Verdict::NotYet(_)));
+        assert!(matches!(verdict(&of(1), 0, now), Verdict::Failed(_)));
     }
 
     #[test]

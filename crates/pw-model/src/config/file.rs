@@ -186,6 +186,26 @@ pub struct Sleep {
     /// When it is awake, in the server's own time, e.g. `Mon-Fri 08:00-20:00`; it is woken at their beginning, and sleeps outside them as soon as nobody uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hours: Option<Hours>,
+    /// What becomes of its containers meanwhile.
+    #[serde(default, skip_serializing_if = "How::is_default")]
+    pub how: How,
+}
+
+/// How an environment sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// Its containers stop: it needs no memory, and some seconds to wake.
+    #[default]
+    Stop,
+    /// Its containers stand still: they keep their memory, get no processor, and go on where they were.
+    Freeze,
+}
+
+impl How {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Who may use an environment.

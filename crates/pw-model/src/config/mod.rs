@@ -15,8 +15,8 @@ pub use alerts::{Email, MailTls, Receiver, Shape};
 pub use backup::{Backup, BackupCheck, BackupLog, Keep};
 pub use check::{HOLES, check, is_host_name};
 pub use file::{
-    Access, Allowance, Budget, Class, Config, Cost, Database, Environment, Files, Objective, Proxy, Route,
-    Sleep, TlsMode,
+    Access, Allowance, Budget, Class, Config, Cost, Database, Environment, Files, How, Objective, Proxy,
+    Route, Sleep, TlsMode,
 };
 pub use governor::{Governor, Hours, Mode};
 pub use parse::{parse, schema};

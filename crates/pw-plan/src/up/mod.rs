@@ -8,10 +8,11 @@ use pw_model::diagnostic::Diagnostic;
 use pw_model::observed::{Container, Observed, State};
 use pw_model::role::Role;
 
+use crate::frozen;
 use crate::parts::{BUILD_LIMITS, Draft, levels};
 use crate::promote::Flip;
 use crate::proxy::is_front;
-use crate::step::{Action, ComposeRun, Plan, Undo};
+use crate::step::{Action, ComposeRun, Plan, Step, Undo};
 
 mod data;
 mod differ;
@@ -39,6 +40,19 @@ pub fn with_release(
 
 /// Steps that start what is missing or changed, dependencies first, and open routes last. Empty when nothing differs.
 pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnostic>> {
+    let Some(thawed) = frozen::thawed(observed) else { return awake(desired, observed) };
+    let (services, project) = (frozen::services(desired, observed), desired.compose_project.clone());
+    let wait = Action::AwaitServices { project, services, timeout_seconds: AWAIT_SECONDS };
+    let wait = Step::new(wait, Undo::Nothing, "the engine has not looked at their health meanwhile");
+    let mut plan = awake(desired, &thawed)?;
+    // They were healthy and go on where they were: who waits for them is let in before the engine has looked again.
+    let only_opens = plan.steps.iter().all(|step| matches!(step.does, Action::OpenSwitch { .. }));
+    plan.steps.insert(if only_opens { plan.steps.len() } else { 0 }, wait);
+    Ok(frozen::after_thaw(plan, (desired, observed)))
+}
+
+/// The same where nothing stands still.
+fn awake(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnostic>> {
     let mut draft = Draft::new(desired, observed)?;
     crate::origin::check_proxy(desired, observed)?;
     let changed = draft.changed_services();

@@ -68,6 +68,12 @@ impl FakeHost {
                 self.world.containers.values_mut().filter(ours).for_each(FakeContainer::stop);
                 Ok(())
             }
+            Action::FreezeServices { project, services } => {
+                self.turn((project, services), (State::Running, State::Paused))
+            }
+            Action::ThawServices { project, services } => {
+                self.turn((project, services), (State::Paused, State::Running))
+            }
             Action::CopyDatabase { copy } => {
                 let runs = |c: &FakeContainer| c.state == State::Running;
                 let there = self.world.containers.get(&copy.from).is_some_and(runs);
@@ -80,6 +86,14 @@ impl FakeHost {
             Action::Rehearse { rehearsal } => self.start(&rehearsal.compose, &rehearsal.services, false),
             seed => self.do_seed(seed),
         }
+    }
+
+    fn turn(&mut self, whose: (&str, &[String]), (from, to): (State, State)) -> Refusal {
+        let (project, services) = whose;
+        let ours = |c: &&mut FakeContainer| c.project == project && services.contains(&c.service);
+        let turned = self.world.containers.values_mut().filter(ours).filter(|c| c.state == from);
+        turned.for_each(|c| c.state = to);
+        Ok(())
     }
 
     fn attack(&self, action: &Action) -> Refusal {
@@ -210,6 +224,8 @@ impl FakeHost {
             let name =
                 sketch.container_name.clone().unwrap_or_else(|| format!("{project}-{service}-{number}"));
             let new = container(project, service, number, known);
+            let stands = self.world.containers.get(&name).is_some_and(|there| there.state == State::Paused);
+            need(!stands, || format!("{name} stands still, and Compose cannot start it"))?;
             match self.world.containers.get_mut(&name) {
                 // Compose starts again what it finds unchanged; the networks that it joined since stay.
                 Some(there) if there.config_hash == new.config_hash && !anew => there.start(sketch.nature),

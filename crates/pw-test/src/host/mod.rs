@@ -156,6 +156,8 @@ fn half(action: &Action) -> Option<Action> {
         | Action::StartServices { services, .. }
         | Action::RecreateServices { services, .. }
         | Action::StopServices { services, .. }
+        | Action::FreezeServices { services, .. }
+        | Action::ThawServices { services, .. }
         | Action::RemoveServices { services, .. } => services,
         Action::RemoveNetworks { names, .. }
         | Action::RemoveVolumes { names, .. }

@@ -103,6 +103,11 @@ impl Container {
         self.0["State"]["Running"] == true
     }
 
+    /// It stands still, by the engine's own pause.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.0["State"]["Paused"] == true
+    }
+
     pub(crate) fn started(&self) -> String {
         text(&self.0["State"]["StartedAt"])
     }
