@@ -8,7 +8,7 @@ use crate::run::{Result, output, partywall, root, say, show};
 
 const ENVIRONMENTS: [(&str, &str); 2] =
     [("production", "atelier.localhost"), ("development", "development.atelier.localhost")];
-const PORT: u16 = 8443;
+pub(crate) const PORT: u16 = 8443;
 
 pub(crate) fn run() -> Result<()> {
     let folder = root().join("demo");

@@ -6,10 +6,10 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::process::{TICKS, proportional, resident, ticks};
+use super::process::{Process, TICKS, proportional, resident, start, ticks};
 use crate::run::{Result, output, partywall, say};
 
 const PROJECT: &str = "benchagent";
@@ -40,7 +40,7 @@ pub(super) fn run() -> Result<()> {
     for round in 1..=rounds {
         say(&format!("round {round} of {rounds}"));
         let agent = scene.agent()?;
-        results[0].push(agent.measure(time));
+        results[0].push(measured(&agent, time));
         drop(agent);
         let (exporter, prometheus) = scene.prometheus()?;
         // At the same time, as they run.
@@ -96,36 +96,21 @@ fn middle(all: &[Taken]) -> Taken {
     }
 }
 
-/// A process, ended at the end.
-struct Process(Child);
-
 struct Before {
     process: u32,
     begun: Instant,
     ticks: f64,
 }
 
-impl Process {
-    fn measure(&self, time: Duration) -> Taken {
-        let before = Before::of(self);
-        std::thread::sleep(time);
-        before.taken()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let told = output(Command::new("kill").arg(self.0.id().to_string()));
-        if told.is_err() {
-            drop(self.0.kill());
-        }
-        drop(self.0.wait());
-    }
+fn measured(process: &Process, time: Duration) -> Taken {
+    let before = Before::of(process);
+    std::thread::sleep(time);
+    before.taken()
 }
 
 impl Before {
     fn of(process: &Process) -> Self {
-        let process = process.0.id();
+        let process = process.id();
         Self { process, begun: Instant::now(), ticks: ticks(process) }
     }
 
@@ -229,11 +214,6 @@ impl Scene {
         std::thread::sleep(WARM_UP);
         Ok((exporter, prometheus))
     }
-}
-
-fn start(command: &mut Command) -> Result<Process> {
-    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    quiet.spawn().map(Process).map_err(|error| format!("{command:?} cannot be started: {error}").into())
 }
 
 /// Free now; who takes it in the meantime ends the run.

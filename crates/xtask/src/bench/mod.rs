@@ -6,6 +6,7 @@ mod keep;
 mod process;
 mod promote;
 mod seed;
+mod wake;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -38,8 +39,9 @@ pub(crate) fn run(name: &str) -> Result<()> {
         "promote" => promote::run(),
         "seed" => seed::run(),
         "rehearse" => rehearse(),
+        "wake" => wake::run(),
         other => {
-            let known = "`agent`, `govern`, `keep`, `promote`, `rehearse`, `seed` and `speed`";
+            let known = "`agent`, `govern`, `keep`, `promote`, `rehearse`, `seed`, `speed` and `wake`";
             Err(format!("there is no benchmark `{other}`; there are {known}").into())
         }
     }

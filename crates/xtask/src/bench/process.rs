@@ -1,9 +1,37 @@
-//! What one process takes, as the kernel counts it.
+//! A process beside a benchmark, and what it takes, as the kernel counts it.
 
 use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use crate::run::{Result, output};
 
 /// Ticks of `/proc` in a second, on every Linux of today.
 pub(super) const TICKS: f64 = 100.0;
+
+/// Told to end at the end.
+pub(super) struct Process(Child);
+
+/// Starts one whose words nobody reads.
+pub(super) fn start(command: &mut Command) -> Result<Process> {
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    quiet.spawn().map(Process).map_err(|error| format!("{command:?} cannot be started: {error}").into())
+}
+
+impl Process {
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let told = output(Command::new("kill").arg(self.0.id().to_string()));
+        if told.is_err() {
+            drop(self.0.kill());
+        }
+        drop(self.0.wait());
+    }
+}
 
 /// CPU time that it has used.
 pub(super) fn ticks(process: u32) -> f64 {

@@ -30,7 +30,10 @@ const BUILD: &str = "while :; do rm -rf /var/tmp/crates/target; cargo build --qu
 const FORK: &str = "bomb() { bomb | bomb & }; bomb;";
 const FEAST: &str = r#"while :; do perl -e 'while (1) { push @all, "x" x (64 << 20) }'; done 2>/dev/null &"#;
 
-pub(super) const BLASTS: [Blast; 9] = [
+/// At most so much, and for so long, whatever the protection: the machine is to be used afterwards.
+const FILL: &str = "timeout 60 dd if=/dev/zero of=/var/tmp/fill bs=1M count=1024 conv=fsync 2>/dev/null &";
+
+pub(super) const BLASTS: [Blast; 10] = [
     Blast { name: "cpu", what: "six loops", script: CPU, kind: Kind::Processors },
     Blast {
         name: "memory",
@@ -59,6 +62,12 @@ pub(super) const BLASTS: [Blast; 9] = [
     },
     Blast { name: "all", what: "all of these at once", script: "", kind: Kind::Processors },
     Blast { name: "fork", what: "processes that start two like themselves", script: FORK, kind: Kind::Bomb },
+    Blast {
+        name: "fill",
+        what: "1 GB written at once, three times, where 2 GB are budgeted",
+        script: FILL,
+        kind: Kind::Bomb,
+    },
     Blast {
         name: "feast",
         what: "memory without end, three times, where 4 GB are budgeted",

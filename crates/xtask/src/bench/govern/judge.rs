@@ -1,6 +1,7 @@
 //! Medians over rounds, as a table; and what was missed.
 
 use super::blast::{Blast, Kind};
+use super::watch::Killed;
 use super::{Protection, Results, Slot, say};
 
 /// Production may be so much slower than alone.
@@ -78,10 +79,12 @@ pub(super) fn judge(blast: &Blast, results: &Results) -> Vec<String> {
     let slots = results.iter().find(|(one, _)| *one == Protection::Partywall);
     let slots = slots.map_or(&no_slots, |(_, slots)| slots);
     let squeezed = slots.iter().filter(|slot| !slot.squeezed.from_blast.is_nan()).count();
+    let killed = |figure: fn(&Killed) -> f64| slots.iter().map(|slot| figure(&slot.killed)).sum::<f64>();
     say(&format!(
         "govern: blast={} ratio={:.3} floor={:.3} nothing={:.3} static={:.3} weights={:.3} wall={:.3} commit_ratio={:.3} \
          commit_floor={:.3} busy={:.2} share={:.2} \
-         squeezed={squeezed} from_sign_ms={:.0} from_blast_ms={:.0} agent_cpu={:.4} agent_mb={:.1} rounds={}",
+         squeezed={squeezed} from_sign_ms={:.0} from_blast_ms={:.0} agent_cpu={:.4} agent_mb={:.1} failed={} \
+         killed_development={} killed_production={} killed_elsewhere={} rounds={}",
         blast.name,
         ratio(Protection::Partywall),
         floor(results, |slot| slot.ratio),
@@ -97,6 +100,10 @@ pub(super) fn judge(blast: &Blast, results: &Results) -> Vec<String> {
         ours(|slot| slot.squeezed.from_blast),
         ours(|slot| slot.watched.agent),
         ours(|slot| slot.watched.agent_mb),
+        failed(slots),
+        killed(|one| one.development),
+        killed(|one| one.production),
+        killed(|one| one.machine - one.development - one.production),
         slots.len(),
     ));
     let is_felt = blast.kind != Kind::Bomb;

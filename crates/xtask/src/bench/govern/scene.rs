@@ -55,7 +55,7 @@ impl Scene {
             project.join("partywall.yaml"),
             format!(
                 "project: {PROJECT}\ncompose: [compose.yaml]\nenvironments:\n  production: {{}}\n  \
-                 development: {{ overlays: [development.yaml], budget: {{ memory: 4GB }} }}\ngovernor: {{ mode: guarantee }}\n"
+                 development: {{ overlays: [development.yaml], budget: {{ memory: 4GB, disk: 2GB }} }}\ngovernor: {{ mode: guarantee }}\n"
             ),
         )?;
         let mut scene =
