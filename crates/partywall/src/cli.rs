@@ -73,16 +73,7 @@ pub(crate) enum Command {
         confirm: Confirm,
     },
     /// Stop or freeze an environment's containers until somebody asks for it; data and containers stay
-    Sleep {
-        #[arg(add = environments())]
-        environment: String,
-        /// Stop them even where `sleep.how` is `freeze`: what stands still keeps its memory
-        #[arg(long)]
-        stop: bool,
-        /// Why, for the journal
-        #[arg(long, hide = true, default_value = pw_plan::sleep::UNASKED)]
-        because: String,
-    },
+    Sleep(Sleep),
     /// Remove an environment with its volumes and all data in them
     Destroy {
         #[arg(add = environments())]
@@ -352,6 +343,18 @@ pub(crate) struct Rollback {
     /// Print the steps; change nothing
     #[arg(long)]
     pub(crate) plan: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sleep {
+    #[arg(add = environments())]
+    pub(crate) environment: String,
+    /// Stop them even where `sleep.how` is `freeze`: what stands still keeps its memory
+    #[arg(long)]
+    pub(crate) stop: bool,
+    /// Why, for the journal
+    #[arg(long, hide = true, default_value = pw_plan::sleep::UNASKED)]
+    pub(crate) because: String,
 }
 
 #[derive(Debug, Args)]

@@ -41,16 +41,6 @@ impl fmt::Display for Action {
             Self::OpenSwitch { path, service, address } => f.write_str(&opened(path, service, address)),
             Self::CloseSwitch { path, service } => f.write_str(&closed(path, service)),
             Self::StopServices { services, .. } => write!(f, "stop {}", services.join(", ")),
-            Self::FreezeServices { services, .. } => write!(f, "freeze {}", services.join(", ")),
-            Self::ThawServices { services, .. } => write!(f, "thaw {}", services.join(", ")),
-            Self::RemoveUnnamedImages { identities } => {
-                let short = |one: &String| one.trim_start_matches("sha256:").chars().take(12).collect();
-                let all: Vec<String> = identities.iter().map(short).collect();
-                write!(f, "remove unnamed images {}", all.join(", "))
-            }
-            Self::ClearBuildCache { unused_seconds } => {
-                write!(f, "remove build cache that was not used for {} h", unused_seconds / 3600)
-            }
             Self::MakeKey { path } => write!(f, "make key {path}"),
             Self::CopyDatabase { copy } => {
                 write!(f, "copy database {} of {} ({})", copy.database, copy.from, copy.method)
@@ -77,6 +67,25 @@ impl fmt::Display for Action {
             | Self::SwapFolders { .. }
             | Self::Drill { .. } => self.fmt_backup(f),
             seed => seed.fmt_seed(f),
+        }
+    }
+}
+
+impl Action {
+    /// What is left when every subject has looked for its own.
+    pub(crate) fn fmt_others(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FreezeServices { services, .. } => write!(f, "freeze {}", services.join(", ")),
+            Self::ThawServices { services, .. } => write!(f, "thaw {}", services.join(", ")),
+            Self::RemoveUnnamedImages { identities } => {
+                let short = |one: &String| one.trim_start_matches("sha256:").chars().take(12).collect();
+                let all: Vec<String> = identities.iter().map(short).collect();
+                write!(f, "remove unnamed images {}", all.join(", "))
+            }
+            Self::ClearBuildCache { unused_seconds } => {
+                write!(f, "remove build cache that was not used for {} h", unused_seconds / 3600)
+            }
+            _ => f.write_str("something"),
         }
     }
 }

@@ -12,7 +12,7 @@ use pw_run::Observe;
 use serde_json::json;
 
 use crate::apply;
-use crate::cli::Confirm;
+use crate::cli::{Confirm, Sleep};
 use crate::front;
 use crate::prepare::{self, Prepared};
 use crate::printer::{GREEN, Printer, count};
@@ -55,10 +55,12 @@ pub(crate) async fn plan(
 pub(crate) async fn up(
     session: &Session,
     name: &str,
-    build: bool,
+    (build, folder): (bool, bool),
     confirm: &Confirm,
     printer: &mut Printer,
 ) -> Result<(), Stop> {
+    let from_folder = session.without_release(session.environment(name)?.0);
+    let session = if folder { &from_folder } else { session };
     let change = Change::planned(session, name, "up", build).await?;
     if change.prepared.warnings > 0 {
         printer.note(format!("{}; see `partywall check`", count(change.prepared.warnings, "warning")));
@@ -101,15 +103,10 @@ pub(crate) async fn down(
     change.run(Some("it would stop answering".to_owned()), confirm, printer).await
 }
 
-pub(crate) async fn sleep(
-    session: &Session,
-    name: &str,
-    (stop, because): (bool, String),
-    printer: &mut Printer,
-) -> Result<(), Stop> {
-    let mut change = Change::planned(session, name, sleep::OPERATION, false).await?;
-    change.prepared.because = because;
-    if stop {
+pub(crate) async fn sleep(session: &Session, asked: Sleep, printer: &mut Printer) -> Result<(), Stop> {
+    let mut change = Change::planned(session, &asked.environment, sleep::OPERATION, false).await?;
+    change.prepared.because = asked.because;
+    if asked.stop {
         change.prepared.how = How::Stop;
     }
     change.plan = prepare::plan(sleep::OPERATION, &change.prepared)?;

@@ -60,15 +60,10 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
             change::plan(session, &environment, &operation, printer).await
         }
         Command::Up { environment, build, folder, confirm } => {
-            let (name, _) = session.environment(&environment)?;
-            let from_folder = folder.then(|| session.without_release(name));
-            let session = from_folder.as_ref().unwrap_or(session);
-            change::up(session, &environment, build, &confirm, printer).await
+            change::up(session, &environment, (build, folder), &confirm, printer).await
         }
         Command::Down { environment: one, confirm } => change::down(session, &one, &confirm, printer).await,
-        Command::Sleep { environment: one, stop, because } => {
-            change::sleep(session, &one, (stop, because), printer).await
-        }
+        Command::Sleep(asked) => change::sleep(session, asked, printer).await,
         Command::Destroy { environment, confirm } => {
             change::destroy(session, &environment, &confirm, printer).await
         }

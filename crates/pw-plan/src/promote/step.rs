@@ -177,7 +177,7 @@ impl Action {
                     drain.service, drain.address, drain.seconds
                 )
             }
-            _ => f.write_str("something"),
+            other => other.fmt_others(f),
         }
     }
 }

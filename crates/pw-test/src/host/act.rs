@@ -68,12 +68,6 @@ impl FakeHost {
                 self.world.containers.values_mut().filter(ours).for_each(FakeContainer::stop);
                 Ok(())
             }
-            Action::FreezeServices { project, services } => {
-                self.turn((project, services), (State::Running, State::Paused))
-            }
-            Action::ThawServices { project, services } => {
-                self.turn((project, services), (State::Paused, State::Running))
-            }
             Action::CopyDatabase { copy } => {
                 let runs = |c: &FakeContainer| c.state == State::Running;
                 let there = self.world.containers.get(&copy.from).is_some_and(runs);
@@ -88,7 +82,7 @@ impl FakeHost {
         }
     }
 
-    fn turn(&mut self, whose: (&str, &[String]), (from, to): (State, State)) -> Refusal {
+    pub(super) fn turn(&mut self, whose: (&str, &[String]), (from, to): (State, State)) -> Refusal {
         let (project, services) = whose;
         let ours = |c: &&mut FakeContainer| c.project == project && services.contains(&c.service);
         let turned = self.world.containers.values_mut().filter(ours).filter(|c| c.state == from);

@@ -1,4 +1,4 @@
-//! What steps of promotions do to the world.
+//! What steps of promotions do to the world, and those that no other file has.
 
 use std::collections::BTreeMap;
 
@@ -48,6 +48,12 @@ impl FakeHost {
             Action::RemoveImages { names } => {
                 self.world.images.retain(|image| !names.contains(image));
                 Ok(())
+            }
+            Action::FreezeServices { project, services } => {
+                self.turn((project, services), (State::Running, State::Paused))
+            }
+            Action::ThawServices { project, services } => {
+                self.turn((project, services), (State::Paused, State::Running))
             }
             Action::RemoveUnnamedImages { .. } | Action::ClearBuildCache { .. } => Ok(()),
             Action::Watch { watch } => watch.routes.iter().try_for_each(|route| self.holds(route)),
