@@ -1,7 +1,8 @@
 //! The host: one value that carries out every action.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use pw_model::ProjectName;
 use pw_model::layout::Layout;
@@ -13,6 +14,10 @@ use crate::docker::{Awaited, Engine};
 use crate::files::Store;
 use crate::{caddy, compose, files, firewall, git, group, hook, prove, vault, watch};
 
+/// The engine is busy for a moment after it has joined a container to a network, and is also the name server that the
+/// proxy asks for the new generation: visitors come behind that moment.
+const SETTLING: Duration = Duration::from_millis(300);
+
 /// Told each line that a long run (pull, build, start) prints.
 pub type OnLine = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -23,6 +28,8 @@ pub struct Host {
     pub(crate) groups: PathBuf,
     store: Store,
     on_line: Option<OnLine>,
+    /// What the release before answered, for the watch over the one that follows it.
+    before: Mutex<Option<watch::Before>>,
 }
 
 impl Host {
@@ -32,6 +39,7 @@ impl Host {
             engine: Engine::new(project),
             groups: PathBuf::from(group::ROOT),
             on_line: None,
+            before: Mutex::default(),
             layout,
         }
     }
@@ -153,11 +161,17 @@ impl Host {
             Action::WithdrawContainers { containers, edge, networks } => {
                 engine.withdraw_running(containers, edge, networks).await
             }
-            Action::Probe { probe } => caddy::probe(probe).await,
+            Action::Probe { probe } => {
+                caddy::probe(probe).await?;
+                let before = watch::Before::read(&probe.folder).await;
+                self.before.lock().unwrap_or_else(PoisonError::into_inner).replace(before);
+                Ok(())
+            }
             Action::AnswerCalls { containers, network, aliases } => {
                 for name in &containers.names {
                     engine.join_as(name, network, aliases).await?;
                 }
+                tokio::time::sleep(SETTLING).await;
                 Ok(())
             }
             Action::ReplaceServices { compose, services, overlap } => {
@@ -169,7 +183,10 @@ impl Host {
             Action::RemoveImages { names } => engine.remove_images(names).await,
             Action::RemoveUnnamedImages { identities } => engine.remove_unnamed_images(identities).await,
             Action::ClearBuildCache { unused_seconds } => engine.clear_build_cache(*unused_seconds).await,
-            Action::Watch { watch: wanted } => watch::watch(engine, wanted, &tell).await,
+            Action::Watch { watch: wanted } => {
+                let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).take();
+                watch::watch(engine, wanted, before, &tell).await
+            }
             Action::Drain { drain } => caddy::drain(drain, &tell).await.map(drop),
             _ => self.perform_on_files(action).await,
         }

@@ -1,7 +1,7 @@
 //! Watching a new release under real requests.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -19,25 +19,58 @@ const LOOK: Duration = Duration::from_secs(1);
 /// generation is, and the first visitors wait for that. Soon after: what ends later is held against this look.
 const FIRST_LOOK: Duration = Duration::from_millis(300);
 
+/// What was answered before is read anew when it is older.
+const YOUNG: Duration = Duration::from_secs(60);
+
 /// What the watch found.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Found(String);
 
-/// Holds until the time is over.
+/// What was answered before the new release, read before any visitor meets it: then nobody waits for a processor
+/// that is busy with a log.
+#[derive(Debug)]
+pub(crate) struct Before {
+    folder: String,
+    at: Instant,
+    written: Traffic,
+}
+
+impl Before {
+    /// `folder` is the proxy's.
+    pub(crate) async fn read(folder: &str) -> Self {
+        let written = Traffic::before(&log(folder)).await;
+        Self { folder: folder.to_owned(), at: Instant::now(), written }
+    }
+
+    fn is_for(&self, watch: &Watch) -> bool {
+        self.folder == watch.folder && self.at.elapsed() < YOUNG
+    }
+}
+
+fn log(folder: &str) -> PathBuf {
+    Path::new(folder).join("log/traffic.log")
+}
+
+/// Holds until the time is over. What was answered before is read now where nobody did before, as when a promotion goes
+/// on after it was cut off.
 ///
 /// # Errors
 /// As soon as the new release is worse: its containers end, or its answers fail or are slow.
 pub(crate) async fn watch(
     engine: &Engine,
     watch: &Watch,
+    before: Option<Before>,
     tell: &(dyn Fn(&str) + Sync),
 ) -> Result<(), Failure> {
-    let path = Path::new(&watch.folder).join("log/traffic.log");
+    let path = log(&watch.folder);
     let (begun, mut restarts) = (Instant::now(), HashMap::new());
     let mut traffic = Traffic::following(&path, Timestamp::now().as_millisecond() as f64 / 1000.0);
     let before: Vec<Answers> = {
-        let written = Traffic::before(&path).await;
+        let written = match before.filter(|before| before.is_for(watch)) {
+            Some(before) => before.written,
+            None => Traffic::before(&path).await,
+        };
         watch.routes.iter().map(|route| written.of(&route.route, &route.before).clone()).collect()
     };
     let mut look_at = FIRST_LOOK;
