@@ -164,7 +164,7 @@ impl Host {
             Action::Probe { probe } => {
                 caddy::probe(probe).await?;
                 let before = watch::Before::read(&probe.folder).await;
-                self.before.lock().unwrap_or_else(PoisonError::into_inner).replace(before);
+                *self.before.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
                 Ok(())
             }
             Action::AnswerCalls { containers, network, aliases } => {

@@ -121,3 +121,25 @@ fn line(watch: &Watch, traffic: &Traffic, elapsed: Duration) -> String {
     let left = Duration::from_millis(watch.milliseconds).saturating_sub(elapsed).as_secs();
     format!("{count} answers, {failures} failed, {left} s left")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_read_before_is_of_the_same_proxy_and_of_now() {
+        let folder = tempfile::tempdir().expect("a folder").path().display().to_string();
+        let watch = |folder: &str| Watch {
+            folder: folder.to_owned(),
+            milliseconds: 0,
+            routes: Vec::new(),
+            p99_milliseconds: None,
+            errors_per_million: None,
+        };
+        let before = Before::read(&folder).await;
+        assert!(before.is_for(&watch(&folder)));
+        assert!(!before.is_for(&watch("elsewhere")));
+        let at = before.at.checked_sub(YOUNG).expect("a machine that is up for a minute");
+        assert!(!Before { at, ..before }.is_for(&watch(&folder)), "too old");
+    }
+}
