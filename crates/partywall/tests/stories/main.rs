@@ -25,6 +25,7 @@ mod mishap;
 mod moment;
 mod objective;
 mod people;
+mod pressure;
 mod promote;
 mod prove;
 mod rehearse;
