@@ -60,8 +60,64 @@ fn rclone(words: &[&str], to: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&told.stderr);
-    let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("no word");
-    Err(what()
-        .because(io::Error::other(last.to_owned()))
-        .hint(format!("try `rclone lsd {to}`; the next backup copies again")))
+    let cause = cause(&said);
+    Err(what().because(io::Error::other(cause.to_owned())).hint(hint(cause, to)))
+}
+
+/// The last that it says. Below it S3's request numbers are indented, before it stand the time and how often it was tried.
+fn cause(said: &str) -> &str {
+    let mut lines = said.lines().filter(|line| !line.starts_with(char::is_whitespace));
+    let last = lines.rfind(|line| !line.is_empty()).unwrap_or("no word");
+    let last = last.rsplit_once("last error was: ").map_or(last, |(_, last)| last);
+    let timeless = last.trim_start_matches(|letter: char| letter.is_ascii_digit() || "/: ".contains(letter));
+    if timeless.is_empty() { last } else { timeless }
+}
+
+fn hint(cause: &str, to: &str) -> String {
+    let says = |words: &[&str]| words.iter().any(|word| cause.contains(word));
+    let (name, path) = to.split_once(':').unwrap_or((to, ""));
+    let bucket = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let to_do = if says(&["NoSuchBucket"]) {
+        format!("make the bucket `{bucket}`, or correct `copies` under `backup:`")
+    } else if says(&["InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "Forbidden"]) {
+        format!(
+            "the key is refused: `rclone config` corrects `access_key_id` and `secret_access_key` of `{name}`"
+        )
+    } else if says(&["didn't find section in config file"]) {
+        format!("make `{name}` known with `rclone config`, as the user who runs backups")
+    } else {
+        format!("try `rclone lsd {to}`")
+    };
+    format!("{to_do}; the next backup copies again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S3: &str = "2026/11/22 05:07:33 ERROR : Attempt 3/3 failed with 2 errors and: NoSuchBucket: none\n\
+        2026/11/22 05:07:34 Failed to copy with 2 errors: last error was: NoSuchBucket: The specified bucket does not exist\n\
+        \tstatus code: 404, request id: 070B, host id: MDc\n";
+
+    #[test]
+    fn the_cause_is_what_was_said_and_not_its_numbers() {
+        assert_eq!(cause(S3), "NoSuchBucket: The specified bucket does not exist");
+        let once = "2026/11/22 05:07:37 Failed to copy: InvalidAccessKeyId: none\n\tstatus code: 403\n\n";
+        assert_eq!(cause(once), "Failed to copy: InvalidAccessKeyId: none");
+        assert_eq!((cause(""), cause("12:30\n")), ("no word", "12:30"));
+    }
+
+    #[test]
+    fn a_hint_says_what_to_correct() {
+        let to = "offsite:backups/shop";
+        assert_eq!(
+            hint(cause(S3), to),
+            "make the bucket `backups`, or correct `copies` under `backup:`; the next backup copies again"
+        );
+        assert!(hint("SignatureDoesNotMatch: …", to).contains("`secret_access_key` of `offsite`"));
+        assert!(
+            hint("didn't find section in config file", to).contains("`offsite` known with `rclone config`")
+        );
+        assert!(hint("connection refused", to).starts_with("try `rclone lsd offsite:backups/shop`"));
+    }
 }

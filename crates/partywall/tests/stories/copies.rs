@@ -152,7 +152,7 @@ impl Stops {
 }
 
 /// Names and sizes of all files below a folder.
-fn files(folder: &Path) -> String {
+pub(crate) fn files(folder: &Path) -> String {
     let words = ["-c", "find . -type f -printf '%P %s\\n' | sort"];
     let told = Command::new("sh").args(words).current_dir(folder).output().expect("sh");
     String::from_utf8(told.stdout).expect("text")

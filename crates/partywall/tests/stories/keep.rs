@@ -340,7 +340,7 @@ pub(crate) fn backup_key(story: &Story) -> PathBuf {
 }
 
 /// All but the repository and the key: as if the machine were a new one.
-fn lose_everything(story: &Story) {
+pub(crate) fn lose_everything(story: &Story) {
     for name in [PRODUCTION, DEVELOPMENT] {
         story.run(&["destroy", name, "--confirm", name]).ended(0);
     }

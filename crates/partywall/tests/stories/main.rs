@@ -9,6 +9,7 @@ mod harness;
 
 mod alerts;
 mod backup;
+mod bucket;
 mod compose;
 mod copies;
 mod down;
