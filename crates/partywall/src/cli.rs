@@ -514,6 +514,9 @@ pub(crate) struct Rehearse {
     /// The environment whose image and files hold the migration; left out, the first of class development
     #[arg(long, value_name = "ENV", add = environments())]
     pub(crate) code: Option<String>,
+    /// Make the copy from this backup of it, or from `latest`, and leave its database alone
+    #[arg(long, value_name = "BACKUP")]
+    pub(crate) from: Option<String>,
     /// The entry of `databases` that is copied, where there are several
     #[arg(long, value_name = "NAME")]
     pub(crate) database: Option<String>,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::scratch::{Ground, Scratch, picked};
-use crate::step::{Action, ComposeRun, Plan, Step, Undo};
+use crate::step::{Action, ComposeRun, Plan, Step, Stored, Undo};
 use crate::wall::Rendered;
 
 pub const OPERATION: &str = "rehearse";
@@ -69,6 +69,8 @@ pub struct Wanted<'a> {
     pub limits: &'a Limits,
     /// Text of the variables that the environment's secrets are taken from.
     pub variables: Option<&'a str>,
+    /// The dump that the copy is made from, in place of the database that runs.
+    pub dump: Option<&'a Stored>,
 }
 
 /// The plan: make, rehearse, remove. Production is only read.
@@ -79,7 +81,10 @@ pub fn plan(ground: Ground<'_>, wanted: &Wanted<'_>) -> Result<Plan, Box<Diagnos
     let (project, environment) = (ground.project.to_owned(), ground.of.name.to_string());
     let mut scratch = Scratch::new(ground, &MEASURING)?;
     let services = jobs(&ground, wanted, &mut scratch)?;
-    let mut steps = scratch.make(wanted.variables);
+    let mut steps = match wanted.dump {
+        Some(stored) => scratch.make_from(stored, wanted.variables),
+        None => scratch.make(wanted.variables),
+    };
     let milliseconds = |span: Span| u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX);
     let rehearsal = Rehearsal {
         compose: scratch.compose_run().clone(),

@@ -9,7 +9,7 @@ use pw_model::unit::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::step::{Action, ComposeRun, Plan, Step, Undo};
+use crate::step::{Action, ComposeRun, Plan, ScratchServer, Step, Stored, Undo};
 use crate::wall::{Rendered, yaml};
 
 /// Where the socket and the log of the copy are, inside its container; outside it is `run` of the folder.
@@ -150,6 +150,19 @@ impl<'a> Scratch<'a> {
         &self.run
     }
 
+    /// The server that the copy becomes.
+    pub fn server(&self) -> ScratchServer {
+        let (ground, source) = (&self.ground, self.ground.source);
+        ScratchServer {
+            compose: self.run.clone(),
+            service: ground.service.to_owned(),
+            user: source.user.clone(),
+            database: source.database.clone(),
+            socket: format!("{}/run", ground.folder),
+            job: None,
+        }
+    }
+
     /// Adds a service to the place; it gets its network, its budget and its labels.
     pub fn add(&mut self, name: &str, mut service: Map<String, Value>) {
         self.settle(&mut service);
@@ -186,6 +199,20 @@ impl<'a> Scratch<'a> {
             ));
         }
         steps.extend(self.fill());
+        steps
+    }
+
+    /// The same from the dump of a backup; the source must be one that is only logical.
+    pub fn make_from(&self, stored: &Stored, variables: Option<&str>) -> Vec<Step> {
+        let mut steps = self.make(variables);
+        for step in steps.iter_mut().filter(|step| matches!(step.does, Action::CopyDatabase { .. })) {
+            let (stored, server) = (stored.clone(), Box::new(self.server()));
+            *step = Step::new(
+                Action::LoadDump { stored, server },
+                Undo::Nothing,
+                "production is not read; counted against the manifest",
+            );
+        }
         steps
     }
 
@@ -272,7 +299,7 @@ impl<'a> Scratch<'a> {
     fn compose(&self, settings: &[&str]) -> Value {
         let labels = self.labels();
         let mut services = Map::new();
-        services.insert(self.ground.service.to_owned(), Value::Object(self.server(settings)));
+        services.insert(self.ground.service.to_owned(), Value::Object(self.service(settings)));
         if self.method() == CopyMethod::Physical {
             services.insert(RECEIVER.to_owned(), Value::Object(self.receiver()));
         }
@@ -313,7 +340,7 @@ impl<'a> Scratch<'a> {
         }
     }
 
-    fn server(&self, settings: &[&str]) -> Map<String, Value> {
+    fn service(&self, settings: &[&str]) -> Map<String, Value> {
         let theirs = &self.ground.of.model["services"][self.ground.service];
         let mut service = picked(theirs, &SERVER);
         service.insert("image".to_owned(), json!(self.ground.source.image));

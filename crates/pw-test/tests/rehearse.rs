@@ -9,6 +9,7 @@ use pw_model::name::{EnvironmentName, ServiceName};
 use pw_model::unit::Bytes;
 use pw_plan::rehearse::{Wanted, plan};
 use pw_plan::scratch::{Ground, Source};
+use pw_plan::step::{RepositoryPlace, Stored};
 use pw_plan::wall::{Claims, Rendered};
 use pw_plan::{Action, Plan};
 use pw_run::{Outcome, apply};
@@ -46,6 +47,10 @@ fn rendered(environment: &str, class: Class) -> Rendered {
 }
 
 fn planned(only_logical: Option<&str>, free: u64) -> Result<Plan, String> {
+    planned_from(None, only_logical, free)
+}
+
+fn planned_from(dump: Option<&Stored>, only_logical: Option<&str>, free: u64) -> Result<Plan, String> {
     let (production, development) =
         (rendered("production", Class::Production), rendered("development", Class::Development));
     let source = Source {
@@ -76,8 +81,8 @@ fn planned(only_logical: Option<&str>, free: u64) -> Result<Plan, String> {
         command: vec!["migrate".into()],
         down: vec!["migrate".into(), "down".into()],
     };
-    let wanted =
-        Wanted { migrate: &migrate, code: &development, limits: &Limits::default(), variables: None };
+    let limits = Limits::default();
+    let wanted = Wanted { migrate: &migrate, code: &development, limits: &limits, variables: None, dump };
     plan(ground, &wanted).map_err(|diagnostic| diagnostic.to_string())
 }
 
@@ -144,8 +149,11 @@ fn host(plan: &Plan) -> FakeHost {
 
 #[test]
 fn broken_anywhere_it_leaves_production_as_it_was() {
-    for only_logical in [None, Some("its files cannot be streamed")] {
-        let plan = planned(only_logical, 1000).unwrap();
+    let dump = stored();
+    let made =
+        [(None, None), (None, Some("its files cannot be streamed")), (Some(&dump), Some("from a backup"))];
+    for (dump, only_logical) in made {
+        let plan = planned_from(dump, only_logical, 1000).unwrap();
         plan.lint().unwrap();
         let host = host(&plan);
         fail_every_step(&plan, &host);
@@ -153,6 +161,21 @@ fn broken_anywhere_it_leaves_production_as_it_was() {
         apply_twice(&plan, &host);
         fail_every_write(&plan, &host);
     }
+}
+
+fn stored() -> Stored {
+    let [path, key, lock] = ["/repository", "/key", "/lock"].map(str::to_owned);
+    let repository = RepositoryPlace { path, key, lock, id: None };
+    Stored { repository, backup: "20260101-000000".into(), part: "main".into() }
+}
+
+/// Promise: a copy from a backup is made without a word to production.
+#[test]
+fn a_copy_from_a_backup_asks_nothing_of_production() {
+    let plan = planned_from(Some(&stored()), Some("from a backup"), 1000).unwrap();
+    let loads = |step: &&pw_plan::Step| matches!(step.does, Action::LoadDump { .. });
+    assert_eq!(plan.steps.iter().filter(loads).count(), 1, "{plan}");
+    assert!(!plan.to_string().contains("shop-production-db-1"), "{plan}");
 }
 
 #[test]

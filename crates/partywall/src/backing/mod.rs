@@ -1,8 +1,9 @@
 //! Backups of this project: [`gather`] finds what belongs into one, [`perform`] makes it, [`restore`] brings it back, [`drill`] tries it;
 //! [`part`] brings back one file or table; [`log`] takes what servers wrote since, [`moment`] plays it;
-//! [`roles`] makes what a server needs before a database comes back.
+//! [`dumped`] has a backup stand in for what was backed up; [`roles`] makes what a server needs before a database comes back.
 
 pub(crate) mod drill;
+pub(crate) mod dumped;
 pub(crate) mod gather;
 pub(crate) mod load;
 pub(crate) mod log;

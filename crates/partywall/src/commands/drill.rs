@@ -20,6 +20,7 @@ use serde_json::json;
 
 use super::moment::{Scratched, scratched};
 use crate::apply;
+use crate::backing::dumped::UNPACKED;
 use crate::backing::{self, drill::Drilled, seconds_since};
 use crate::cli;
 use crate::hands::Hands;
@@ -31,8 +32,6 @@ use crate::stop::Stop;
 
 /// Nobody waits longer for a drill.
 const LIMIT_SECONDS: u64 = 6 * 3600;
-/// A dump holds no indexes, and its rows lie closer than a server's.
-pub(super) const UNPACKED: u64 = 2;
 
 pub(crate) async fn run(session: &Session, asked: &cli::Drill, printer: &mut Printer) -> Result<(), Stop> {
     let place = backing::place(session)?;

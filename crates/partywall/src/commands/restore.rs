@@ -110,7 +110,7 @@ fn chosen(session: &Session, name: &EnvironmentName, asked: &str) -> Result<Stri
 }
 
 /// Production's rows belong into development only masked.
-fn of_this(name: &EnvironmentName, manifest: &Manifest) -> Result<(), Stop> {
+pub(super) fn of_this(name: &EnvironmentName, manifest: &Manifest) -> Result<(), Stop> {
     if manifest.environment == name.as_str() {
         return Ok(());
     }

@@ -320,3 +320,35 @@ fn a_server_that_cannot_stream_is_copied_by_its_rows() {
     assert_eq!(production(&story), before);
     assert_eq!(copy(&story), Vec::<String>::new());
 }
+
+/// Promise: a copy from a backup holds what production held then, and production is not even asked.
+/// Given: a backup, then fewer rows, then production's database stopped.
+/// Then: the migration meets all rows of the backup, whose name is told; what is no backup of it is refused; nothing is left.
+#[test]
+fn a_backup_is_rehearsed_on() {
+    let story = shop();
+    let section = format!("backup: {{ repository: {} }}\n", story.repository().display());
+    story.write("partywall.yaml", &format!("{}{section}", story.read("partywall.yaml")));
+    story.run(&["rehearse", PRODUCTION, "--from", "latest"]).ended(1).says(&["`production` has no backup"]);
+    query(&story, "CREATE ROLE app LOGIN PASSWORD 'not-in-any-message'; ALTER TABLE users OWNER TO app");
+    story.run(&["backup", PRODUCTION]).ended(0);
+    query(&story, "DELETE FROM users WHERE id > 7");
+    let container = story.container(PRODUCTION, "db").id();
+    docker(&["stop", &container]);
+    story.run(&["rehearse", PRODUCTION]).ended(1).says(&["does not run", "--from latest"]);
+    let known = story.run(&["backups", PRODUCTION, "--json"]).ended(0).json();
+    let name = known["backups"][0]["name"].as_str().expect("a backup").to_owned();
+
+    story.write("sql/up.sql", "SET ROLE app;\nUPDATE users SET email = lower(email);\n");
+    let told = rehearsed(&story, &["--from", "latest"], 0);
+    assert_eq!(told["copy"]["backup"], name.as_str(), "{told}");
+    let statements = told["commands"][0]["statements"].as_array().cloned().unwrap_or_default();
+    assert!(statements.iter().any(|one| one["rows"] == 20_000), "{told}");
+    story.write("sql/up.sql", "ALTER TABLE nowhere ADD COLUMN a int;");
+    let shown = story.run(&["rehearse", PRODUCTION, "--from", &name]).ended(1);
+    assert!(shown.out.starts_with(&format!("rehearsed on backup {name} of production")), "{}", shown.out);
+    let other = ["rehearse", DEVELOPMENT, "--from", &name];
+    story.run(&other).ended(1).says(&["is not of `development`"]);
+    assert_eq!(copy(&story), Vec::<String>::new());
+    assert_eq!(docker(&["ps", "-q", "--filter", &format!("id={container}")]).trim(), "");
+}

@@ -60,14 +60,7 @@ pub fn plan(ground: Ground<'_>, wanted: &Wanted<'_>) -> Result<Plan, Box<Diagnos
     let mut steps = scratch.make(wanted.variables);
     // The server stays empty: its rows come from the repository.
     steps.retain(|step| !matches!(step.does, Action::CopyDatabase { .. }));
-    let server = ScratchServer {
-        compose: scratch.compose_run().clone(),
-        service: ground.service.to_owned(),
-        user: ground.source.user.clone(),
-        database: ground.source.database.clone(),
-        socket: format!("{}/run", ground.folder),
-        job,
-    };
+    let server = ScratchServer { job, ..scratch.server() };
     let drill = DrillRun {
         stored: wanted.stored.clone(),
         server: Some(server),

@@ -82,16 +82,8 @@ pub fn moment(ground: Ground<'_>, wanted: &Played<'_>) -> Result<Moment, Box<Dia
         }
     }
     let texts = [Some(scratch.text()), wanted.variables.map(str::to_owned)].into_iter().flatten();
-    let server = ScratchServer {
-        compose: scratch.compose_run().clone(),
-        service: ground.service.to_owned(),
-        user: ground.source.user.clone(),
-        database: ground.source.database.clone(),
-        socket: format!("{}/run", ground.folder),
-        job: None,
-    };
     let texts = texts.map(|text| (crate::hash(&text), text)).collect();
-    Ok(Moment { make, remove: scratch.remove(), texts, server })
+    Ok(Moment { make, remove: scratch.remove(), texts, server: scratch.server() })
 }
 
 /// What is played, and up to when.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pw_model::diagnostic::Diagnostic;
 
 use crate::scratch::{Ground, Scratch};
-use crate::step::{Action, BackupOrigin, DatabasePlace, Plan, ScratchServer, Step, Stored, Undo};
+use crate::step::{Action, BackupOrigin, DatabasePlace, Plan, Step, Stored, Undo};
 
 pub const PURPOSE: &str = "source";
 /// What only looks at the scratch server, and is not finished when it was cut off.
@@ -39,38 +39,20 @@ pub struct Wanted<'a> {
 /// It does not fit on the disk.
 pub fn stand_in(ground: Ground<'_>, wanted: &Wanted<'_>) -> Result<FromBackup, Box<Diagnostic>> {
     let scratch = Scratch::new(ground, &[])?;
-    let compose = scratch.compose_run().clone();
-    let (service, source) = (ground.service.to_owned(), ground.source);
+    let source = ground.source;
     let place = DatabasePlace {
-        project: compose.project.clone(),
-        service: service.clone(),
+        project: scratch.compose_run().project.clone(),
+        service: ground.service.to_owned(),
         name: source.database.clone(),
         user: source.user.clone(),
         password: None,
     };
-    let server = ScratchServer {
-        compose,
-        service,
-        user: source.user.clone(),
-        database: source.database.clone(),
-        socket: format!("{}/run", ground.folder),
-        job: None,
-    };
-    let mut make = scratch.make(wanted.variables);
-    for step in make.iter_mut().filter(|step| matches!(step.does, Action::CopyDatabase { .. })) {
-        let (stored, server) = (wanted.stored.clone(), Box::new(server.clone()));
-        *step = Step::new(
-            Action::LoadDump { stored, server },
-            Undo::Nothing,
-            "production is not read; counted against the manifest",
-        );
-    }
     let texts = [Some(scratch.text()), wanted.variables.map(str::to_owned)].into_iter().flatten();
     Ok(FromBackup {
         origin: wanted.origin.clone(),
         stored: wanted.stored.clone(),
         place,
-        make,
+        make: scratch.make_from(wanted.stored, wanted.variables),
         remove: scratch.remove(),
         texts: texts.map(|text| (crate::hash(&text), text)).collect(),
     })

@@ -203,6 +203,7 @@ impl Promotion<'_> {
         let rehearsal = cli::Rehearse {
             environment: self.name.to_string(),
             code: Some(self.name.to_string()),
+            from: None,
             database: None,
             no_sample: true,
             plan: false,

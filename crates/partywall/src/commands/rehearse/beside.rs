@@ -153,7 +153,7 @@ mod tests {
             bytes: Bytes(1 << 20),
             only_logical: None,
         };
-        let beside = Tried { source, reports: vec![report(2_000, None)] };
+        let beside = Tried { source, backup: None, reports: vec![report(2_000, None)] };
         let text = page(&sample, &beside, &[report(20_000, Some("division by zero"))]);
         let plain = anstream::adapter::strip_str(&text).to_string();
         assert_eq!(

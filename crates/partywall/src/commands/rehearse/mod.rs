@@ -7,6 +7,7 @@ mod sample;
 
 use std::sync::PoisonError;
 
+use pw_backup::Manifest;
 use pw_data::rehearse::Report;
 use pw_journal::{Proof, SqliteJournal};
 use pw_model::config::{Class, Database, Limits, Migrate};
@@ -19,7 +20,9 @@ use pw_plan::scratch::{Ground, Source};
 use pw_plan::wall::{Rendered, group_limits};
 use serde_json::{Value, json};
 
+use super::restore::of_this;
 use crate::apply;
+use crate::backing::{self, dumped};
 use crate::cli;
 use crate::hands::{Hands, Reports};
 use crate::prepare::{self, Walls};
@@ -35,7 +38,11 @@ struct Asked<'s> {
     session: &'s Session,
     name: &'s EnvironmentName,
     code: &'s EnvironmentName,
+    /// Its name under `databases:`.
+    part: &'s str,
     database: &'s Database,
+    /// What the copy is made from, in place of the database that runs.
+    backup: Option<Manifest>,
     migrate: &'s Migrate,
     limits: Limits,
 }
@@ -43,6 +50,8 @@ struct Asked<'s> {
 /// One run on one copy.
 struct Tried {
     source: Source,
+    /// The backup that the copy was made from.
+    backup: Option<String>,
     reports: Vec<Report>,
 }
 
@@ -79,13 +88,14 @@ impl<'s> Asked<'s> {
             None => development(session).unwrap_or(name),
         };
         let limits = promote.map(|promote| promote.limits.clone()).unwrap_or_default();
-        let database = database(session, asked.database.as_deref())?;
-        Ok(Self { session, name, code, database, migrate, limits })
+        let (part, database) = database(session, asked.database.as_deref())?;
+        let backup = asked.from.as_ref().map(|from| backup(session, name, from)).transpose()?;
+        Ok(Self { session, name, code, part, database, backup, migrate, limits })
     }
 
-    /// The same on another environment's database.
+    /// The same on another environment's database, which runs.
     fn on(&self, name: &'s EnvironmentName) -> Self {
-        Self { name, limits: self.limits.clone(), ..*self }
+        Self { name, backup: None, limits: self.limits.clone(), ..*self }
     }
 
     async fn show(&self, sample: Option<&Sample<'s>>, printer: &mut Printer) -> Result<(), Stop> {
@@ -113,7 +123,7 @@ impl<'s> Asked<'s> {
         let hands = Hands::with_reports(self.session.host(), reports.clone());
         apply::run(&plan, hands, journal, printer).await?;
         let reports = std::mem::take(&mut *reports.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Tried { source, reports })
+        Ok(Tried { source, backup: self.backup.as_ref().map(|backup| backup.name.clone()), reports })
     }
 
     /// What cannot be tried on the sample is told, and stops nothing: the whole has answered.
@@ -136,18 +146,26 @@ impl<'s> Asked<'s> {
         None
     }
 
-    /// Looks at the database that is to be copied, and plans.
+    /// Where the copy comes from.
+    async fn source(&self, of: &Rendered) -> Result<Source, Stop> {
+        let (session, database) = (self.session, self.database);
+        if let Some(manifest) = &self.backup {
+            return dumped::source(session, of, dumped::database(manifest, self.part)?).await;
+        }
+        let container = self.container().await?;
+        let (user, name) = (database.user.as_deref(), database.name.as_deref());
+        let host = session.host();
+        let (user, name) = (user.unwrap_or_default(), name.unwrap_or_default());
+        Ok(host.engine().look_at_database(&container, user, name).await?)
+    }
+
+    /// Looks at what is to be copied, and plans.
     async fn plan(&self) -> Result<(Plan, Source), Stop> {
         let session = self.session;
         let host = session.host();
         let walls = prepare::walls(session, &host, None).await?;
-        let container = self.container().await?;
-        let (user, database) = (self.database.user.as_deref(), self.database.name.as_deref());
-        let engine = host.engine();
-        let source = engine
-            .look_at_database(&container, user.unwrap_or_default(), database.unwrap_or_default())
-            .await?;
         let of = rendered(&walls, self.name)?;
+        let source = self.source(of).await?;
         let beside = rendered(&walls, development(session).unwrap_or(self.code))?;
         let folder = session.layout.scratch(&session.config.project, self.name, PURPOSE);
         let limits = group_limits(&session.config, &beside.name, beside.group.clone(), walls.facts.memory);
@@ -164,11 +182,14 @@ impl<'s> Asked<'s> {
             group: walls.facts.writes_cgroups.then_some(&limits),
             disk_free: walls.facts.disk_free,
         };
+        let dump =
+            self.backup.as_ref().map(|backup| dumped::stored(session, backup, self.part)).transpose()?;
         let wanted = Wanted {
             migrate: self.migrate,
             code: rendered(&walls, self.code)?,
             limits: &self.limits,
             variables: desired.variable_file.as_ref().map(|file| file.text.as_str()),
+            dump: dump.as_ref(),
         };
         let plan = pw_plan::rehearse::plan(ground, &wanted)?;
         self.has_image(&wanted).await?;
@@ -192,7 +213,10 @@ impl<'s> Asked<'s> {
             Stop::because(
                 format!("`{service}` of environment `{}` does not run", self.name),
                 "its database is what would be copied",
-                format!("start it with `partywall up {}`", self.name),
+                format!(
+                    "start it with `partywall up {}`, or copy a backup of it with `--from latest`",
+                    self.name
+                ),
             )
         })
     }
@@ -233,16 +257,16 @@ impl<'s> Asked<'s> {
         if printer.is_json() {
             let sample = beside.map(|(sample, beside)| {
                 json!({
-                    "environment": sample.name, "size": sample.size, "copy": copy(&beside.source),
+                    "environment": sample.name, "size": sample.size, "copy": copy(beside),
                     "commands": beside.reports, "verdict": verdict,
                 })
             });
             printer.json(&json!({
                 "ok": passed, "operation": "rehearse", "environment": self.name, "code": self.code,
-                "copy": copy(&tried.source), "commands": reports, "sample": sample,
+                "copy": copy(tried), "commands": reports, "sample": sample,
             }))?;
         } else {
-            let mut text = page::page(self.name.as_str(), &tried.source, reports);
+            let mut text = page::page(self.name.as_str(), tried);
             if let Some((sample, beside)) = beside {
                 text.push_str(&beside::page(sample, beside, reports));
             }
@@ -252,8 +276,18 @@ impl<'s> Asked<'s> {
     }
 }
 
-fn copy(source: &Source) -> Value {
-    json!({"bytes": source.bytes.0, "logical_because": source.only_logical})
+fn copy(tried: &Tried) -> Value {
+    let source = &tried.source;
+    json!({"bytes": source.bytes.0, "logical_because": source.only_logical, "backup": tried.backup})
+}
+
+/// A backup of this environment: migration and variables are its own.
+fn backup(session: &Session, name: &EnvironmentName, from: &str) -> Result<Manifest, Stop> {
+    let newest = || backing::newest(session, name);
+    let wanted = if from == dumped::LATEST { newest()? } else { from.to_owned() };
+    let manifest = dumped::manifest(session, &wanted)?;
+    of_this(name, &manifest)?;
+    Ok(manifest)
 }
 
 /// What the record keeps.
@@ -282,11 +316,12 @@ fn rendered<'w>(walls: &'w Walls, name: &EnvironmentName) -> Result<&'w Rendered
     })
 }
 
-fn database<'s>(session: &'s Session, wanted: Option<&str>) -> Result<&'s Database, Stop> {
+fn database<'s>(session: &'s Session, wanted: Option<&str>) -> Result<(&'s str, &'s Database), Stop> {
     let all = &session.config.databases;
     let known = || all.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let entry = |(part, database): (&'s String, &'s Database)| (part.as_str(), database);
     match (wanted, all.len()) {
-        (Some(wanted), _) => all.get(wanted).ok_or_else(|| {
+        (Some(wanted), _) => all.get_key_value(wanted).map(entry).ok_or_else(|| {
             Stop::because(
                 format!("there is no database `{wanted}`"),
                 format!("`databases` in `partywall.yaml` describes {}", known()),
@@ -297,7 +332,7 @@ fn database<'s>(session: &'s Session, wanted: Option<&str>) -> Result<&'s Databa
             .at(session.source.find(&["databases"]))
             .hint("add `databases: { main: { service: db } }` to `partywall.yaml`")
             .into()),
-        (None, 1) => all.values().next().ok_or(Stop::Code(1)),
+        (None, 1) => all.iter().next().map(entry).ok_or(Stop::Code(1)),
         (None, _) => Err(Stop::because(
             "several databases are described",
             format!("they are {}", known()),

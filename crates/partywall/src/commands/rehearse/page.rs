@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use pw_data::rehearse::{Finding, Held, Report, Statement};
 use pw_model::unit::{Bytes, Span};
-use pw_plan::scratch::Source;
 
+use super::Tried;
 use crate::printer::{BOLD, DIM, GREEN, RED, YELLOW, count};
 
 /// Statements that are listed; the slowest and those with findings always are.
@@ -13,14 +13,15 @@ const LISTED: usize = 20;
 const TEXT: usize = 31;
 const LOCK: usize = 23;
 
-pub(super) fn page(name: &str, source: &Source, reports: &[Report]) -> String {
-    let mut text = format!(
-        "{BOLD}rehearsed on a copy of {name}{BOLD:#}  `{}`, {}, {}\n",
-        source.database,
-        source.bytes,
-        if source.only_logical.is_some() { "logical" } else { "physical" }
-    );
-    for report in reports {
+pub(super) fn page(name: &str, tried: &Tried) -> String {
+    let source = &tried.source;
+    let how = if source.only_logical.is_some() { "logical" } else { "physical" };
+    let of = match &tried.backup {
+        Some(backup) => format!("backup {backup} of {name}{BOLD:#}  `{}`", source.database),
+        None => format!("a copy of {name}{BOLD:#}  `{}`, {}, {how}", source.database, source.bytes),
+    };
+    let mut text = format!("{BOLD}rehearsed on {of}\n");
+    for report in &tried.reports {
         text.push('\n');
         text.push_str(&one(report));
     }

@@ -1,17 +1,15 @@
 //! Where a seed's data comes from: an environment that runs, or a backup.
 
-use pw_backup::{Manifest, Repository};
+use pw_backup::Manifest;
 use pw_data::server::Address;
 use pw_model::config::Class;
 use pw_model::diagnostic::{Diagnostic, nearest};
 use pw_model::name::EnvironmentName;
 
-use crate::backing;
+use crate::backing::dumped::LATEST;
+use crate::backing::{self, dumped};
 use crate::session::Session;
 use crate::stop::Stop;
-
-/// The newest backup of production.
-const LATEST: &str = "latest";
 
 pub(super) enum Source<'s> {
     Environment(&'s EnvironmentName),
@@ -88,23 +86,8 @@ fn server<'s>(session: &'s Session, target: &EnvironmentName, dsn: &str) -> Resu
 }
 
 fn backup<'s>(session: &Session, target: &EnvironmentName, named: &str) -> Result<Source<'s>, Stop> {
-    let repository = Repository::new(backing::place(session)?);
     let name = if named == LATEST { newest(session)? } else { named.to_owned() };
-    if !repository.list()?.iter().any(|one| one.name == name) {
-        return Err(Stop::because(
-            format!("there is no backup `{name}`"),
-            format!("the repository `{}` holds none of that name", repository.path()),
-            "`partywall backups` lists those that are there",
-        ));
-    }
-    let manifest = repository.manifest(&name)?;
-    if manifest.project != session.config.project.as_str() {
-        return Err(Stop::because(
-            format!("backup `{name}` is not of this project"),
-            format!("it is of `{}`", manifest.project),
-            "`partywall backups` lists those that are",
-        ));
-    }
+    let manifest = dumped::manifest(session, &name)?;
     if manifest.environment == target.as_str() {
         return Err(Stop::because(
             format!("backup `{name}` is of `{target}` itself"),
