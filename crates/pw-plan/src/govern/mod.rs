@@ -216,8 +216,10 @@ impl Turn<'_> {
             // What it holds goes on being held: pages of files go, and it grows no further.
             factor: 1.0,
         };
+        let used = self.used.memory?;
+        let held = if used > bounds.least { used + rules::BREATH } else { used };
         let (feeling, because) = &self.mood.memory;
-        let turned = lever.turn(*feeling, self.used.memory?, bounds, self.now.at)?;
+        let turned = lever.turn(*feeling, held, bounds, self.now.at)?;
         Some(self.order(Amount::Memory(order::bytes(turned.ceiling)), turned.why(because)))
     }
 

@@ -11,6 +11,9 @@ use super::Moment;
 
 /// Development's disks are never slower than this, in bytes a second.
 pub(super) const LEAST_IO: f64 = 1024.0 * 1024.0;
+/// Memory in bytes above what development uses when it is held: where the kernel knows no softer limit it ends the largest
+/// process for the least that is asked for, and a healthcheck asks.
+pub(super) const BREATH: f64 = 32.0 * 1024.0 * 1024.0;
 /// A rate that no longer holds anybody.
 pub(super) const MOST_IO: f64 = 2048.0 * 1024.0 * 1024.0;
 /// Of the machine; no environment gets less CPU time while it is awake.
