@@ -25,6 +25,16 @@ pub(super) struct Lane {
     pub(super) orders: bool,
 }
 
+impl Lane {
+    /// What goes out instead of a value, which may be written to `scratch`.
+    pub(super) fn masked<'v>(&self, value: Option<&'v [u8]>, scratch: &'v mut Vec<u8>) -> Option<&'v [u8]> {
+        match (value, &self.mask) {
+            (Some(value), Some(mask)) => mask.apply(value, scratch).then_some(scratch.as_slice()),
+            (value, _) => value,
+        }
+    }
+}
+
 pub(super) fn lane(
     catalogue: &Catalogue,
     rules: &Rules,

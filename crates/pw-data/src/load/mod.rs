@@ -1,7 +1,9 @@
 //! Into a scratch database, and only then into the target's name. Until then the target is as it was.
 
+mod aside;
 mod fits;
 mod lane;
+mod learn;
 mod objects;
 mod order;
 mod outlet;

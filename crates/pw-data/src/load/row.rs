@@ -5,12 +5,21 @@ use super::permute::Swapped;
 use super::transfer::{Leak, Piece, Transfer};
 use crate::copy::Rows;
 
+/// What is known of a row.
+pub(super) struct Given<'s, F> {
+    /// Its columns, in the order of the lanes.
+    pub(super) field: F,
+    pub(super) swapped: &'s Swapped,
+    /// True where the masks were applied when it was read.
+    pub(super) is_masked: bool,
+}
+
 impl Transfer<'_> {
-    /// Writes the row of a table that lies at `place` and whose columns `field` gives, in the order of the lanes.
-    pub(super) fn row<'r>(
+    /// Writes the row of a table that lies at `place`.
+    pub(super) fn row<'r, F: Fn(usize) -> Option<&'r [u8]>>(
         &self,
         (table, place): (usize, Option<u64>),
-        (field, swapped): (impl Fn(usize) -> Option<&'r [u8]>, &Swapped),
+        Given { field, swapped, is_masked }: Given<'_, F>,
         outlet: &mut Outlet<'_>,
         scratch: &mut Vec<u8>,
     ) {
@@ -25,10 +34,7 @@ impl Transfer<'_> {
                 Some(_) => gets.next().and_then(Option::as_deref),
                 None => field(index).filter(|_| !cleared.contains(&lane.column)),
             };
-            let value = match (value, &lane.mask) {
-                (Some(value), Some(mask)) => mask.apply(value, scratch).then_some(scratch.as_slice()),
-                (value, _) => value,
-            };
+            let value = if is_masked { value } else { lane.masked(value, scratch) };
             if let Some(value) = value.filter(|_| lane.searched)
                 && self.values.find(value).is_some()
             {

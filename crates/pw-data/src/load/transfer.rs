@@ -1,7 +1,7 @@
 //! Rows from source to scratch: read by place, masked and searched in the stream, written as binary COPY.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::time::Instant;
 
@@ -10,18 +10,20 @@ use futures_util::future::try_join_all;
 use pw_run::Failure;
 use tokio_postgres::{Client, Error};
 
+use super::aside::Aside;
 use super::lane::{Lane, lane};
 use super::objects;
 use super::order::{self, Held};
 use super::outlet::Outlet;
 use super::permute::{Permutation, Swapped};
+use super::row::Given;
 use super::schema::{self, Own, Schema};
 use super::stage::{self, Staged};
 use super::work::{Job, Work};
 use crate::catalogue::{Catalogue, Column};
 use crate::closure::{Closure, Short, Taken, write_place};
 use crate::copy::Rows;
-use crate::mask::{Kind, Mask, Secret};
+use crate::mask::{Kind, Secret};
 use crate::proof::Values;
 use crate::rules::Rules;
 use crate::server::{Address, Reader, Source, quoted};
@@ -44,9 +46,11 @@ pub struct Leak {
     pub column: usize,
 }
 
+type Carried = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
 /// One way from source to scratch.
 pub struct Transfer<'a> {
-    source: &'a Source,
+    pub(super) source: &'a Source,
     pub(super) catalogue: &'a Catalogue,
     pub(super) closure: &'a Closure,
     pub(super) lanes: Vec<Vec<Lane>>,
@@ -54,6 +58,8 @@ pub struct Transfer<'a> {
     pub(super) leaks: RefCell<Vec<Leak>>,
     /// Numbers in the rows that went out which may be those of large objects, and whose column it was first.
     pub(super) numbers: RefCell<BTreeMap<u32, Leak>>,
+    /// Rows that are masked already, by their table and the number of the first.
+    pub(super) aside: RefCell<HashMap<(usize, usize), Aside>>,
     pub moved: &'a Moved,
     /// Large objects that were copied.
     pub objects: Cell<u64>,
@@ -83,7 +89,7 @@ impl Moved {
 pub(super) struct Piece {
     pub(super) table: usize,
     pub(super) heap: u32,
-    from: usize,
+    pub(super) from: usize,
     to: usize,
 }
 
@@ -114,6 +120,7 @@ impl<'a> Transfer<'a> {
             values: Values::default(),
             leaks: RefCell::default(),
             numbers: RefCell::default(),
+            aside: RefCell::default(),
             moved,
             objects: Cell::new(0),
         }
@@ -126,54 +133,6 @@ impl<'a> Transfer<'a> {
     /// Every leak that was found, once for each column.
     pub fn leaks(&self) -> Vec<Leak> {
         self.leaks.borrow().clone()
-    }
-
-    /// Reads what the masks will replace, so that the first row that goes out is already searched for all of it.
-    ///
-    /// # Errors
-    /// The source cannot be read.
-    pub async fn learn(&mut self) -> Result<(), Failure> {
-        let values = RefCell::new(std::mem::take(&mut self.values));
-        let proved = |table: &usize| self.lanes[*table].iter().any(|lane| lane.proved && lane.mask.is_some());
-        let pieces: VecDeque<Piece> = (0..self.lanes.len())
-            .filter(proved)
-            .flat_map(|table| pieces(table, &self.closure.tables[table]))
-            .collect();
-        let queue = RefCell::new(pieces);
-        let next = || queue.borrow_mut().pop_front();
-        try_join_all(self.source.clients.iter().map(async |client| {
-            while let Some(piece) = next() {
-                self.learn_from(client, &piece, &values).await?;
-            }
-            Ok::<(), Failure>(())
-        }))
-        .await?;
-        self.values = values.into_inner();
-        self.orders().await
-    }
-
-    async fn learn_from(
-        &self,
-        client: &Reader,
-        piece: &Piece,
-        values: &RefCell<Values>,
-    ) -> Result<(), Failure> {
-        let lanes = &self.lanes[piece.table];
-        let proved: Vec<(&Lane, &Mask)> = lanes
-            .iter()
-            .filter(|lane| lane.proved)
-            .filter_map(|lane| Some((lane, lane.mask.as_ref()?)))
-            .collect();
-        let columns: Vec<&str> = proved.iter().map(|(lane, _)| lane.name.as_str()).collect();
-        self.read(client, piece, &columns, &mut |rows: &Rows| {
-            let mut values = values.borrow_mut();
-            for (index, (_, mask)) in proved.iter().enumerate() {
-                if let Some(value) = rows.field(index) {
-                    mask.secrets(value, &mut |secret| values.add(secret));
-                }
-            }
-        })
-        .await
     }
 
     /// A few rows of each table, spread over it, for eyes that look for what no rule covers.
@@ -223,7 +182,7 @@ impl<'a> Transfer<'a> {
         text
     }
 
-    async fn read(
+    pub(super) async fn read(
         &self,
         client: &Reader,
         piece: &Piece,
@@ -352,7 +311,7 @@ impl<'a> Transfer<'a> {
         !self.catalogue.tables[table].partitioned && !self.rests(table)
     }
 
-    fn rests(&self, table: usize) -> bool {
+    pub(super) fn rests(&self, table: usize) -> bool {
         self.lanes[table].iter().any(|lane| self.catalogue.tables[table].columns[lane.column].as_text)
     }
 
@@ -391,12 +350,10 @@ impl<'a> Transfer<'a> {
     }
 
     /// Tables whose rows are written in the order of a key, as far as they may be held until then.
-    async fn orders(&mut self) -> Result<(), Failure> {
+    pub(super) async fn orders(&mut self) -> Result<(), Failure> {
         let keys = order::keys(self.source, self.catalogue).await?;
         for (index, key) in keys.into_iter().enumerate() {
-            let (table, rows) = (&self.catalogue.tables[index], self.closure.tables[index].places.len());
-            let bytes = table.bytes() as f64 / table.rows().max(1.0) * rows as f64;
-            if bytes > order::ROOM as f64 || self.rests(index) {
+            if self.bytes(index) > order::ROOM as f64 || self.rests(index) {
                 continue;
             }
             let lanes = self.lanes[index].iter_mut();
@@ -429,7 +386,12 @@ impl<'a> Transfer<'a> {
         let mut outlet = Outlet::new(sink, is_ordered(lanes).then(Held::default), self.moved);
         let whole = self.closure.tables[table].rows.take();
         for piece in pieces.iter().filter(|_| whole.is_none()) {
-            self.carry(from, piece, &mut outlet).await.map_err(|error| what().because(error))?;
+            let aside = self.aside.borrow_mut().remove(&(table, piece.from));
+            let carried = match aside {
+                Some(aside) => self.bring_back(table, aside, &mut outlet).await,
+                None => self.carry(from, piece, &mut outlet).await,
+            };
+            carried.map_err(|error| what().because(error))?;
         }
         if let Some(short) = whole {
             self.hand_on(table, &short, &mut outlet).await.map_err(|error| what().because(error))?;
@@ -447,18 +409,28 @@ impl<'a> Transfer<'a> {
         for place in &self.closure.tables[table].places {
             short.row(&mut at, &mut fields);
             let field = |lane: usize| fields.get(lane).copied().flatten();
-            self.row((table, Some(*place)), (field, &Swapped::new()), outlet, &mut scratch);
+            let given = Given { field, swapped: &Swapped::new(), is_masked: false };
+            self.row((table, Some(*place)), given, outlet, &mut scratch);
             outlet.pass().await?;
         }
         Ok(())
     }
 
-    async fn carry(
-        &self,
-        from: &Reader,
-        piece: &Piece,
-        outlet: &mut Outlet<'_>,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// Rows that were set aside.
+    async fn bring_back(&self, table: usize, mut aside: Aside, outlet: &mut Outlet<'_>) -> Carried {
+        let (mut rows, mut scratch, none) = (Rows::default(), Vec::new(), Swapped::new());
+        while let Some(part) = aside.read()? {
+            rows.push(part);
+            while rows.advance()? {
+                let given = Given { field: |lane| rows.field(lane), swapped: &none, is_masked: true };
+                self.row((table, None), given, outlet, &mut scratch);
+            }
+            outlet.pass().await?;
+        }
+        Ok(())
+    }
+
+    async fn carry(&self, from: &Reader, piece: &Piece, outlet: &mut Outlet<'_>) -> Carried {
         let placed = self.is_placed(piece.table);
         let selects = self.lanes[piece.table].iter().map(|lane| lane.select.as_str());
         let selects: Vec<&str> = placed.then_some("ctid").into_iter().chain(selects).collect();
@@ -476,7 +448,8 @@ impl<'a> Transfer<'a> {
                 while rows.advance()? {
                     let place = self.place(piece, &rows).filter(|_| placed);
                     let field = |lane: usize| rows.field(lane + usize::from(placed));
-                    self.row((piece.table, place), (field, &swapped), outlet, &mut scratch);
+                    let given = Given { field, swapped: &swapped, is_masked: false };
+                    self.row((piece.table, place), given, outlet, &mut scratch);
                 }
                 outlet.pass().await?;
             }
@@ -486,7 +459,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// Must a row that is fetched tell where it lies? A table may have no column of its own.
-    fn is_placed(&self, table: usize) -> bool {
+    pub(super) fn is_placed(&self, table: usize) -> bool {
         let permuted = self.lanes[table].iter().any(|lane| lane.permutation.is_some());
         permuted || self.lanes[table].is_empty() || !self.closure.tables[table].cleared.is_empty()
     }
@@ -529,7 +502,7 @@ fn is_ordered(lanes: &[Lane]) -> bool {
 }
 
 /// A table's rows by heap, and large heaps in halves so that two connections share them.
-fn pieces(table: usize, taken: &Taken) -> Vec<Piece> {
+pub(super) fn pieces(table: usize, taken: &Taken) -> Vec<Piece> {
     const LARGEST: usize = 100_000;
     let mut pieces = Vec::new();
     let mut from = 0;
