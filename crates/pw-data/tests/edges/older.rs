@@ -1,6 +1,7 @@
 //! Servers older than the image's, as their packages bring them (`scripts/servers.sh`).
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -36,7 +37,8 @@ impl Older {
             std::env::var("PARTYWALL_POSTGRES").unwrap_or_else(|_| "/var/cache/partywall/postgres".into());
         let programs = Path::new(&all).join(version.to_string()).join("bin");
         if !programs.join("initdb").exists() {
-            eprintln!("nothing is tested: {} holds no PostgreSQL {version}", programs.display());
+            let at = programs.display();
+            drop(writeln!(std::io::stderr(), "nothing is tested: {at} holds no PostgreSQL {version}"));
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder");
