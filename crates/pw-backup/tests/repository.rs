@@ -259,6 +259,32 @@ fn old_backups_are_forgotten_and_the_newest_stays() {
 }
 
 #[test]
+fn what_a_killed_prune_left_is_no_damage_and_damage_still_is() {
+    let place = Place::new();
+    for second in 0..3 {
+        place.make(&format!("20260101-00000{second}"), &format!("printf 'dump {second}'")).expect("made");
+    }
+    // A pack that was repacked and killed before its index was written: nobody names it.
+    let stray = place.path(&format!("repository/data/ab/ab{}", "0".repeat(62)));
+    fs::create_dir_all(stray.parent().expect("a folder")).expect("made");
+    fs::write(&stray, noise(6650)).expect("written");
+    for last in [2, 1] {
+        let kept = Kept { last, ..Kept::default() };
+        retain::forget(&place.repository(), "production", (kept, true)).expect("forgotten");
+        place.repository().check(true).expect("no damage");
+    }
+    assert!(stray.exists(), "it is removed a day later");
+    let taking = Taking::open(&place.repository(), "20260101-000002").expect("opened");
+    taking.folder("vault", &place.path("back")).expect("whole");
+    let packs = Command::new("find").arg(place.path("repository/data")).args(["-type", "f"]).output();
+    let packs = String::from_utf8(packs.expect("find").stdout).expect("text");
+    for pack in packs.lines().filter(|&one| Path::new(one) != stray) {
+        fs::remove_file(pack).expect("removed");
+    }
+    place.repository().check(false).expect_err("every pack is gone");
+}
+
+#[test]
 fn a_wrong_key_and_a_missing_one_are_told_apart() {
     let place = Place::new();
     place.make("20260101-000000", "printf 'a dump'").expect("made");

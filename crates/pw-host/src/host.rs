@@ -168,10 +168,13 @@ impl Host {
                 Ok(())
             }
             Action::AnswerCalls { containers, network, aliases } => {
+                let mut joined = false;
                 for name in &containers.names {
-                    engine.join_as(name, network, aliases).await?;
+                    joined |= engine.join_as(name, network, aliases).await?;
                 }
-                tokio::time::sleep(SETTLING).await;
+                if joined {
+                    tokio::time::sleep(SETTLING).await;
+                }
                 Ok(())
             }
             Action::ReplaceServices { compose, services, overlap } => {

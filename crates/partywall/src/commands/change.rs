@@ -52,16 +52,25 @@ pub(crate) async fn plan(
     printer.answer(plan.to_string())
 }
 
+/// Where an environment comes from.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Source {
+    /// Its images are built anew.
+    pub(crate) build: bool,
+    /// The folder's own files, also where a release stands.
+    pub(crate) folder: bool,
+}
+
 pub(crate) async fn up(
     session: &Session,
     name: &str,
-    (build, folder): (bool, bool),
+    source: Source,
     confirm: &Confirm,
     printer: &mut Printer,
 ) -> Result<(), Stop> {
-    let from_folder = session.without_release(session.environment(name)?.0);
-    let session = if folder { &from_folder } else { session };
-    let change = Change::planned(session, name, "up", build).await?;
+    let from_folder =
+        if source.folder { Some(session.without_release(session.environment(name)?.0)) } else { None };
+    let change = Change::planned(from_folder.as_ref().unwrap_or(session), name, "up", source.build).await?;
     if change.prepared.warnings > 0 {
         printer.note(format!("{}; see `partywall check`", count(change.prepared.warnings, "warning")));
     }

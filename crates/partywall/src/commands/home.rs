@@ -148,14 +148,14 @@ impl Home {
         let part = cli::Restore { environment, backup, confirm, ..asked.clone() };
         let servers: BTreeSet<String> = manifest.databases.values().map(|one| one.service.clone()).collect();
         if servers.is_empty() || there.iter().any(|one| !servers.contains(&one.service)) {
-            change::up(session, name.as_str(), (false, false), &asked.confirm, printer).await?;
+            change::up(session, name.as_str(), change::Source::default(), &asked.confirm, printer).await?;
             return restore::from(session, self.place.clone(), &part, printer).await;
         }
         // What signs in and reads as it starts would not start beside empty servers.
         change::up_alone(session, name.as_str(), &servers, &asked.confirm, printer).await?;
         let databases = cli::Restore { only: Some(Kind::Databases), ..part.clone() };
         restore::from(session, self.place.clone(), &databases, printer).await?;
-        change::up(session, name.as_str(), (false, false), &part.confirm, printer).await?;
+        change::up(session, name.as_str(), change::Source::default(), &part.confirm, printer).await?;
         if manifest.folders.is_empty() {
             return Ok(());
         }

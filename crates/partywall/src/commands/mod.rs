@@ -60,7 +60,7 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
             change::plan(session, &environment, &operation, printer).await
         }
         Command::Up { environment, build, folder, confirm } => {
-            change::up(session, &environment, (build, folder), &confirm, printer).await
+            change::up(session, &environment, change::Source { build, folder }, &confirm, printer).await
         }
         Command::Down { environment: one, confirm } => change::down(session, &one, &confirm, printer).await,
         Command::Sleep(asked) => change::sleep(session, asked, printer).await,

@@ -65,7 +65,7 @@ pub(crate) fn killed_when(
     let mut run = story.start(words);
     // A restore to a moment takes the log first, which is an operation of its own.
     let begun = |left: Unfinished| {
-        if left.plan.operation != words[0] {
+        if ![left.plan.operation.as_str(), "resume"].contains(&words[0]) {
             return false;
         }
         let is = |event: &Event| matches!(event, Event::Started(at) if wanted(*at, &left.plan.steps[*at]));

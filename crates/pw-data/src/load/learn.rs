@@ -18,7 +18,8 @@ use crate::server::Reader;
 const ROOM: f64 = 512.0 * 1024.0 * 1024.0;
 
 impl Transfer<'_> {
-    /// Reads what the masks will replace. Rows of which most goes out anyway are read whole, masked, and set aside.
+    /// Reads what the masks will replace. Where there is room for them, rows with masks are read
+    /// whole, masked, and set aside.
     ///
     /// # Errors
     /// The source cannot be read.

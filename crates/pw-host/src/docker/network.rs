@@ -24,21 +24,21 @@ impl Engine {
 
     /// Connects a container to a network; one that is connected already stays so.
     pub async fn join(&self, container: &str, network: &str) -> Result<(), Failure> {
-        self.join_as(container, network, &[]).await
+        self.join_as(container, network, &[]).await.map(drop)
     }
 
-    /// The same under further names.
+    /// The same under further names; answers whether it was not connected before.
     pub(crate) async fn join_as(
         &self,
         container: &str,
         network: &str,
         aliases: &[String],
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let endpoint = EndpointSettings { aliases: Some(aliases.to_vec()), ..EndpointSettings::default() };
         let request = NetworkConnectRequest { container: container.into(), endpoint_config: Some(endpoint) };
         match self.docker().await?.connect_network(network, request).await {
-            Ok(()) => Ok(()),
-            Err(error) if is_joined(&error.to_string()) => Ok(()),
+            Ok(()) => Ok(true),
+            Err(error) if is_joined(&error.to_string()) => Ok(false),
             Err(error) => {
                 Err(Failure::new(format!("could not connect `{container}` to network `{network}`"))
                     .because(said(error)))

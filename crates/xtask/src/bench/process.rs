@@ -13,8 +13,13 @@ pub(super) struct Process(Child);
 
 /// Starts one whose words nobody reads.
 pub(super) fn start(command: &mut Command) -> Result<Process> {
-    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    quiet.spawn().map(Process).map_err(|error| format!("{command:?} cannot be started: {error}").into())
+    start_heard(command.stderr(Stdio::null()))
+}
+
+/// Starts one that may complain.
+pub(super) fn start_heard(command: &mut Command) -> Result<Process> {
+    let started = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+    started.map(Process).map_err(|error| format!("{command:?} cannot be started: {error}").into())
 }
 
 impl Process {

@@ -13,10 +13,11 @@ mod watch;
 
 use std::time::Duration;
 
+use crate::bench::process::Process;
 use crate::run::{Result, say};
 use blast::{BLASTS, Blast, Kind};
 use pw_load::{Load, Running};
-use scene::{Agent, CLIENT, Scene};
+use scene::{CLIENT, Scene};
 use sign::{Waited, Witness};
 use watch::{Killed, Watch, Watched};
 
@@ -181,7 +182,7 @@ fn measured(scene: &Scene, blast: &Blast, protection: Protection, time: Duration
     }
     std::thread::sleep(ONSET);
     let (before, sign) = (before.stop(), witness.stop());
-    let watch = Watch::start(groups.clone(), agent.as_ref().map(Agent::id));
+    let watch = Watch::start(groups.clone(), agent.as_ref().map(Process::id));
     let (running, commits) = (load(scene), scene.commits(time)?);
     std::thread::sleep(time);
     let report = running.stop();

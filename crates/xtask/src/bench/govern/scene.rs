@@ -3,12 +3,13 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use super::Protection;
 use super::blast::{Blast, CRATES};
 use super::commits::{Commits, prepare};
+use crate::bench::process::{Process, start_heard};
 use crate::run::{Result, output, partywall, say};
 use pw_load::Load;
 
@@ -126,10 +127,8 @@ impl Scene {
     }
 
     /// The agent as it is run, once it watches.
-    pub(super) fn agent(&self) -> Result<Agent> {
-        let mut command = self.partywall(&["agent", "run"]);
-        let agent =
-            Agent(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn()?);
+    pub(super) fn agent(&self) -> Result<Process> {
+        let agent = start_heard(&mut self.partywall(&["agent", "run"]))?;
         for _ in 0..100 {
             let told = output(&mut self.partywall(&["agent", "status", "--json"]))?;
             if told.contains("\"running\":true") {
@@ -187,26 +186,6 @@ impl Scene {
         let names = BLASTERS.map(|name| self.container("development", name));
         output(Command::new("docker").args(["restart", "-t", "0"]).args(&names))?;
         Ok(())
-    }
-}
-
-/// Ends with its round, whatever becomes of it.
-pub(super) struct Agent(Child);
-
-impl Agent {
-    pub(super) fn id(&self) -> u32 {
-        self.0.id()
-    }
-}
-
-impl Drop for Agent {
-    /// As systemd ends it, so that it gives everything back.
-    fn drop(&mut self) {
-        let ended = output(Command::new("kill").arg(self.0.id().to_string()));
-        if ended.is_err() {
-            drop(self.0.kill());
-        }
-        drop(self.0.wait());
     }
 }
 
