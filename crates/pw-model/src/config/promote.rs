@@ -25,6 +25,9 @@ pub struct Promote {
     pub verify: Vec<Verify>,
     /// How many times in a row each of `verify` must be answered well.
     pub successes: u32,
+    /// How often they are asked all of it once more, several times at once, so that no visitor waits for what a program
+    /// does when it is first asked: pools, caches, compilation. `0` for never.
+    pub warm_up: u32,
     /// How long new containers may take until they answer well, e.g. `5m`.
     pub ready: Span,
     /// A part of the visitors meets the new release before all do; left out, all do at once.
@@ -86,6 +89,7 @@ impl Default for Promote {
             limits: Limits::default(),
             verify: Vec::new(),
             successes: 3,
+            warm_up: 40,
             ready: Span::seconds(300),
             canary: None,
             assets: Vec::new(),

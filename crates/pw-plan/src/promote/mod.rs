@@ -298,6 +298,7 @@ impl<'a> Flip<'a> {
             host: self.route.hosts.first().cloned().unwrap_or_default(),
             requests: own.cloned().collect(),
             successes: self.promote.successes,
+            warm_up: self.promote.warm_up,
             timeout_seconds: timeout_seconds.min(PROBE_SECONDS),
         };
         draft.step(Action::Probe { probe: Box::new(probe) }, Undo::Nothing, "as a visitor would meet it");

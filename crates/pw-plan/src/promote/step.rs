@@ -52,6 +52,9 @@ pub struct Probe {
     pub requests: Vec<pw_model::config::Verify>,
     /// Times in a row.
     pub successes: u32,
+    /// How often they are asked once more, for nothing but that they have been.
+    #[serde(default)]
+    pub warm_up: u32,
     pub timeout_seconds: u64,
 }
 
@@ -149,7 +152,12 @@ impl Action {
             Self::AwaitContainers { containers, .. } => write!(f, "wait for {containers}"),
             Self::RemoveContainers { containers } => write!(f, "stop and remove {containers}"),
             Self::Probe { probe } => {
-                write!(f, "ask {} over the proxy, {} times in a row", probe.containers, probe.successes)
+                write!(f, "ask {} over the proxy, {} times in a row", probe.containers, probe.successes)?;
+                if probe.warm_up > 0 {
+                    write!(f, ", then {} times to warm up", probe.warm_up)
+                } else {
+                    Ok(())
+                }
             }
             Self::OpenCanary { canary } => {
                 let share = f64::from(canary.share) / 10_000.0;

@@ -127,7 +127,8 @@ fn a_promotion_reads_as_a_person_would_say_it() {
             "8. run `./migrate up` in worker".into(),
             "9. start shop-production-web-blue-1".into(),
             "10. wait for shop-production-web-blue-1".into(),
-            "11. ask shop-production-web-blue-1 over the proxy, 3 times in a row".into(),
+            "11. ask shop-production-web-blue-1 over the proxy, 3 times in a row, then 40 times to warm up"
+                .into(),
             "12. replace worker".into(),
             "13. wait for worker".into(),
             "14. lead 10 % of the visitors of web to shop-production-web-blue:8000".into(),
