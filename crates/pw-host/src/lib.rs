@@ -26,6 +26,7 @@ pub mod meter;
 mod observe;
 pub mod prove;
 pub mod scratch;
+mod share;
 pub mod stats;
 pub mod vault;
 mod watch;

@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(6 * 3600);
 const WORD: Duration = Duration::from_secs(2);
 
 /// The password as the image knows it. It stays inside the container.
-const PASSWORD: &str = r#"
+pub(crate) const PASSWORD: &str = r#"
 [ -z "${POSTGRES_PASSWORD_FILE:-}" ] || POSTGRES_PASSWORD=$(cat "$POSTGRES_PASSWORD_FILE")
 export PGPASSWORD="${POSTGRES_PASSWORD:-}" PGOPTIONS="-c statement_timeout=0" PGCONNECT_TIMEOUT=20
 "#;
@@ -54,12 +54,16 @@ const QUERY: &str = "SELECT json_build_object('user', current_user, 'database', 
 const SEND_FILES: &str = r#"
 exec pg_basebackup -D - -Ft -X fetch -c fast -w -d "user=$PW_USER application_name=$PW_NAME"
 "#;
-/// Reads the files of a server from its standard input, as one archive, into `PW_DATA`.
-pub const RECEIVE_FILES: &str = r#"
+/// Empties `PW_DATA`.
+pub(crate) const CLEAR: &str = r#"
 set -e
 cd "$PW_DATA"
 find . -mindepth 1 -delete
-tar -xf -
+"#;
+/// Makes what lies in `PW_DATA` the files of a server of its own that lets everybody in who reaches its socket.
+pub(crate) const SETTLE: &str = r#"
+set -e
+cd "$PW_DATA"
 rm -f standby.signal recovery.signal postmaster.pid
 { echo 'local all all trust'; cat pg_hba.conf; echo 'host all all all md5'; } >partywall_hba.conf
 chown "$(stat -c %u:%g PG_VERSION)" . partywall_hba.conf
@@ -94,8 +98,13 @@ struct Looked {
     bytes: u64,
 }
 
+/// Reads the files of a server from its standard input, as one archive, into `PW_DATA`.
+pub fn receive_files() -> String {
+    format!("{CLEAR}tar -xf -\n{SETTLE}")
+}
+
 /// Told how far a copy is.
-type OnLine<'a> = Option<&'a (dyn Fn(&str) + Send + Sync)>;
+pub(crate) type OnLine<'a> = Option<&'a (dyn Fn(&str) + Send + Sync)>;
 
 impl Engine {
     /// Looks at a running database: who may read it, where it keeps its files, how large it is. An empty name or
@@ -164,7 +173,8 @@ impl Engine {
     ) -> Result<(), Failure> {
         let all = async {
             match copy.method {
-                CopyMethod::Physical => self.stream(copy, (SEND_FILES, RECEIVE_FILES), on_line).await,
+                CopyMethod::Physical if self.share(copy, on_line).await? => Ok(()),
+                CopyMethod::Physical => self.stream(copy, (SEND_FILES, &receive_files()), on_line).await,
                 CopyMethod::Logical => {
                     self.stream(copy, (SEND_ROLES, RECEIVE_ROLES), None).await?;
                     self.stream(copy, (SEND_ROWS, RECEIVE_ROWS), on_line).await
@@ -184,13 +194,7 @@ impl Engine {
     ) -> Result<(), Failure> {
         let receiver = self.container_of(&copy.project, &copy.service).await?;
         let name = name(copy);
-        let variables = [
-            ("PW_USER", copy.user.as_str()),
-            ("PW_DATABASE", &copy.database),
-            ("PW_NAME", &name),
-            ("PW_DATA", &copy.data),
-            ("PW_SOCKET", &copy.socket),
-        ];
+        let variables = variables(copy, &name);
         let text = [format!("{PASSWORD}{}", texts.0), format!("{PASSWORD}{}", texts.1)];
         let script = |container, text| Script { container, text, variables: &variables };
         let into = self.start_script(&script(&receiver, &text[1])).await?;
@@ -302,8 +306,19 @@ fn not_copied(copy: &DatabaseCopy, cause: String) -> Failure {
     }
 }
 
+/// What the scripts of both sides are told.
+pub(crate) fn variables<'a>(copy: &'a DatabaseCopy, name: &'a str) -> [(&'static str, &'a str); 5] {
+    [
+        ("PW_USER", &copy.user),
+        ("PW_DATABASE", &copy.database),
+        ("PW_NAME", name),
+        ("PW_DATA", &copy.data),
+        ("PW_SOCKET", &copy.socket),
+    ]
+}
+
 /// By which the original's connections of this copy are known.
-fn name(copy: &DatabaseCopy) -> String {
+pub(crate) fn name(copy: &DatabaseCopy) -> String {
     // PostgreSQL cuts names after 63 bytes.
     format!("partywall-copy-{}", &pw_plan::hash(&copy.project)[..16])
 }

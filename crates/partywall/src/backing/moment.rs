@@ -10,7 +10,7 @@ use pw_backup::make::Program;
 use pw_backup::take::Taking;
 use pw_data::count::{counted, counted_here};
 use pw_data::here::Here;
-use pw_host::scratch::RECEIVE_FILES;
+use pw_host::scratch::receive_files;
 use pw_host::{Host, OnLine};
 use pw_plan::backup::restore::LOG_FOLDER;
 use pw_plan::step::{BaseRun, DatabasePlace, ScratchServer};
@@ -36,7 +36,7 @@ pub(super) async fn fill(host: &Host, on_line: Option<OnLine>, run: &BaseRun) ->
         let taking = Taking::open(&repository, &run.stored.backup)?;
         tell("waiting for the files of the server");
         let what = format!("could not bring the files of `{service}` back");
-        pour(command(&inside.id, &run, "", RECEIVE_FILES), &what, |pipe| taking.base(service, pipe))?;
+        pour(command(&inside.id, &run, "", &receive_files()), &what, |pipe| taking.base(service, pipe))?;
         let reading = Reading::open(&repository, &taking.manifest.environment)?;
         for (log, segments) in &run.log {
             for segment in segments {

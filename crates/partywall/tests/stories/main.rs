@@ -29,6 +29,7 @@ mod people;
 mod pressure;
 mod promote;
 mod prove;
+mod reflink;
 mod rehearse;
 mod roles;
 mod room;

@@ -12,6 +12,15 @@ const DANGEROUS: &str = "BEGIN;\nALTER TABLE users ADD COLUMN token uuid NOT NUL
 
 /// Production with a PostgreSQL of 20,000 rows, and a migration in files that both environments read.
 fn shop() -> Story {
+    let story = unstocked();
+    story.up(PRODUCTION);
+    query(&story, "CREATE TABLE users (id bigint PRIMARY KEY, email text NOT NULL)");
+    query(&story, "INSERT INTO users SELECT g, 'u' || g || '@example.org' FROM generate_series(1, 20000) g");
+    story
+}
+
+/// The same, not up yet.
+pub(crate) fn unstocked() -> Story {
     let story = Story::light();
     let compose = format!(
         r#"services:
@@ -49,13 +58,10 @@ volumes:
     let more = "databases:\n  main: { service: db }\npromote:\n  \
         migrate: { service: migrate, command: [psql, -qX, -v, ON_ERROR_STOP=1, -f, /sql/up.sql] }\n  limits: { lock: 300ms, total: 5m }\n";
     story.write("partywall.yaml", &format!("{config}{more}"));
-    story.up(PRODUCTION);
-    query(&story, "CREATE TABLE users (id bigint PRIMARY KEY, email text NOT NULL)");
-    query(&story, "INSERT INTO users SELECT g, 'u' || g || '@example.org' FROM generate_series(1, 20000) g");
     story
 }
 
-fn query(story: &Story, sql: &str) -> String {
+pub(crate) fn query(story: &Story, sql: &str) -> String {
     let container = story.container(PRODUCTION, "db").id();
     docker(&["exec", &container, "psql", "-qAtX", "-U", "shop", "-c", sql])
 }
@@ -72,7 +78,7 @@ fn production(story: &Story) -> (Vec<String>, String) {
 }
 
 /// Everything of the copy that the engine has.
-fn copy(story: &Story) -> Vec<String> {
+pub(crate) fn copy(story: &Story) -> Vec<String> {
     let name = format!("{}-rehearsal", story.compose_project(PRODUCTION));
     let label = format!("label=com.docker.compose.project={name}");
     let mut all = lines(&["ps", "-aq", "--filter", &label]);

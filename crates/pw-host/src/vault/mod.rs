@@ -10,7 +10,7 @@
 mod copy;
 mod manifest;
 mod path;
-mod root;
+pub(crate) mod root;
 mod switch;
 
 use std::collections::BTreeSet;
