@@ -190,12 +190,24 @@ pub struct DesiredRoute {
     pub edge: Option<String>,
     /// The file that leads requests on the candidates' socket to a generation that no visitor meets yet.
     pub candidate: String,
+    /// Where visitors come in.
+    pub entrance: Entrance,
     /// The file that leads a part of the visitors to a generation while it is tried.
     pub canary: String,
     /// The file that leads requests for assets which the generation that serves lacks to the one before it.
     pub before: String,
     /// Where other services of the environment reach it; `None` where none would.
     pub calls: Option<DesiredCalls>,
+}
+
+/// Where visitors of a service come in, as a program of this host reaches it, and how it gets past the generation that serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entrance {
+    /// `address:port` of the proxy.
+    pub address: String,
+    pub tls: bool,
+    /// The file that leads requests which know the word in it to a generation that no visitor meets yet.
+    pub warming: String,
 }
 
 /// A network on which a service that is flipped is called by others of its environment.

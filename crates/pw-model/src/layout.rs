@@ -188,6 +188,11 @@ impl Layout {
         format!("{}/.candidate/{compose_project}/{service}", self.switches(name))
     }
 
+    /// Read by requests that know the word in it, while it is there.
+    pub fn warming(&self, name: &str, compose_project: &str, service: &str) -> String {
+        format!("{}/.warming/{compose_project}/{service}", self.switches(name))
+    }
+
     /// Where the front of a project answers for environments that sleep; the proxy reaches it by its own folder.
     pub fn front(&self, name: &str, project: &ProjectName) -> String {
         format!("{}/run/front-{project}.sock", self.proxy(name))

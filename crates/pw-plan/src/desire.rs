@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pw_model::config::Objective;
-use pw_model::desired::{Desired, DesiredRoute, DesiredService, FileText};
+use pw_model::config::{Objective, TlsMode};
+use pw_model::desired::{Desired, DesiredRoute, DesiredService, Entrance, FileText};
 use pw_model::host::HostFacts;
 use serde_json::Value;
 
@@ -32,6 +32,11 @@ pub fn desired(
             address: rendered.route_address(config, environment, service.as_str(), &loaded.model)?,
             edge: rendered.flips_on(service.as_str()),
             candidate: layout.candidate(&config.proxy.name, &rendered.compose_project, service.as_str()),
+            entrance: Entrance {
+                address: crate::proxy::local_address(&config.proxy),
+                tls: config.proxy.tls != TlsMode::Off,
+                warming: layout.warming(&config.proxy.name, &rendered.compose_project, service.as_str()),
+            },
             canary: layout.canary(&config.proxy.name, &rendered.compose_project, service.as_str()),
             before: layout.before(&config.proxy.name, &rendered.compose_project, service.as_str()),
             calls: rendered.calls(service.as_str()),

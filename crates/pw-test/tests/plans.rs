@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pw_model::config::{Class, Goals, How, Promote};
 use pw_model::desired::{
-    Desired, DesiredProxy, DesiredRoute, DesiredService, FileText, FirewallChain, GroupLimits,
+    Desired, DesiredProxy, DesiredRoute, DesiredService, Entrance, FileText, FirewallChain, GroupLimits,
 };
 use pw_model::name::{EnvironmentName, ProjectName};
 use pw_model::observed::{Origin, RecordedFolder, State};
@@ -102,6 +102,11 @@ fn desired(shape: &Shape) -> Desired {
             switch: format!("/state/proxy/p/switch/{project}/web"),
             address: format!("{project}-web:8000"),
             edge: Some(format!("{project}_edge")),
+            entrance: Entrance {
+                address: "127.0.0.1:80".into(),
+                tls: false,
+                warming: format!("/state/proxy/p/switch/.warming/{project}/web"),
+            },
             candidate: format!("/state/proxy/p/switch/.candidate/{project}/web"),
             canary: format!("/state/proxy/p/switch/.canary/{project}/web"),
             before: format!("/state/proxy/p/switch/.before/{project}/web"),

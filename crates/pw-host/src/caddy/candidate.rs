@@ -3,20 +3,16 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt as _, stream};
 use pw_model::config::Verify;
 use pw_model::unit::Span;
 use pw_plan::step::Probe;
 use pw_run::Failure;
 use reqwest::{Client, redirect};
 
+use super::warm_up::warm_up;
 use crate::files;
 
 const PAUSE: Duration = Duration::from_millis(300);
-/// Who asks while they warm up: one alone fills no pool.
-const AT_ONCE: usize = 4;
-/// A program that is still slow by then is slow.
-const WARMING: Duration = Duration::from_secs(10);
 
 /// Why an answer was not good.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +35,11 @@ pub async fn probe(probe: &Probe) -> Result<(), Failure> {
         if result.is_err() {
             break;
         }
-        warm_up(&client, probe).await;
     }
     files::close_switch(file)?;
+    if result.is_ok() {
+        warm_up(probe).await;
+    }
     result
 }
 
@@ -53,14 +51,6 @@ fn client(probe: &Probe) -> Result<Client, Failure> {
         .pool_max_idle_per_host(0)
         .redirect(redirect::Policy::none());
     builder.build().map_err(|error| Failure::new("the new release cannot be asked").because(error))
-}
-
-/// What they answer does not count any more.
-async fn warm_up(client: &Client, probe: &Probe) {
-    let all = stream::iter(0..probe.warm_up).for_each_concurrent(AT_ONCE, async |_| {
-        drop(ask_all(client, probe).await);
-    });
-    drop(tokio::time::timeout(WARMING, all).await);
 }
 
 async fn ask_until_good(client: &Client, probe: &Probe) -> Result<(), Failure> {
@@ -126,61 +116,5 @@ async fn ask(
     match verify.body.as_ref().filter(|text| !body.contains(*text)) {
         Some(text) => Err(wrong(format!("its answer does not hold `{text}`"))),
         None => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::{UnixListener, UnixStream};
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Server {
-        asked: AtomicUsize,
-        busy: AtomicUsize,
-        busiest: AtomicUsize,
-    }
-
-    impl Server {
-        async fn answer(&self, mut visitor: UnixStream) -> std::io::Result<()> {
-            let busy = self.busy.fetch_add(1, Ordering::SeqCst) + 1;
-            self.busiest.fetch_max(busy, Ordering::SeqCst);
-            self.asked.fetch_add(1, Ordering::SeqCst);
-            let _read = visitor.read(&mut [0; 4096]).await?;
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            visitor.write_all(b"HTTP/1.1 503 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
-            self.busy.fetch_sub(1, Ordering::SeqCst);
-            Ok(())
-        }
-    }
-
-    /// Promise: who warms up asks as often as is said, several at once, and a bad answer counts no more.
-    #[tokio::test]
-    async fn who_warms_up_asks_as_often_as_is_said() {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::create_dir(folder.path().join("run")).expect("a folder");
-        let listener = UnixListener::bind(folder.path().join("run/candidate.sock")).expect("a socket");
-        let server = Arc::new(Server::default());
-        let serving = Arc::clone(&server);
-        tokio::spawn(async move {
-            while let Ok((visitor, _)) = listener.accept().await {
-                let serving = Arc::clone(&serving);
-                tokio::spawn(async move { serving.answer(visitor).await });
-            }
-        });
-        let probe = serde_json::json!({
-            "containers": {"project": "p", "service": "web", "names": ["web-blue"]},
-            "folder": folder.path(), "candidate": "", "address": "web:80", "host": "shop.localhost",
-            "requests": [], "successes": 1, "warm_up": 10, "timeout_seconds": 1,
-        });
-        let probe: Probe = serde_json::from_value(probe).expect("a probe");
-        warm_up(&client(&probe).expect("a client"), &probe).await;
-        let of = |number: &AtomicUsize| number.load(Ordering::SeqCst);
-        assert_eq!((of(&server.asked), of(&server.busiest)), (10, AT_ONCE));
     }
 }

@@ -8,6 +8,7 @@ mod in_flight;
 mod ours;
 mod tail;
 mod traffic;
+mod warm_up;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -6,6 +6,7 @@ mod secret;
 mod store;
 
 pub use folder::{make_folder, make_shared_folder, remove_folder, remove_tree, unremovable};
+pub(crate) use secret::random_hex;
 pub use secret::{close_switch, generate_secret, make_key, open_switch};
 pub use store::{Store, hash_of, remove};
 

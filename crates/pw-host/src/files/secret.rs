@@ -34,7 +34,8 @@ pub fn make_key(path: &Path) -> Result<(), Failure> {
     }
 }
 
-fn random_hex() -> Result<String, Failure> {
+/// 64 digits that nobody can guess.
+pub(crate) fn random_hex() -> Result<String, Failure> {
     let mut bytes = [0u8; 32];
     getrandom::fill(&mut bytes)
         .map_err(|error| Failure::new("could not get random bytes").because(error.to_string()))?;

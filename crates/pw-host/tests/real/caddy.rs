@@ -135,6 +135,42 @@ async fn the_switch_file_decides_and_no_connection_is_cut() {
     assert!(websocket.echoes(), "closing a switch cut an open websocket");
 }
 
+/// Promise: who knows the word meets the next generation before any visitor does, and visitors get the connections that were made so.
+/// Given: the file with the word, and requests without it, with a wrong one and with the right one; then the switch.
+/// Then: only the right one leads to the next generation, which does not see it; the first visitor after the switch comes over the same
+/// connection; no answer but those to visitors is in the log.
+#[tokio::test]
+async fn the_connections_that_were_warmed_up_are_those_of_visitors() {
+    let (blue, green) = (upstream::start("blue"), upstream::start("green"));
+    let mut fixture = Fixture::new(None);
+    fixture.write_site();
+    told(fixture.load().await);
+    let port = fixture.ours();
+    told(fixture.load().await);
+    fixture.switch_to(blue).await;
+    assert!(upstream::knowing(port, HOST, "abc").ends_with("blue"), "there is no file");
+    let (path, next) = (fixture.switch(".warming/shop-production/web"), fixture.address(green));
+    let file = Action::OpenSwitch { path, service: "web".into(), address: format!("abc {next}") };
+    told(fixture.project.perform(file).await);
+    assert_eq!(get(port, HOST), "200 blue");
+    for wrong in ["abd", "", "{partywall_word}"] {
+        let answer = upstream::knowing(port, HOST, wrong);
+        assert!(answer.ends_with("blue"), "{wrong}: {answer}");
+    }
+    let warm = upstream::knowing(port, HOST, "abc");
+    assert!(warm.ends_with("green"), "{warm}");
+    assert_eq!(upstream::header(&warm, "X-Knows"), Some("false"));
+    let log = || docker(&["exec", &fixture.project.name, "cat", "/etc/partywall/log/traffic.log"]);
+    assert!(!log().contains(&next) && log().contains(&fixture.address(blue)), "{}", log());
+
+    fixture.switch_to(green).await;
+    fixture.close(".warming/shop-production/web").await;
+    let first = upstream::answer(port, HOST);
+    assert!(first.ends_with("green"), "{first}");
+    assert_eq!(upstream::header(&first, "X-Connection"), upstream::header(&warm, "X-Connection"));
+    assert!(upstream::knowing(port, HOST, "abc").ends_with("green"), "as everybody");
+}
+
 /// Promise: a part of the visitors meets the canary, a browser stays with the release that it met, and only pages carry the cookie.
 #[tokio::test]
 async fn a_canary_meets_its_share_of_visitors_and_browsers_stay_where_they_were() {

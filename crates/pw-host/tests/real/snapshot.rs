@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use pw_host::facts;
 use pw_model::config::{Class, Goals, Promote};
-use pw_model::desired::{Desired, DesiredRoute, DesiredService, FileText, GroupLimits};
+use pw_model::desired::{Desired, DesiredRoute, DesiredService, Entrance, FileText, GroupLimits};
 use pw_model::{EnvironmentName, Role};
 use pw_plan::Action;
 use pw_run::Observe as _;
@@ -33,6 +33,7 @@ fn desired(project: &Project, file: &str) -> Desired {
         switch: project.path("state/proxy/p/switch/shop/web"),
         address: "shop-web-1:80".into(),
         edge: None,
+        entrance: Entrance { address: "127.0.0.1:80".into(), tls: false, warming: String::new() },
         candidate: project.path("state/proxy/p/switch/.candidate/shop/web"),
         canary: project.path("state/proxy/p/switch/.canary/shop/web"),
         before: project.path("state/proxy/p/switch/.before/shop/web"),

@@ -1,8 +1,10 @@
-//! A server in this process: it answers its name, has one asset of that name, and echoes what comes over an upgraded connection.
+//! A server in this process: it answers its name and by which connection it was asked, has one asset of that name, and echoes what comes over an upgraded connection.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
+
+use pw_plan::proxy::WARMING;
 
 /// Starts it on a free port of all addresses, so that containers reach it too; it ends with the process.
 pub(crate) fn start(name: &'static str) -> u16 {
@@ -17,6 +19,7 @@ pub(crate) fn start(name: &'static str) -> u16 {
 }
 
 fn serve(mut stream: TcpStream, name: &str) -> Option<()> {
+    let connection = stream.peer_addr().ok()?.port();
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     loop {
         let head = head(&mut reader)?;
@@ -36,7 +39,8 @@ fn serve(mut stream: TcpStream, name: &str) -> Option<()> {
         let is_there = !path.starts_with("/static/") || path == format!("/static/{name}.js");
         let status = if is_there { "200 OK" } else { "404 Not Found" };
         let answer = format!(
-            "HTTP/1.1 {status}\r\nServer: x\r\nX-Frame-Options: DENY\r\nContent-Length: {}\r\n\r\n{name}",
+            "HTTP/1.1 {status}\r\nServer: x\r\nX-Frame-Options: DENY\r\nX-Connection: {connection}\r\nX-Knows: {}\r\nContent-Length: {}\r\n\r\n{name}",
+            head.contains(WARMING),
             name.len()
         );
         stream.write_all(answer.as_bytes()).ok()?;
@@ -94,6 +98,16 @@ pub(crate) fn answer(port: u16, host: &str) -> String {
 pub(crate) fn page(port: u16, host: &str, cookie: Option<&str>) -> String {
     let cookie = cookie.map_or_else(String::new, |cookie| format!("Cookie: {cookie}\r\n"));
     ask(port, host, "/", &format!("Accept: text/html,*/*\r\n{cookie}"))
+}
+
+/// The whole answer for who knows a word.
+pub(crate) fn knowing(port: u16, host: &str, word: &str) -> String {
+    ask(port, host, "/", &format!("{WARMING}: {word}\r\n"))
+}
+
+/// A header of an answer.
+pub(crate) fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
 pub(crate) fn status_and_body(answer: &str) -> String {

@@ -25,7 +25,7 @@ pub struct Promote {
     pub verify: Vec<Verify>,
     /// How many times in a row each of `verify` must be answered well.
     pub successes: u32,
-    /// How often they are asked all of it once more, several times at once, so that no visitor waits for what a program
+    /// How often they are asked all of it once more, where visitors ask, so that no visitor waits for what a program
     /// does when it is first asked: pools, caches, compilation. `0` for never.
     pub warm_up: u32,
     /// How long new containers may take until they answer well, e.g. `5m`.

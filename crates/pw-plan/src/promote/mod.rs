@@ -299,6 +299,7 @@ impl<'a> Flip<'a> {
             requests: own.cloned().collect(),
             successes: self.promote.successes,
             warm_up: self.promote.warm_up,
+            entrance: Some(self.route.entrance.clone()),
             timeout_seconds: timeout_seconds.min(PROBE_SECONDS),
         };
         draft.step(Action::Probe { probe: Box::new(probe) }, Undo::Nothing, "as a visitor would meet it");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use pw_model::colour::Colour;
+use pw_model::desired::Entrance;
 use serde::{Deserialize, Serialize};
 
 use crate::step::{Action, ComposeRun};
@@ -55,6 +56,9 @@ pub struct Probe {
     /// How often they are asked once more, for nothing but that they have been.
     #[serde(default)]
     pub warm_up: u32,
+    /// Where they are asked then: as visitors will ask, so that the proxy is warm, too.
+    #[serde(default)]
+    pub entrance: Option<Entrance>,
     pub timeout_seconds: u64,
 }
 

@@ -6,12 +6,15 @@
 
 mod route;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use pw_model::config::{Class, Config, Environment, Proxy, TlsMode};
 use pw_model::desired::{DesiredProxy, FileText};
 use pw_model::layout::Layout;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use self::route::WARMING;
 use self::route::{route_json, to, unavailable_page};
 
 /// Requests in flight when Caddy stops or reloads get this long.
@@ -76,6 +79,17 @@ pub fn front(config: &Config, layout: &Layout) -> String {
     match &config.proxy.admin {
         Some(_) => format!("unix/{file}"),
         None => format!("unix/{MOUNTED}/run/front-{}.sock", config.project),
+    }
+}
+
+/// Where a program of this host meets the proxy, as visitors do.
+pub fn local_address(proxy: &Proxy) -> String {
+    let port = if proxy.tls == TlsMode::Off { proxy.http_port } else { proxy.https_port };
+    match proxy.address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(all)) if all.is_unspecified() => format!("{}:{port}", Ipv4Addr::LOCALHOST),
+        Ok(IpAddr::V6(all)) if all.is_unspecified() => format!("[{}]:{port}", Ipv6Addr::LOCALHOST),
+        Ok(IpAddr::V6(one)) => format!("[{one}]:{port}"),
+        _ => format!("{}:{port}", proxy.address),
     }
 }
 

@@ -9,10 +9,15 @@ use super::SiteRoute;
 const STREAM_CLOSE_DELAY: &str = "1h";
 /// Remembers in a browser which release it met, for an hour; it names no visitor.
 const COOKIE: &str = "partywall-canary";
+/// Where the request goes.
+const TO: &str = "partywall_to";
+/// Bears the word of a file that leads past the generation that serves; the application never sees it.
+pub const WARMING: &str = "Partywall-Warm-Up";
 
 pub(super) fn route_json(route: &SiteRoute, switches: &str, tls: TlsMode) -> Value {
     let mut handlers = headers(route, tls);
-    let mut routes = Vec::new();
+    let live = format!("{{file.{switches}/{}}}", route.switch);
+    let mut routes = vec![json!({"handle": [{"handler": "vars", TO: live}]}), warming(route, switches)];
     if route.canary {
         routes.push(canary(route, switches));
     }
@@ -43,7 +48,7 @@ fn is_there(switches: &str, file: &str) -> Value {
 
 /// To the generation that serves; assets that it does not have come from the one before, where that is still there.
 fn to_live(route: &SiteRoute, switches: &str) -> Value {
-    let mut live = to(&format!("{{file.{switches}/{}}}", route.switch));
+    let mut live = to(&format!("{{http.vars.{TO}}}"));
     if !route.assets.is_empty() {
         let before = format!(".before/{}", route.switch);
         let mut found = is_there(switches, &before);
@@ -60,18 +65,40 @@ fn to_live(route: &SiteRoute, switches: &str) -> Value {
     live
 }
 
+/// Leads whoever knows the word elsewhere while a file says so: `WORD ADDRESS`.
+///
+/// By the same handler as all others, for the connections that it has made then are those that it keeps for visitors. What is
+/// asked so is no visitor's and stays out of the log of answers.
+fn warming(route: &SiteRoute, switches: &str) -> Value {
+    let file = format!(".warming/{}", route.switch);
+    let mut meant = is_there(switches, &file);
+    meant["header"] = json!({WARMING: ["*"]});
+    let split = split(switches, &file, ["{partywall_word}", "{partywall_next}"]);
+    let knows = json!({"vars": {format!("{{http.request.header.{WARMING}}}"): ["{partywall_word}"]}});
+    let lead = json!([
+        {"handler": "vars", TO: "{partywall_next}", "log_skip": true, "skip_log": true},
+        {"handler": "headers", "request": {"delete": [WARMING]}},
+    ]);
+    json!({"match": [meant], "handle": [split, {"handler": "subroute", "routes": [{"match": [knows], "handle": lead}]}]})
+}
+
+/// The two words of a file.
+fn split(switches: &str, file: &str, into: [&str; 2]) -> Value {
+    json!({
+        "handler": "map",
+        "source": format!("{{file.{switches}/{file}}}"),
+        "destinations": into,
+        "mappings": [{"input_regexp": "^([0-9a-f]+) (.+)$", "outputs": ["$1", "$2"]}],
+    })
+}
+
 /// Leads a part of the visitors elsewhere while a file says so: `THRESHOLD ADDRESS`, see [`crate::promote::step::Canary`].
 ///
 /// A browser that got a page goes on with the release that it came from, by a cookie; whoever keeps none is
 /// drawn anew with each request. Only pages carry the cookie, so that what a cache may keep stays as it is.
 fn canary(route: &SiteRoute, switches: &str) -> Value {
     let file = format!(".canary/{}", route.switch);
-    let split = json!({
-        "handler": "map",
-        "source": format!("{{file.{switches}/{file}}}"),
-        "destinations": ["{partywall_threshold}", "{partywall_address}"],
-        "mappings": [{"input_regexp": "^([0-9a-f]+) (.+)$", "outputs": ["$1", "$2"]}],
-    });
+    let split = split(switches, &file, ["{partywall_threshold}", "{partywall_address}"]);
     let was = |value: &str| json!({"vars": {format!("{{http.request.cookie.{COOKIE}}}"): [value]}});
     let drawn = json!({"expression": "{http.request.uuid} < {partywall_threshold}"});
     let first = json!({"not": [was("in"), was("out")]});

@@ -1,12 +1,12 @@
 //! Both sides of the wall, as they run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use pw_host::Host;
 use pw_host::prove::{self, Side};
-use pw_model::config::{Class, TlsMode};
+use pw_model::config::Class;
 use pw_model::desired::{Desired, DesiredRoute};
 use pw_model::name::EnvironmentName;
 use pw_plan::prove::scene::{Room, Scene};
@@ -173,15 +173,13 @@ fn path(session: &Session, service: &str) -> String {
 /// As visitors ask; past the proxy where it speaks TLS only, or is not ours.
 fn site(session: &Session, desired: &Desired, scene: &Scene) -> Option<Site> {
     let route = desired.routes.first()?;
-    let proxy = &session.config.proxy;
     let path = path(session, &route.service);
     let service = route.service.clone();
     let host = route.hosts.first()?.clone();
     let ours = desired.proxy.as_ref().is_some_and(|proxy| proxy.external_admin.is_none());
-    if ours && proxy.tls == TlsMode::Off {
-        let address: IpAddr = proxy.address.parse().ok()?;
-        let address = if address.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address };
-        return Some(Site { service, address, port: proxy.http_port, host, path, proxied: true });
+    if ours && !route.entrance.tls {
+        let proxy: SocketAddr = route.entrance.address.parse().ok()?;
+        return Some(Site { service, address: proxy.ip(), port: proxy.port(), host, path, proxied: true });
     }
     let room = scene.production.iter().find(|room| room.service == service)?;
     let address = *room.addresses.iter().find(|address| address.is_ipv4())?;
