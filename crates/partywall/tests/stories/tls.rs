@@ -37,6 +37,27 @@ fn local_names_are_served_with_certificates_of_an_own_authority() {
     assert_eq!(redirect.header("location"), Some(wanted.as_str()));
 }
 
+/// Promise: a new release is warmed up where its visitors will ask, over HTTPS where they do.
+/// Given: production behind `tls: internal`, and a release that writes down who asks it.
+/// Then: promoted, it has been asked 40 times in that way, and does not know the word that led there.
+#[test]
+fn a_release_is_warmed_up_over_https() {
+    let story = Story::released();
+    let port = story.port + 3;
+    story.edit("partywall.yaml", "tls: off", &format!("tls: internal\n  https_port: {port}"));
+    story.up(PRODUCTION);
+    story.answering("2", "log {\n\t\toutput file /tmp/asked\n\t}\n\trespond \"{$APP_ENV} release NAME\"");
+    story.commit("2");
+    story.promote();
+    let answer = get(&story, PRODUCTION, port, Some(&authority(&story)));
+    assert!(answer.contains("production release 2"), "{answer}");
+    let web = Container::named(&format!("{}-web-blue-1", story.compose_project(PRODUCTION)));
+    let asked = web.exec(&["cat", "/tmp/asked"]).expect("a log");
+    let warming: Vec<&str> = asked.lines().filter(|line| line.contains("ureq/")).collect();
+    assert_eq!(warming.len(), 40, "{asked}");
+    assert!(warming.iter().all(|line| line.contains("/whoami") && !line.contains("Warm-Up")), "{asked}");
+}
+
 fn authority(story: &Story) -> String {
     let path = "/data/caddy/pki/authorities/local/root.crt";
     let text = Container::named(&story.proxy()).exec(&["cat", path]).expect("an authority");

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -27,16 +27,16 @@ use crate::files;
 
 /// Who asks: one alone fills no pool.
 const AT_ONCE: usize = 3;
-/// Between two requests of each: visitors of the generation that serves want to be answered meanwhile.
+/// The least between two requests of each; as long as the last answer took, where that is longer. Visitors of the
+/// generation that serves want to be answered meanwhile, and they share its processors.
 const PAUSE: Duration = Duration::from_millis(10);
 /// A program that is still slow by then is slow.
-const LONGEST: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// What is answered does not count: that it answers well has been seen, and what is not warm works all the same.
 pub(super) async fn warm_up(probe: &Probe) {
     let (Some(entrance), 1..) = (&probe.entrance, probe.warm_up) else { return };
-    let file = Path::new(&entrance.warming);
-    let Ok(asker) = led(file, probe).and_then(|word| Asker::new(probe, entrance, word)) else { return };
+    let Ok((asker, _led)) = led(probe, entrance) else { return };
     let asker = Arc::new(asker);
     let visitors: Vec<_> = (0..AT_ONCE)
         .map(|_| {
@@ -47,21 +47,40 @@ pub(super) async fn warm_up(probe: &Probe) {
     for visitor in visitors {
         drop(visitor.await);
     }
-    drop(files::close_switch(file));
 }
 
-/// Answers the word that leads to the new generation from now on.
-fn led(file: &Path, probe: &Probe) -> Result<String, Failure> {
+/// From now on a word leads to the new generation; it is forgotten with [`Led`].
+fn led(probe: &Probe, entrance: &Entrance) -> Result<(Asker, Led), Failure> {
     let word = files::random_hex()?;
-    files::open_switch(file, &format!("{word} {}", probe.address))?;
-    Ok(word)
+    let text = format!("{word} {}", probe.address);
+    let asker = Asker::new(probe, entrance, word)?;
+    let led = Led { file: entrance.warming.clone().into(), left: Arc::clone(&asker.left) };
+    if let Some(folder) = led.file.parent() {
+        files::make_folder(folder)?;
+    }
+    // For its owner alone, unlike a switch: a Caddy that is not root may not read it and leads nobody.
+    files::write(&led.file, text.as_bytes(), 0o600)?;
+    Ok((asker, led))
+}
+
+/// However it ends, nobody asks any more and the word leads nowhere.
+struct Led {
+    file: PathBuf,
+    left: Arc<AtomicU32>,
+}
+
+impl Drop for Led {
+    fn drop(&mut self) {
+        self.left.store(0, Ordering::Relaxed);
+        drop(files::close_switch(&self.file));
+    }
 }
 
 struct Asker {
     agent: Agent,
     addresses: Vec<String>,
     word: String,
-    left: AtomicU32,
+    left: Arc<AtomicU32>,
     until: Instant,
 }
 
@@ -79,19 +98,23 @@ impl Asker {
         }
         let agent = Agent::with_parts(config(), DefaultConnector::default(), Always(proxy));
         let until = Instant::now() + LONGEST;
-        Ok(Self { agent, addresses, word, left: probe.warm_up.into(), until })
+        Ok(Self { agent, addresses, word, left: Arc::new(probe.warm_up.into()), until })
     }
 
-    /// As long as there is something left to ask.
+    /// As long as there is something left to ask, and time.
     fn ask(&self) {
         let one_less = |left: u32| left.checked_sub(1);
-        while Instant::now() < self.until
-            && self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
-        {
+        while self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
             for address in &self.addresses {
-                let answer = self.agent.get(address).header(WARMING, &self.word).call();
+                let begun = Instant::now();
+                let time = self.until.saturating_duration_since(begun);
+                if time.is_zero() {
+                    return;
+                }
+                let request = self.agent.get(address).header(WARMING, &self.word);
+                let answer = request.config().timeout_global(Some(time)).build().call();
                 drop(answer.and_then(|mut answer| answer.body_mut().read_to_vec()));
-                std::thread::sleep(PAUSE);
+                std::thread::sleep(begun.elapsed().max(PAUSE));
             }
         }
     }
@@ -103,7 +126,6 @@ fn config() -> Config {
         .disable_verification(true)
         .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()));
     Agent::config_builder()
-        .timeout_global(Some(LONGEST))
         .max_redirects(0)
         .max_redirects_will_error(false)
         .http_status_as_error(false)
@@ -129,7 +151,7 @@ mod tests {
     use std::fs;
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
-    use std::path::PathBuf;
+    use std::path::Path;
     use std::sync::Mutex;
 
     use super::*;

@@ -298,8 +298,10 @@ impl<'a> Flip<'a> {
             host: self.route.hosts.first().cloned().unwrap_or_default(),
             requests: own.cloned().collect(),
             successes: self.promote.successes,
-            warm_up: self.promote.warm_up,
-            entrance: Some(self.route.entrance.clone()),
+            // What was warm a moment ago is, and whoever goes back is in a hurry.
+            warm_up: self.made.as_ref().map_or(0, |_| self.promote.warm_up),
+            // A proxy that knows no word yet would ask the release that serves.
+            entrance: draft.observed.proxy.current.then(|| self.route.entrance.clone()),
             timeout_seconds: timeout_seconds.min(PROBE_SECONDS),
         };
         draft.step(Action::Probe { probe: Box::new(probe) }, Undo::Nothing, "as a visitor would meet it");

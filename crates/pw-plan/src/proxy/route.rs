@@ -16,16 +16,17 @@ pub const WARMING: &str = "Partywall-Warm-Up";
 
 pub(super) fn route_json(route: &SiteRoute, switches: &str, tls: TlsMode) -> Value {
     let mut handlers = headers(route, tls);
-    let live = format!("{{file.{switches}/{}}}", route.switch);
-    let mut routes = vec![json!({"handle": [{"handler": "vars", TO: live}]}), warming(route, switches)];
+    let mut routes = Vec::new();
     if route.canary {
         routes.push(canary(route, switches));
     }
-    routes.push(json!({
-        "match": [is_there(switches, &route.switch)],
-        "handle": [to_live(route, switches)],
-        "terminal": true,
-    }));
+    let live = [
+        json!({"handler": "vars", TO: format!("{{file.{switches}/{}}}", route.switch)}),
+        json!({"handler": "subroute", "routes": [warming(route, switches)]}),
+        json!({"handler": "headers", "request": {"delete": [WARMING]}}),
+        to_live(route, switches),
+    ];
+    routes.push(json!({"match": [is_there(switches, &route.switch)], "handle": live, "terminal": true}));
     routes.push(json!({"handle": [unavailable_page()]}));
     handlers.push(json!({"handler": "subroute", "routes": routes}));
     json!({"match": [{"host": route.hosts}], "handle": handlers, "terminal": true})
@@ -71,15 +72,14 @@ fn to_live(route: &SiteRoute, switches: &str) -> Value {
 /// asked so is no visitor's and stays out of the log of answers.
 fn warming(route: &SiteRoute, switches: &str) -> Value {
     let file = format!(".warming/{}", route.switch);
-    let mut meant = is_there(switches, &file);
-    meant["header"] = json!({WARMING: ["*"]});
     let split = split(switches, &file, ["{partywall_word}", "{partywall_next}"]);
     let knows = json!({"vars": {format!("{{http.request.header.{WARMING}}}"): ["{partywall_word}"]}});
-    let lead = json!([
-        {"handler": "vars", TO: "{partywall_next}", "log_skip": true, "skip_log": true},
-        {"handler": "headers", "request": {"delete": [WARMING]}},
-    ]);
-    json!({"match": [meant], "handle": [split, {"handler": "subroute", "routes": [{"match": [knows], "handle": lead}]}]})
+    let lead = json!({"handler": "vars", TO: "{partywall_next}", "log_skip": true, "skip_log": true});
+    let told = json!([{"handle": [split]}, {"match": [knows], "handle": [lead]}]);
+    let asked =
+        json!([{"match": [is_there(switches, &file)], "handle": [{"handler": "subroute", "routes": told}]}]);
+    // In this order: visitors bear no word, and no file is looked for on their behalf.
+    json!({"match": [{"header": {WARMING: ["*"]}}], "handle": [{"handler": "subroute", "routes": asked}]})
 }
 
 /// The two words of a file.
