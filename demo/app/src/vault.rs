@@ -52,6 +52,17 @@ impl Vault {
         }
     }
 
+    /// Writes a file as an upload does, and removes it.
+    pub async fn try_out(&self) -> Result<Stored, ApiError> {
+        const TEXT: &[u8] = b"ready?";
+        let key = format!("{}.bin", Uuid::new_v4());
+        let partial = self.root.join(format!("{key}.part"));
+        let written = write_all(TEXT, &partial).await;
+        discard(&partial).await;
+        written?;
+        Ok(Stored { key, media_type: BYTES.0, size: i64::try_from(TEXT.len()).unwrap_or(i64::MAX) })
+    }
+
     pub async fn open(&self, key: &str) -> Result<File, ApiError> {
         if !is_key(key) {
             return Err(ApiError::not_found());
@@ -80,6 +91,12 @@ async fn write(mut field: Field<'_>, path: &PathBuf) -> Result<i64, ApiError> {
     }
     file.sync_all().await?;
     Ok(size)
+}
+
+async fn write_all(bytes: &[u8], path: &PathBuf) -> std::io::Result<()> {
+    let mut file = File::create(path).await?;
+    file.write_all(bytes).await?;
+    file.sync_all().await
 }
 
 async fn discard(path: &PathBuf) {

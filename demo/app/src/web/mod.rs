@@ -7,6 +7,7 @@ mod live;
 mod log;
 mod page;
 mod posts;
+mod ready;
 mod session;
 mod slow;
 mod upload;
@@ -70,6 +71,7 @@ fn router(app: App) -> Router {
     Router::new()
         .route("/", get(page::home))
         .route("/health", get(health::health))
+        .route("/ready", get(ready::ready))
         .route("/whoami", get(health::whoami))
         .route("/users", post(accounts::create))
         .route("/login", post(accounts::login))

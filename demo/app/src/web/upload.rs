@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::multipart::Field;
 use axum::extract::{Multipart, State};
 use axum::http::StatusCode;
+use deadpool_postgres::Transaction;
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -70,10 +71,22 @@ async fn save(app: &App, author: i64, draft: &Draft) -> Result<i64, ApiError> {
     let (file, visibility) = check(draft)?;
     let mut client = app.database.client().await?;
     let transaction = client.transaction().await?;
+    let id = insert(&transaction, author, (&draft.title, visibility), file).await?;
+    transaction.commit().await?;
+    Ok(id)
+}
+
+/// The rows of a post: its title, who may see it, and its file.
+pub async fn insert(
+    transaction: &Transaction<'_>,
+    author: i64,
+    (title, visibility): (&str, &str),
+    file: &Stored,
+) -> Result<i64, ApiError> {
     let row = transaction
         .query_one(
             "INSERT INTO posts (author_id, title, visibility) VALUES ($1, $2, $3) RETURNING id",
-            &[&author, &draft.title, &visibility],
+            &[&author, &title, &visibility],
         )
         .await?;
     let id: i64 = row.get(0);
@@ -84,7 +97,6 @@ async fn save(app: &App, author: i64, draft: &Draft) -> Result<i64, ApiError> {
             &[&id, &file.key, &file.media_type, &file.size],
         )
         .await?;
-    transaction.commit().await?;
     Ok(id)
 }
 

@@ -97,7 +97,7 @@ impl Site {
              production: {{ env_file: [.env.images, .env.prod], routes: {{ web: {{ host: {PRODUCTION}, port: 8000 }} }} }}\n  \
              development: {{ env_file: [.env.images, .env.dev], routes: {{ web: {{ host: {DEVELOPMENT}, port: 8000 }} }} }}\n\
              proxy: {{ name: {PROJECT}-proxy, image: \"{caddy}\", address: 127.0.0.1, http_port: {}, tls: off }}\n\
-             promote: {{ verify: [{{ get: /health }}, {{ get: /posts }}], watch: 3s, warm: 0s, drain: {}s }}\n",
+             promote: {{ verify: [{{ get: /health }}, {{ get: /ready }}, {{ get: /posts }}], watch: 3s, warm: 0s, drain: {}s }}\n",
             self.ours,
             super::DRAIN.as_secs()
         );
