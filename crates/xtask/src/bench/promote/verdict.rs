@@ -82,8 +82,8 @@ pub(super) fn switch_times(switches: &[Switch], routed: &[Routed]) -> Vec<f64> {
     let pairs = switches.iter().zip(switches.iter().skip(1)).enumerate();
     pairs
         .map(|(number, (before, switch))| {
-            // A colour is used again: two switches later.
-            let until = switches.get(number + 2).map_or(f64::MAX, |next| next.at);
+            // A colour is used again: two switches later. Who comes just before that may be led by it already.
+            let until = switches.get(number + 2).map_or(f64::MAX, |next| next.at - SWITCHING);
             let old = routed.iter().filter(|one| one.to == before.address && one.began < until);
             let last = old.map(|one| one.began).fold(f64::MIN, f64::max);
             (last - switch.at).max(0.0)
@@ -201,6 +201,7 @@ mod tests {
             to(10.1, "blue"),
             to(19.9, "blue"),
             to(20.5, "green"),
+            to(29.99, "blue"),
             to(31.0, "blue"),
         ];
         let times = switch_times(&switches, &routed);
