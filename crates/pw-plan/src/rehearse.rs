@@ -18,7 +18,7 @@ pub const PURPOSE: &str = "rehearsal";
 pub const LOG: &str = "server.csv";
 /// What the copy's server writes down: every statement with its time, every error, every wait for a lock. Values
 /// that are sent apart from their statement stay out.
-pub const MEASURING: [&str; 18] = [
+pub const MEASURING: [&str; 19] = [
     "logging_collector=on",
     "log_destination=csvlog",
     "log_directory=/run/partywall",
@@ -31,6 +31,7 @@ pub const MEASURING: [&str; 18] = [
     "log_duration=off",
     "log_parameter_max_length=0",
     "log_parameter_max_length_on_error=0",
+    "log_connections=on",
     "log_disconnections=on",
     "log_lock_waits=on",
     "log_autovacuum_min_duration=-1",

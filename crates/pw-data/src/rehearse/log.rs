@@ -15,7 +15,16 @@ pub(super) const MARK: &str = "partywall: ";
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Session {
     pub(super) pid: i32,
+    /// When it was opened, in seconds since 1970.
+    pub(super) opened: f64,
     pub(super) queries: Vec<Query>,
+}
+
+impl Session {
+    /// When a query began whose line does not say it, for it failed: after the one before.
+    fn latest(&self) -> f64 {
+        self.queries.last().map_or(self.opened, |query| query.ended)
+    }
 }
 
 /// What one message of a client asked for; with the simple protocol that can be several statements.
@@ -47,14 +56,28 @@ pub(super) struct Note {
     /// Table and mode of everything that the transaction holds.
     #[serde(default)]
     locks: Option<Vec<(u32, String)>>,
-    /// In milliseconds; 0 waits without end.
+    /// As the server shows it: `2s`, `500ms`; 0 waits without end.
     #[serde(default)]
-    pub(super) lock_timeout: u64,
+    lock_timeout: String,
 }
 
 impl Note {
     pub(super) fn locks(&self) -> impl Iterator<Item = (u32, Mode)> {
         self.locks.iter().flatten().filter_map(|(table, mode)| Some((*table, Mode::parse(mode)?)))
+    }
+
+    /// In milliseconds; `None` waits without end.
+    pub(super) fn lock_timeout(&self) -> Option<u64> {
+        let digits = self.lock_timeout.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.lock_timeout.len());
+        let (number, unit) = self.lock_timeout.split_at(digits);
+        let milliseconds = match unit {
+            "s" => 1_000,
+            "min" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => 1,
+        };
+        number.parse::<u64>().ok().map(|number| number * milliseconds).filter(|limit| *limit > 0)
     }
 }
 
@@ -90,7 +113,8 @@ pub(super) fn sessions(text: &[u8]) -> Result<Vec<Session>, Failure> {
             continue;
         }
         let (_, session, notes) = open.entry(line.text(5).to_owned()).or_insert_with(|| {
-            (index, Session { pid: line.text(3).parse().unwrap_or(0), ..Session::default() }, Vec::new())
+            let pid = line.text(3).parse().unwrap_or(0);
+            (index, Session { pid, opened: line.time(), queries: Vec::new() }, Vec::new())
         });
         take(&line, session, notes);
     }
@@ -117,8 +141,7 @@ fn take(line: &Line<'_>, session: &mut Session, notes: &mut Vec<Note>) {
         };
         session.queries.push(query);
     } else if matches!(severity, "ERROR" | "FATAL") && !line.text(19).is_empty() {
-        let before = session.queries.last().map_or(ended, |query| query.ended);
-        let begun = notes.first().map_or(before, |note| note.time.min(ended));
+        let begun = notes.first().map_or_else(|| session.latest(), |note| note.time).min(ended);
         let query = Query {
             text: line.text(19).to_owned(),
             begun,
@@ -157,7 +180,7 @@ mod tests {
 
     #[test]
     fn statements_have_their_time_and_notes() {
-        let note = r#"partywall: {"at":"ddl_command_end","tag":"ALTER TABLE","time":1795244401.5,"locks":[[16400,"AccessExclusiveLock"]],"lock_timeout":2000}"#;
+        let note = r#"partywall: {"at":"ddl_command_end","tag":"ALTER TABLE","time":1795244401.5,"locks":[[16400,"AccessExclusiveLock"]],"lock_timeout":"2s"}"#;
         let text = [
             line("01.500", "LOG", note, ""),
             line("02.000", "LOG", "duration: 1500.000 ms  statement: ALTER TABLE a\n  ADD b int", ""),
@@ -175,5 +198,28 @@ mod tests {
         assert_eq!(queries[1].text, "SELECT 1");
         assert_eq!(queries[2].error.as_deref(), Some("division by zero"));
         assert!((queries[2].ended - queries[2].begun - 1.0).abs() < 1e-6);
+    }
+    #[test]
+    fn a_first_statement_that_fails_began_when_its_session_was_opened() {
+        let text = [
+            line("01.000", "LOG", "connection received: host=10.0.0.2 port=5000", ""),
+            line("04.000", "ERROR", "could not create unique index", "CREATE UNIQUE INDEX ON a (b)"),
+        ]
+        .concat();
+        let sessions = sessions(text.as_bytes()).expect("CSV");
+        let query = &sessions[0].queries[0];
+        assert!((query.ended - query.begun - 3.0).abs() < 1e-6, "{query:?}");
+    }
+
+    #[test]
+    fn the_limit_of_waiting_is_read_in_every_unit() {
+        let limit = |text: &str| {
+            let json = format!(r#"{{"at":"TRUNCATE","time":1.0,"lock_timeout":"{text}"}}"#);
+            serde_json::from_str::<Note>(&json).expect("a note").lock_timeout()
+        };
+        assert_eq!(
+            ["0", "500ms", "2s", "1min", "3h", "1d"].map(limit),
+            [None, Some(500), Some(2_000), Some(60_000), Some(10_800_000), Some(86_400_000)]
+        );
     }
 }

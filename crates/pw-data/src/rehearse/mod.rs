@@ -5,8 +5,8 @@
 //! [`lint`] and [`judge`] say what is dangerous and what goes beyond the limits. [`report`] is what comes out.
 //!
 //! Nothing is missed because no single source is trusted with everything. The server logs every statement with its
-//! time. Event triggers write down, inside the transaction, every lock that it holds when a DDL statement begins
-//! and ends: PostgreSQL keeps locks until the transaction ends, so none can come and go between two of them.
+//! time. Event triggers write down, inside the transaction, every lock that it holds when a DDL statement ends:
+//! PostgreSQL keeps locks until the transaction ends, so none can come and go between two of them.
 //! Statement triggers do the same for what changes rows, also inside functions. For the few commands that fire
 //! neither (`VACUUM FULL`, `CLUSTER`, `LOCK`, `REINDEX` before 17) `pg_locks` is read 20 times a second.
 //! What is written goes to the server's log, which no rollback takes back.

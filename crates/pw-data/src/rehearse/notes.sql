@@ -1,25 +1,34 @@
--- Noted inside the migration's own transactions, into the server's log, which no rollback takes back.
+-- Noted inside the migration's own transactions, into the server's log, which no rollback takes back. This is added to
+-- each statement's time: no function of ours is called where an expression does, nothing is noted that the log says.
 CREATE SCHEMA partywall_rehearsal;
 GRANT USAGE ON SCHEMA partywall_rehearsal TO PUBLIC;
 
-CREATE FUNCTION partywall_rehearsal.limit_of_waiting() RETURNS bigint LANGUAGE sql STABLE SET search_path = pg_catalog
-AS $$ SELECT (extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::bigint $$;
-
-CREATE FUNCTION partywall_rehearsal.command() RETURNS event_trigger LANGUAGE plpgsql AS $$
+-- The server's own line tells when a text of one statement begins; of several, it tells that of the first.
+CREATE FUNCTION partywall_rehearsal.started() RETURNS event_trigger LANGUAGE plpgsql AS $$
 BEGIN
-  RAISE LOG 'partywall: %', pg_catalog.json_build_object(
-    'at', tg_event, 'tag', tg_tag, 'time', extract(epoch FROM pg_catalog.clock_timestamp()),
-    'lock_timeout', partywall_rehearsal.limit_of_waiting(),
-    'locks', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(relation::bigint, mode)) FROM pg_catalog.pg_locks
-      WHERE locktype = 'relation' AND granted AND pid = pg_catalog.pg_backend_pid() AND mode <> 'AccessShareLock'));
+  IF pg_catalog.strpos(pg_catalog.rtrim(pg_catalog.current_query(), E' \t\r\n;'), ';') > 0 THEN
+    RAISE LOG 'partywall: {"at":"%","tag":"%","time":%,"lock_timeout":"%"}', tg_event, tg_tag,
+      extract(epoch FROM pg_catalog.clock_timestamp()), pg_catalog.current_setting('lock_timeout');
+  END IF;
+END $$;
+
+-- What the system's own relations are locked with keeps nobody waiting; users' begin with 16384.
+CREATE FUNCTION partywall_rehearsal.ended() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE LOG 'partywall: %', (
+    SELECT pg_catalog.concat('{"at":"', tg_event, '","tag":"', tg_tag,
+        '","time":', extract(epoch FROM pg_catalog.clock_timestamp()),
+        ',"lock_timeout":"', pg_catalog.current_setting('lock_timeout'), '","locks":[',
+        pg_catalog.string_agg(pg_catalog.concat('[', relation, ',"', mode, '"]'), ','), ']}')
+      FROM pg_catalog.pg_locks
+      WHERE relation >= 16384 AND granted AND pid = pg_catalog.pg_backend_pid() AND mode <> 'AccessShareLock');
 END $$;
 
 CREATE FUNCTION partywall_rehearsal.rewrite() RETURNS event_trigger LANGUAGE plpgsql AS $$
 BEGIN
-  RAISE LOG 'partywall: %', pg_catalog.json_build_object(
-    'at', tg_event, 'tag', tg_tag, 'time', extract(epoch FROM pg_catalog.clock_timestamp()),
-    'lock_timeout', partywall_rehearsal.limit_of_waiting(),
-    'table', pg_catalog.pg_event_trigger_table_rewrite_oid()::bigint);
+  RAISE LOG 'partywall: {"at":"%","tag":"%","time":%,"lock_timeout":"%","table":%}', tg_event, tg_tag,
+    extract(epoch FROM pg_catalog.clock_timestamp()), pg_catalog.current_setting('lock_timeout'),
+    pg_catalog.pg_event_trigger_table_rewrite_oid();
 END $$;
 
 -- What a transaction has changed so far is known; the difference is what the statement changed.
@@ -32,20 +41,18 @@ END $$;
 
 CREATE FUNCTION partywall_rehearsal.after() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  RAISE LOG 'partywall: %', pg_catalog.json_build_object(
-    'at', TG_OP, 'table', TG_RELID::bigint, 'time', extract(epoch FROM pg_catalog.clock_timestamp()),
-    'lock_timeout', partywall_rehearsal.limit_of_waiting(),
-    'rows', pg_catalog.pg_stat_get_xact_tuples_inserted(TG_RELID) + pg_catalog.pg_stat_get_xact_tuples_updated(TG_RELID)
+  RAISE LOG 'partywall: {"at":"%","table":%,"time":%,"lock_timeout":"%","rows":%}', TG_OP, TG_RELID,
+    extract(epoch FROM pg_catalog.clock_timestamp()), pg_catalog.current_setting('lock_timeout'),
+    pg_catalog.pg_stat_get_xact_tuples_inserted(TG_RELID) + pg_catalog.pg_stat_get_xact_tuples_updated(TG_RELID)
       + pg_catalog.pg_stat_get_xact_tuples_deleted(TG_RELID)
-      - pg_catalog.current_setting('partywall.rows_' || TG_RELID)::bigint);
+      - pg_catalog.current_setting('partywall.rows_' || TG_RELID)::bigint;
   RETURN NULL;
 END $$;
 
 CREATE FUNCTION partywall_rehearsal.emptied() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  RAISE LOG 'partywall: %', pg_catalog.json_build_object(
-    'at', TG_OP, 'table', TG_RELID::bigint, 'time', extract(epoch FROM pg_catalog.clock_timestamp()),
-    'lock_timeout', partywall_rehearsal.limit_of_waiting());
+  RAISE LOG 'partywall: {"at":"%","table":%,"time":%,"lock_timeout":"%"}', TG_OP, TG_RELID,
+    extract(epoch FROM pg_catalog.clock_timestamp()), pg_catalog.current_setting('lock_timeout');
   RETURN NULL;
 END $$;
 
@@ -66,8 +73,8 @@ BEGIN
   END LOOP;
 END $$;
 
-CREATE EVENT TRIGGER partywall_start ON ddl_command_start EXECUTE FUNCTION partywall_rehearsal.command();
-CREATE EVENT TRIGGER partywall_end ON ddl_command_end EXECUTE FUNCTION partywall_rehearsal.command();
+CREATE EVENT TRIGGER partywall_start ON ddl_command_start EXECUTE FUNCTION partywall_rehearsal.started();
+CREATE EVENT TRIGGER partywall_end ON ddl_command_end EXECUTE FUNCTION partywall_rehearsal.ended();
 CREATE EVENT TRIGGER partywall_rewrite ON table_rewrite EXECUTE FUNCTION partywall_rehearsal.rewrite();
 ALTER EVENT TRIGGER partywall_start ENABLE ALWAYS;
 ALTER EVENT TRIGGER partywall_end ENABLE ALWAYS;

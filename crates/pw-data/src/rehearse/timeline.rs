@@ -110,7 +110,7 @@ impl<'a> Walk<'a> {
     }
 
     fn note(&mut self, note: &Note, statement: &mut Statement) {
-        statement.lock_timeout = Some(note.lock_timeout).filter(|millis| *millis > 0);
+        statement.lock_timeout = note.lock_timeout();
         for (table, mode) in note.locks() {
             self.lock(table, mode, statement);
         }
@@ -311,7 +311,7 @@ mod tests {
             notes: notes.iter().map(|json| note(json)).collect(),
             error: None,
         };
-        let session = Session { pid: 7, queries: vec![query] };
+        let session = Session { pid: 7, opened: 0.0, queries: vec![query] };
         assert_eq!(
             shown(&timeline(&[session], &tables(), &[])),
             [
@@ -342,7 +342,7 @@ mod tests {
             query("LOCK TABLE posts", 4.0, 5.0, &[]),
         ];
         let sample = Sample { pid: 7, time: 4.5, table: 2, mode: Mode::AccessExclusive };
-        let timed = timeline(&[Session { pid: 7, queries }], &tables(), &[sample]);
+        let timed = timeline(&[Session { pid: 7, opened: 0.0, queries }], &tables(), &[sample]);
         assert_eq!(timed[1].statement.locks[0].seconds, 3.0);
         assert!(timed[1].statement.in_transaction && !timed[4].statement.in_transaction);
         assert_eq!(shown(&timed)[4], "1.0 LOCK TABLE posts public.posts access exclusive 1.0");
