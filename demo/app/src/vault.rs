@@ -89,13 +89,19 @@ async fn write(mut field: Field<'_>, path: &PathBuf) -> Result<i64, ApiError> {
         file.write_all(&chunk).await?;
         size += i64::try_from(chunk.len()).unwrap_or(i64::MAX);
     }
-    file.sync_all().await?;
+    finish(file).await?;
     Ok(size)
 }
 
 async fn write_all(bytes: &[u8], path: &PathBuf) -> std::io::Result<()> {
     let mut file = File::create(path).await?;
     file.write_all(bytes).await?;
+    finish(file).await
+}
+
+/// A write is done behind its answer: only a flush tells that the last one failed, syncing does not.
+async fn finish(mut file: File) -> std::io::Result<()> {
+    file.flush().await?;
     file.sync_all().await
 }
 
