@@ -12,7 +12,7 @@ use super::lock::Mode;
 pub(super) const MARK: &str = "partywall: ";
 
 /// What one session did, in order.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Session {
     pub(super) pid: i32,
     /// When it was opened, in seconds since 1970.
@@ -141,7 +141,9 @@ fn take(line: &Line<'_>, session: &mut Session, notes: &mut Vec<Note>) {
         };
         session.queries.push(query);
     } else if matches!(severity, "ERROR" | "FATAL") && !line.text(19).is_empty() {
-        let begun = notes.first().map_or_else(|| session.latest(), |note| note.time).min(ended);
+        // All other notes are written when something has ended.
+        let first = notes.first().filter(|note| note.at == "ddl_command_start");
+        let begun = first.map_or_else(|| session.latest(), |note| note.time).min(ended);
         let query = Query {
             text: line.text(19).to_owned(),
             begun,
@@ -199,11 +201,14 @@ mod tests {
         assert_eq!(queries[2].error.as_deref(), Some("division by zero"));
         assert!((queries[2].ended - queries[2].begun - 1.0).abs() < 1e-6);
     }
+
     #[test]
     fn a_first_statement_that_fails_began_when_its_session_was_opened() {
+        let ended = r#"partywall: {"at":"ddl_command_end","tag":"ALTER TABLE","time":1795244403.0,"lock_timeout":"0"}"#;
         let text = [
             line("01.000", "LOG", "connection received: host=10.0.0.2 port=5000", ""),
-            line("04.000", "ERROR", "could not create unique index", "CREATE UNIQUE INDEX ON a (b)"),
+            line("03.000", "LOG", ended, ""),
+            line("04.000", "ERROR", "could not create unique index", "SELECT migrate()"),
         ]
         .concat();
         let sessions = sessions(text.as_bytes()).expect("CSV");
