@@ -72,7 +72,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         confirm: Confirm,
     },
-    /// Stop or freeze an environment's containers until somebody asks for it; data and containers stay
+    /// Stop, freeze or throttle an environment's containers until somebody asks for it; data and containers stay
     Sleep(Sleep),
     /// Remove an environment with its volumes and all data in them
     Destroy {
@@ -349,7 +349,7 @@ pub(crate) struct Rollback {
 pub(crate) struct Sleep {
     #[arg(add = environments())]
     pub(crate) environment: String,
-    /// Stop them even where `sleep.how` is `freeze`: what stands still keeps its memory
+    /// Stop them even where `sleep.how` is `freeze` or `throttle`, with which they keep their memory
     #[arg(long)]
     pub(crate) stop: bool,
     /// Why, for the journal

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use pw_host::docker::Published;
 use pw_host::stats::{self, Usage};
 use pw_host::{Host, group};
-use pw_model::config::Config;
+use pw_model::config::{Config, How};
 use pw_model::host::CgroupDriver;
 use pw_model::name::EnvironmentName;
 use pw_model::observed::Container;
@@ -35,7 +35,7 @@ pub(crate) struct Reading {
     pub(crate) published: Vec<Published>,
     /// What is wrong beside the state of the containers.
     pub(crate) troubles: Vec<String>,
-    /// True where visitors meet the front, which wakes it.
+    /// True where visitors meet the front, which wakes it, or what goes on is throttled.
     pub(crate) asleep: bool,
 }
 
@@ -52,7 +52,13 @@ pub(crate) async fn read(
     let lists = futures_util::future::try_join_all(lists);
     let ports =
         names.iter().map(|name| async move { host.engine().published(&config.compose_project(name)).await });
-    let (lists, ports) = tokio::try_join!(lists, futures_util::future::try_join_all(ports))?;
+    let (mut lists, ports) = tokio::try_join!(lists, futures_util::future::try_join_all(ports))?;
+    for (name, list) in names.iter().zip(&mut lists) {
+        let sleep = config.environments.get(*name).and_then(|environment| environment.sleep.as_ref());
+        if sleep.is_some_and(|sleep| sleep.how == How::Throttle) {
+            host.engine().find_throttled(list).await?;
+        }
+    }
     let groups: Vec<[String; 2]> = names.iter().map(|name| group_paths(config, name)).collect();
     let usage = |lists: &[Vec<Container>]| -> BTreeMap<String, Usage> {
         let all = lists
@@ -79,8 +85,9 @@ pub(crate) async fn read(
     let troubles = futures_util::future::join_all(troubles).await;
     let mut readings = Vec::new();
     for (((name, list), published), troubles) in names.iter().zip(lists).zip(ports).zip(troubles) {
+        let asleep =
+            crate::front::is_asleep(session, name) || list.iter().any(|container| container.throttled);
         let containers = list.into_iter().map(measured).collect();
-        let asleep = crate::front::is_asleep(session, name);
         readings.push(Reading { name: (*name).clone(), containers, published, troubles, asleep });
     }
     Ok(readings)

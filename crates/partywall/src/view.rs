@@ -18,7 +18,8 @@ pub(crate) fn verdict(reading: &Reading) -> (&'static str, Style) {
     if states.is_empty() {
         return ("not running", DIM);
     }
-    if reading.asleep && states.iter().all(|container| container.state != State::Running) {
+    let runs = |container: &&Container| container.state == State::Running;
+    if reading.asleep && (!states.iter().any(runs) || states.iter().any(|container| container.throttled)) {
         return ("asleep", DIM);
     }
     if !reading.troubles.is_empty() {
@@ -164,6 +165,7 @@ fn painted(word: String, style: Style) -> Cell {
 pub(crate) fn state(container: &Container) -> (String, Style) {
     let word = |text: &str, style| (text.to_owned(), style);
     match (container.state, container.health) {
+        (State::Running, _) if container.throttled => word("throttled", YELLOW),
         (State::Running, Health::Healthy) => word("healthy", GREEN),
         (State::Running, Health::Unknown) => word("running", GREEN),
         (State::Running, Health::Starting) => word("starting", YELLOW),

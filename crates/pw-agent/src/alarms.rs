@@ -119,6 +119,7 @@ mod tests {
             networks: BTreeSet::new(),
             mounts: BTreeMap::new(),
             lost_mounts: BTreeSet::new(),
+            throttled: false,
             origin: Origin::default(),
         }
     }

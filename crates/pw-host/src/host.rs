@@ -133,6 +133,12 @@ impl Host {
                 self.engine.freeze_services(project, services).await
             }
             Action::ThawServices { project, services } => self.engine.thaw_services(project, services).await,
+            Action::ThrottleServices { project, services } => {
+                self.engine.throttle_services(project, services).await
+            }
+            Action::UnthrottleServices { project, ceilings } => {
+                self.engine.unthrottle_services(project, ceilings).await
+            }
             Action::SetCacheAside { cache, numbers } => self.engine.set_cache_aside(cache, numbers).await,
             Action::BringCacheBack { cache, numbers } => self.engine.bring_cache_back(cache, numbers).await,
             Action::RemoveCacheAside { cache, numbers } => {

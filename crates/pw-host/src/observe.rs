@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use pw_model::config::Class;
 use pw_model::desired::{Desired, DesiredProxy};
 use pw_model::observed::{Observed, ObservedProxy, RecordedFolder};
 use pw_run::{Failure, Observe};
@@ -19,7 +20,11 @@ impl Observe for Host {
     async fn observe(&self, desired: &Desired) -> Result<Observed, Failure> {
         let project = &desired.compose_project;
         let images = desired.services.values().map(|service| service.image.as_str());
-        let containers = self.engine.containers(project).await?;
+        let mut containers = self.engine.containers(project).await?;
+        // Production does not sleep, and needs no question for it.
+        if desired.class != Class::Production {
+            self.engine.find_throttled(&mut containers).await?;
+        }
         let networks = self.engine.networks(&desired.networks, project).await?;
         let volumes = self.engine.volumes(&desired.volumes, project).await?;
         let images = self.engine.images(images).await?;

@@ -4,6 +4,11 @@
 
 use serde_json::{Map, Value};
 
+use crate::unit::Cpus;
+
+/// Microseconds over which the engine counts a quota, where nothing else is said.
+const PERIOD: f64 = 100_000.0;
+
 /// The canonical model of one environment: what Compose made of the user's files.
 ///
 /// Texts are still escaped (`$$`), so that the model can be written as a Compose file again.
@@ -128,6 +133,15 @@ impl<'a> Service<'a> {
 
     pub fn has_healthcheck(&self) -> bool {
         self.get("healthcheck").is_some_and(|check| check.get("disable") != Some(&Value::Bool(true)))
+    }
+
+    /// The most that each container may use, as `cpus`, a limit of `deploy`, or a quota and its period says.
+    pub fn cpus(&self) -> Option<Cpus> {
+        let number = |value: &Value| value.as_f64().or_else(|| value.as_str()?.parse().ok());
+        let set = |value: Option<&Value>| value.and_then(number).filter(|number| *number > 0.0);
+        let deployed = || self.get("deploy")?.get("resources")?.get("limits")?.get("cpus");
+        let quota = || Some(set(self.get("cpu_quota"))? / set(self.get("cpu_period")).unwrap_or(PERIOD));
+        set(self.get("cpus")).or_else(|| set(deployed())).or_else(quota).and_then(Cpus::from_number)
     }
 
     /// How many containers Compose starts for the service.

@@ -99,6 +99,8 @@ pub struct DesiredService {
     /// Names of services that must be there first.
     pub needs: Vec<String>,
     pub has_healthcheck: bool,
+    /// The most that each of its containers may use.
+    pub cpus: Option<Cpus>,
     /// Engine names of the networks that its containers must be on.
     pub networks: BTreeSet<String>,
     /// Path inside → path of the host, or engine name of the volume, to be mounted there.

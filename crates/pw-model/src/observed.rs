@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{FirewallChain, GroupLimits};
+use crate::unit::Cpus;
 
 /// Everything a plan compares against. Only stable facts: two snapshots of an idle host are equal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -58,7 +59,12 @@ pub struct Container {
     /// Paths inside whose mount is gone, so that what it covered shows.
     pub lost_mounts: BTreeSet<String>,
     pub origin: Origin,
+    /// True when it sleeps by having [`THROTTLED`] in place of its own ceiling.
+    pub throttled: bool,
 }
+
+/// What each container of an environment may use that sleeps and goes on: enough for a healthcheck and a timer.
+pub const THROTTLED: Cpus = Cpus::from_thousandths(100);
 
 /// Whose state a container was made from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -250,6 +250,10 @@ impl fmt::Display for Bytes {
 }
 
 impl Cpus {
+    pub const fn from_thousandths(count: u64) -> Self {
+        Self(count)
+    }
+
     pub fn whole(count: usize) -> Self {
         Self(count as u64 * 1000)
     }

@@ -115,6 +115,7 @@ fn services(rendered: &Rendered, hashes: &BTreeMap<String, String>) -> BTreeMap<
                 built: service.is_built(),
                 needs: needs(&service),
                 has_healthcheck: service.has_healthcheck(),
+                cpus: service.cpus(),
                 networks: networks(rendered, &service),
                 mounts: mounts(rendered, &service),
                 aspects: aspects(value),

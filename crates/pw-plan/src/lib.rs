@@ -8,6 +8,7 @@
 //!
 //! Pure: no clock, no file, no process, no random number. The same input gives the same plan, on any machine.
 
+mod action;
 pub mod alert;
 pub mod aspects;
 pub mod backup;
@@ -33,6 +34,7 @@ pub mod scratch;
 pub mod seed;
 pub mod sleep;
 pub mod step;
+mod throttled;
 pub mod up;
 pub mod wall;
 mod words;

@@ -1,4 +1,5 @@
-//! `sleep`: the containers of an environment stop or stand still, and whoever asks for it meets the front, which wakes it.
+//! `sleep`: the containers of an environment stop, stand still or get hardly a processor, and whoever asks for it meets the
+//! front, which wakes it.
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::frozen;
 use crate::parts::{Draft, levels};
 use crate::proxy::is_front;
 use crate::step::{Action, Plan, Undo};
+use crate::throttled;
 
 pub const OPERATION: &str = "sleep";
 /// Outside of its hours, an environment that nobody used for so long sleeps.
@@ -28,7 +30,7 @@ pub struct Fall<'a> {
     pub how: How,
 }
 
-/// Steps that lead visitors to the front and stop or freeze what runs, dependents first. Empty for what sleeps so already
+/// Steps that lead visitors to the front and stop, freeze or throttle what runs, dependents first. Empty for what sleeps so already
 /// or does not run.
 ///
 /// # Errors
@@ -55,6 +57,7 @@ pub fn plan(desired: &Desired, observed: &Observed, fall: Fall<'_>) -> Result<Pl
         match fall.how {
             How::Stop => draft.lay_down(levels, fall.because),
             How::Freeze => draft.freeze(&levels, fall.because),
+            How::Throttle => draft.throttle(&levels, fall.because),
         }
     }
     let plan = draft.finish(OPERATION);
@@ -64,12 +67,15 @@ pub fn plan(desired: &Desired, observed: &Observed, fall: Fall<'_>) -> Result<Pl
     }
 }
 
-/// Services that run, in the order in which they need each other; what stands still has nothing left to freeze.
+/// Services that run, in the order in which they need each other, and do not sleep so already, or deeper.
 fn running(draft: &Draft<'_>, how: How) -> Vec<Vec<String>> {
+    let can_be_throttled = |one: &Container| {
+        !one.throttled && draft.desired.services.get(&one.service).is_some_and(throttled::can_be)
+    };
     let is_there = |one: &Container| match one.state {
         State::Created | State::Exited | State::Dead => false,
         State::Paused => how == How::Stop,
-        State::Running | State::Restarting => true,
+        State::Running | State::Restarting => how != How::Throttle || can_be_throttled(one),
     };
     let runs = |name: &String| draft.containers_of(name).any(is_there);
     let mut levels = levels(draft.desired);
@@ -102,6 +108,11 @@ impl Draft<'_> {
         let freeze = Action::FreezeServices { project: project.clone(), services };
         let undo = Undo::by(Action::ThawServices { project, services: back });
         self.step(freeze, undo, format!("{because}; it keeps its memory and goes on where it is"));
+    }
+
+    fn throttle(&mut self, levels: &[Vec<String>], because: &str) {
+        let services = levels.iter().rev().flatten().cloned().collect();
+        self.steps.push(throttled::step(self.desired, services, format!("{because}; it goes on, slowly")));
     }
 
     fn lay_down(&mut self, levels: Vec<Vec<String>>, because: &str) {

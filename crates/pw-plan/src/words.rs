@@ -3,6 +3,8 @@
 use std::fmt;
 
 use pw_model::desired::GroupLimits;
+use pw_model::observed::THROTTLED;
+use pw_model::unit::Cpus;
 
 use crate::step::Action;
 
@@ -77,6 +79,16 @@ impl Action {
         match self {
             Self::FreezeServices { services, .. } => write!(f, "freeze {}", services.join(", ")),
             Self::ThawServices { services, .. } => write!(f, "thaw {}", services.join(", ")),
+            Self::ThrottleServices { services, .. } => {
+                write!(f, "throttle {} to {THROTTLED} CPUs each", services.join(", "))
+            }
+            Self::UnthrottleServices { ceilings, .. } => {
+                let told = |(name, ceiling): (&String, &Option<Cpus>)| match ceiling {
+                    Some(cpus) => format!("{name} its {cpus} CPUs"),
+                    None => format!("{name} all CPUs"),
+                };
+                write!(f, "give {}", ceilings.iter().map(told).collect::<Vec<_>>().join(", "))
+            }
             Self::RemoveUnnamedImages { identities } => {
                 let short = |one: &String| one.trim_start_matches("sha256:").chars().take(12).collect();
                 let all: Vec<String> = identities.iter().map(short).collect();

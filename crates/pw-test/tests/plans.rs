@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod asleep;
 mod promote;
 mod restore;
 mod seed;
@@ -9,14 +10,15 @@ mod seed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pw_model::config::{Class, Goals, How, Promote};
+use pw_model::config::{Class, Goals, Promote};
 use pw_model::desired::{
     Desired, DesiredProxy, DesiredRoute, DesiredService, Entrance, FileText, FirewallChain, GroupLimits,
 };
 use pw_model::name::{EnvironmentName, ProjectName};
 use pw_model::observed::{Origin, RecordedFolder, State};
 use pw_model::role::Role;
-use pw_plan::{Action, Plan, destroy, down, sleep, up};
+use pw_model::unit::Cpus;
+use pw_plan::{Action, Plan, destroy, down, up};
 use pw_run::{Outcome, apply};
 use pw_test::{FakeHost, MemoryJournal, apply_twice, cut_everywhere, fail_every_step, fail_every_write, run};
 
@@ -39,6 +41,7 @@ fn service(role: Role, hash: String, needs: &[&str]) -> DesiredService {
         built: false,
         needs: needs.iter().map(|&need| need.into()).collect(),
         has_healthcheck: true,
+        cpus: None,
         networks: BTreeSet::new(),
         mounts: BTreeMap::new(),
         aspects: BTreeMap::new(),
@@ -55,6 +58,8 @@ fn services(shape: &Shape, project: &str) -> BTreeMap<String, DesiredService> {
     ]);
     if shape.extra {
         services.insert("mail".into(), service(Role::Worker, "mail-1".into(), &[]));
+        services.get_mut("mail").unwrap().cpus = Cpus::from_number(0.5);
+        services.get_mut("worker").unwrap().cpus = Cpus::from_number(0.05);
     }
     for (name, service) in &mut services {
         service.networks.insert(format!("{project}_default"));
@@ -208,7 +213,7 @@ fn every_kind() -> Vec<(&'static str, Plan, FakeHost)> {
     kinds.push(("a proxy made anew", plan_for(&mut host, &wanted), host));
     let (host, wanted) = (both(), desired(&DEVELOPMENT));
     kinds.push(("down", down::plan(&wanted, &host.snapshot(&wanted)).unwrap(), both()));
-    kinds.extend(asleep(&both));
+    kinds.extend(asleep::kinds(&both));
     kinds.push(("destroy", destroy::plan(&wanted, &host.snapshot(&wanted)).unwrap(), host));
     let (host, wanted) = (production(), desired(&PRODUCTION));
     kinds.push(("destroy the last", destroy::plan(&wanted, &host.snapshot(&wanted)).unwrap(), host));
@@ -236,55 +241,6 @@ fn every_kind() -> Vec<(&'static str, Plan, FakeHost)> {
         }
     }
     kinds
-}
-
-/// Development falls asleep, and wakes; what stands still is stopped where its memory is needed.
-fn asleep(both: &impl Fn() -> FakeHost) -> Vec<(&'static str, Plan, FakeHost)> {
-    let (stopped, frozen) = (fallen(both(), How::Stop), fallen(both(), How::Freeze));
-    let (wanted, mut host) = (desired(&DEVELOPMENT), stopped.clone());
-    let wakes = plan_for(&mut host, &wanted);
-    let text = wakes.to_string();
-    assert!(text.contains("open route to web") && !text.contains("close route"), "{text}");
-    let mut still = frozen.clone();
-    let thaws = plan_for(&mut still, &wanted);
-    let text = thaws.to_string();
-    assert!(text.starts_with("1. thaw db, ") && !text.contains(". start "), "{text}");
-    let mut changed = frozen.clone();
-    let changes = plan_for(&mut changed, &desired(&Shape { version: 2, ..DEVELOPMENT }));
-    assert_eq!(fallen(frozen.clone(), How::Stop).world, stopped.world);
-    let falls = |host: &FakeHost, how| sleep::plan(&wanted, &host.snapshot(&wanted), fall(how)).unwrap();
-    vec![
-        ("development falls asleep", falls(&both(), How::Stop), both()),
-        ("development wakes", wakes, host),
-        ("development freezes", falls(&both(), How::Freeze), both()),
-        ("development thaws", thaws, still),
-        ("a change of frozen development", changes, changed),
-        ("frozen development stops", falls(&frozen, How::Stop), frozen),
-    ]
-}
-
-fn fall(how: How) -> sleep::Fall<'static> {
-    sleep::Fall { front: "unix//run/front.sock", because: sleep::UNASKED, how }
-}
-
-/// Asleep, for good.
-fn fallen(mut host: FakeHost, how: How) -> FakeHost {
-    let wanted = desired(&DEVELOPMENT);
-    let plan = sleep::plan(&wanted, &host.snapshot(&wanted), fall(how)).unwrap();
-    let outcome = run(apply(&plan, &mut host, &mut MemoryJournal::default(), &mut ()));
-    assert!(matches!(outcome, Some(Outcome::Applied)), "{outcome:?}\n{plan}");
-    let again = sleep::plan(&wanted, &host.snapshot(&wanted), fall(how)).unwrap();
-    assert!(again.is_empty(), "it sleeps:\n{again}");
-    host
-}
-
-#[test]
-fn production_does_not_sleep() {
-    let (host, wanted) = (with(FakeHost::default(), &PRODUCTION), desired(&PRODUCTION));
-    for how in [How::Stop, How::Freeze] {
-        let refused = sleep::plan(&wanted, &host.snapshot(&wanted), fall(how)).unwrap_err();
-        assert!(refused.to_string().contains("production does not sleep"), "{refused}");
-    }
 }
 
 /// Both were brought up, and production's database has stopped.

@@ -27,6 +27,7 @@ fn host() -> FakeHost {
             mounts: BTreeSet::new(),
             group: None,
             owner: None,
+            throttled: false,
         };
         host.world.containers.insert(name.into(), container);
     }

@@ -27,7 +27,7 @@ use crate::governed;
 use crate::printer::Printer;
 use crate::session::Session;
 use crate::stop::Stop;
-use usage::Sleeper;
+use usage::{Seen, Sleeper};
 use wake::Waker;
 use wished::{Wish, Wishes};
 
@@ -122,14 +122,21 @@ async fn look(
         waker.wake(&name);
         return Ok(());
     }
-    let why = match sleeper.usage(session).await {
-        Ok(Some(usage)) => pw_plan::sleep::tired(&sleeper.sleep, &usage, in_hours),
-        Ok(None) => None,
+    let why = match sleeper.look(session).await {
+        Ok(Seen::Awake(usage)) => pw_plan::sleep::tired(&sleeper.sleep, &usage, in_hours),
+        Ok(Seen::Entered(container)) => {
+            said(printer, &format!("{name} wakes: somebody works in {container}"))?;
+            waker.wake(&name);
+            None
+        }
+        Ok(Seen::Nothing) => None,
         Err(failure) => return said(printer, &format!("{name}: {failure}")),
     };
     let Some(why) = why.filter(|_| sleeper.may_try()) else { return Ok(()) };
     said(printer, &format!("{name} falls asleep: {why}"))?;
-    if !waker.run(&["sleep", name.as_str()]).await {
+    if waker.run(&["sleep", name.as_str()]).await {
+        sleeper.sleeps();
+    } else {
         said(printer, &format!("{name} does not; `partywall sleep {name}` says why"))?;
     }
     Ok(())

@@ -31,7 +31,18 @@ pub(super) struct Sleeper {
     tried: Option<Instant>,
     /// Commands in its containers that were there at the last look.
     commands: BTreeSet<(String, String)>,
+    /// At the last look; what has no routes is not known to sleep by them.
+    throttled: bool,
     was_in_hours: Option<bool>,
+}
+
+/// What a look found.
+pub(super) enum Seen {
+    /// It does not run, or sleeps and nobody does anything in it.
+    Nothing,
+    /// It sleeps and goes on, and somebody works in this container.
+    Entered(String),
+    Awake(Usage),
 }
 
 pub(super) fn sleepers(session: &Session) -> Vec<Sleeper> {
@@ -68,6 +79,7 @@ fn sleeper(session: &Session, name: &EnvironmentName) -> Option<Sleeper> {
         used: Instant::now(),
         tried: None,
         commands: BTreeSet::new(),
+        throttled: false,
         was_in_hours: None,
     })
 }
@@ -80,7 +92,7 @@ impl Sleeper {
     }
 
     pub(super) fn is_asleep(&self) -> bool {
-        self.addresses().any(|address| is_front(&address))
+        self.throttled || self.addresses().any(|address| is_front(&address))
     }
 
     fn addresses(&self) -> impl Iterator<Item = String> + '_ {
@@ -95,13 +107,23 @@ impl Sleeper {
         may
     }
 
-    /// `None` where nothing runs.
-    pub(super) async fn usage(&mut self, session: &Session) -> Result<Option<Usage>, Failure> {
+    /// What fell asleep may do so again as soon as nobody uses it.
+    pub(super) fn sleeps(&mut self) {
+        self.tried = None;
+    }
+
+    pub(super) async fn look(&mut self, session: &Session) -> Result<Seen, Failure> {
         let occupied = session.host().engine().occupied(&self.compose_project).await?;
+        self.throttled = occupied.throttled > 0;
+        // A healthcheck is over by the next look, a shell is not.
+        let stay: Vec<_> =
+            occupied.commands.intersection(&self.commands).map(|(name, _)| name.clone()).collect();
+        self.commands = occupied.commands;
         if occupied.running == 0 || self.is_asleep() {
             // Who wakes is not asleep again at once.
             self.used = Instant::now();
-            return Ok(None);
+            let entered = stay.into_iter().chain(occupied.works).next();
+            return Ok(entered.filter(|_| self.throttled).map_or(Seen::Nothing, Seen::Entered));
         }
         self.answered.read();
         let answers = self.answered.tallies().values().map(|tally| tally.count()).sum();
@@ -112,13 +134,9 @@ impl Sleeper {
         for address in self.addresses().collect::<Vec<_>>() {
             open += caddy::in_flight(Path::new(&self.proxy), &address).await;
         }
-        // A healthcheck is over by the next look, a shell is not.
-        let stay: Vec<_> =
-            occupied.commands.intersection(&self.commands).map(|(name, _)| name.clone()).collect();
-        self.commands = occupied.commands;
         if open > 0 || !stay.is_empty() || !occupied.works.is_empty() {
             self.used = Instant::now();
         }
-        Ok(Some(Usage { unused: self.used.elapsed(), open, entered: stay, works: occupied.works }))
+        Ok(Seen::Awake(Usage { unused: self.used.elapsed(), open, entered: stay, works: occupied.works }))
     }
 }

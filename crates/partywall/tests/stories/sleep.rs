@@ -146,6 +146,67 @@ fn what_is_frozen_goes_on_where_it_was() {
     front.end().ended(0);
 }
 
+/// Service → the CPUs that its container may use, in billionths, and its quota.
+fn ceilings(story: &Story, environment: &str) -> Vec<(String, String)> {
+    let format = "{{.HostConfig.NanoCpus}} {{.HostConfig.CpuQuota}}";
+    let of = |id: String| docker(&["inspect", "--format", format, &id]).trim().to_owned();
+    let all = story.containers(environment);
+    all.iter().map(|one| (one.service(), of(one.id()))).collect()
+}
+
+/// Services that go on, slowly.
+fn throttled(story: &Story) -> Vec<String> {
+    let is = |ceiling: &str| ["100000001 0", "0 10001"].contains(&ceiling);
+    let all = ceilings(story, DEVELOPMENT).into_iter();
+    all.filter(|(_, ceiling)| is(ceiling)).map(|(service, _)| service).collect()
+}
+
+/// Promise: development that is to be throttled goes on with a tenth of a processor for each container until somebody asks for it
+/// or works in it, and has then what it had.
+/// Given: development with `how: throttle`: a database with a ceiling, a web server with a quota, throttled by the front.
+/// Then: nothing of it or of production was started again; a visitor and a shell wake it; `--stop` stops it, too, and `up`
+/// gives it back what it had.
+#[test]
+fn what_is_throttled_goes_on() {
+    let story = Story::light();
+    story.edit("docker-compose.yml", "    expose: ", "    cpu_quota: 50000\n    expose: ");
+    story.edit(
+        "partywall.yaml",
+        "memory: 512MB }\n",
+        "memory: 512MB }\n    sleep: { idle: 3s, how: throttle }\n",
+    );
+    story.up(PRODUCTION);
+    story.up(DEVELOPMENT);
+    let (before, had) = (started(&story), ceilings(&story, DEVELOPMENT));
+    let others = ceilings(&story, PRODUCTION);
+    let steps = story.run(&["plan", DEVELOPMENT, "--operation", "sleep"]).ended(0).out;
+    assert!(steps.contains("throttle web, db to 0.1 CPUs each | undo: give db "), "{steps}");
+    let front = Agent::of(story.start(&["agent", "front"]));
+    until("development is throttled", || throttled(&story) == ["db", "web"]);
+    let shown = story.run(&["status"]).ended(0).out;
+    assert!(shown.contains("asleep") && shown.contains("throttled"), "{shown}");
+    let told = story.run(&["drift", DEVELOPMENT]).ended(1).out;
+    assert!(told.contains("throttled, for it sleeps"), "{told}");
+    assert!(asked(&story, "/whoami?a=b").body.contains(DEVELOPMENT));
+    until("it is as described", || story.plan(DEVELOPMENT).is_empty());
+
+    until("it is throttled again", || !throttled(&story).is_empty());
+    docker(&["exec", "-d", &story.container(DEVELOPMENT, "web").id(), "sleep", "60"]);
+    until("a shell wakes it", || throttled(&story).is_empty() && story.plan(DEVELOPMENT).is_empty());
+    assert_eq!((started(&story), ceilings(&story, PRODUCTION)), (before, others));
+    assert_eq!(ceilings(&story, DEVELOPMENT), had);
+    let said = front.end().ended(0).out;
+    assert!(said.contains("development wakes: somebody works in "), "{said}");
+
+    story.run(&["sleep", DEVELOPMENT]).ended(0).says(&["nobody wakes it"]);
+    story.run(&["sleep", DEVELOPMENT]).ended(0).says(&["nothing to do"]);
+    story.run(&["sleep", DEVELOPMENT, "--stop"]).ended(0);
+    assert!(is_asleep(&story));
+    story.up(DEVELOPMENT);
+    assert_eq!(ceilings(&story, DEVELOPMENT), had);
+    assert_eq!(story.ask(DEVELOPMENT, "/whoami").status, 200);
+}
+
 /// Promise: the demonstration's development comes back for who asks, as it was.
 /// Given: its database, cache, broker, worker and web server, all asleep.
 /// Then: the first request is answered by the right environment, from the same containers.

@@ -257,6 +257,7 @@ fn container(summary: &ContainerSummary) -> Option<Container> {
         lost_mounts: BTreeSet::new(),
         mounts: summary.mounts.iter().flatten().filter_map(mount).collect(),
         origin: origin(summary.labels.as_ref()),
+        throttled: false,
     })
 }
 

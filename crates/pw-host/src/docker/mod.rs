@@ -22,6 +22,7 @@ mod remove;
 mod room;
 mod running;
 mod signal;
+mod throttle;
 mod verdict;
 
 pub use await_services::Awaited;

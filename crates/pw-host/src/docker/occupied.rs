@@ -7,6 +7,7 @@ use pw_run::Failure;
 
 use super::connect::Engine;
 use super::label;
+use super::throttle::is_throttled;
 
 /// `migrate:service_completed_successfully:false,db:service_healthy:true`
 const NEEDS: &str = "com.docker.compose.depends_on";
@@ -17,6 +18,8 @@ const ENDED: &str = "service_completed_successfully";
 pub struct Occupied {
     /// Containers that run at all.
     pub running: usize,
+    /// Those of them that sleep and go on.
+    pub throttled: usize,
     /// Container and number of each command that was started in it: a shell, or for a moment a healthcheck.
     pub commands: BTreeSet<(String, String)>,
     /// Jobs and one-off commands that have not ended.
@@ -34,6 +37,7 @@ impl Engine {
         for name in names {
             let Some(inspected) = self.inspect_named(name.trim_start_matches('/')).await? else { continue };
             occupied.running += 1;
+            occupied.throttled += usize::from(inspected.host_config.as_ref().is_some_and(is_throttled));
             let name = name.trim_start_matches('/').to_owned();
             let commands = inspected.exec_ids.unwrap_or_default();
             occupied.commands.extend(commands.into_iter().map(|id| (name.clone(), id)));

@@ -23,6 +23,7 @@ fn desired(project: &Project, file: &str) -> Desired {
         built: false,
         needs: Vec::new(),
         has_healthcheck: false,
+        cpus: None,
         networks: BTreeSet::new(),
         mounts: BTreeMap::new(),
         aspects: BTreeMap::new(),

@@ -200,6 +200,8 @@ pub enum How {
     Stop,
     /// Its containers stand still: they keep their memory, get no processor, and go on where they were.
     Freeze,
+    /// Its containers go on, each with a tenth of a processor at most: timers, queues and connections live.
+    Throttle,
 }
 
 impl How {

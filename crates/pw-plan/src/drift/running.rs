@@ -127,6 +127,9 @@ impl Found<'_> {
     }
 
     fn state(&mut self, path: &str, desired: &DesiredService, one: &Container) {
+        if one.throttled {
+            self.note(format!("{path}.cpus"), "its own", "throttled, for it sleeps", self.up());
+        }
         let is_up = one.is_up() || desired.role == Role::Job && one.ended_well();
         if is_up {
             return;
@@ -246,7 +249,8 @@ impl Found<'_> {
             let sides = (bytes(wanted.memory_reservation), bytes(running.memory_reservation));
             self.note(format!("{path}.memory_reservation"), &sides.0, &sides.1, repair);
         }
-        if wanted.cpus != running.cpus {
+        let thousandths = |billionths: u64| (billionths + 500_000) / 1_000_000;
+        if !one.throttled && thousandths(wanted.cpus) != thousandths(running.cpus) {
             let repair = update(&format!("--cpus {}", cpus(wanted.cpus)));
             self.note(format!("{path}.cpus"), &told_cpus(wanted.cpus), &told_cpus(running.cpus), repair);
         }

@@ -13,6 +13,7 @@ use crate::parts::{BUILD_LIMITS, Draft, levels};
 use crate::promote::Flip;
 use crate::proxy::is_front;
 use crate::step::{Action, ComposeRun, Plan, Step, Undo};
+use crate::throttled;
 
 mod data;
 mod differ;
@@ -40,6 +41,11 @@ pub fn with_release(
 
 /// Steps that start what is missing or changed, dependencies first, and open routes last. Empty when nothing differs.
 pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnostic>> {
+    Ok(throttled::with_all_it_had(going(desired, observed)?, desired, observed))
+}
+
+/// The same where nothing is throttled.
+fn going(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnostic>> {
     let Some(thawed) = frozen::thawed(observed) else { return awake(desired, observed) };
     let (services, project) = (frozen::services(desired, observed), desired.compose_project.clone());
     let wait = Action::AwaitServices { project, services, timeout_seconds: AWAIT_SECONDS };
@@ -51,7 +57,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnost
     Ok(frozen::after_thaw(plan, (desired, observed)))
 }
 
-/// The same where nothing stands still.
+/// The same where nothing stands still either.
 fn awake(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnostic>> {
     let mut draft = Draft::new(desired, observed)?;
     crate::origin::check_proxy(desired, observed)?;

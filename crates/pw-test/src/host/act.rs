@@ -329,6 +329,7 @@ pub(super) fn container(project: &str, service: &str, number: u64, known: &Known
         mounts: known.mounts.iter().cloned().collect::<BTreeSet<_>>(),
         group: known.group.clone(),
         owner: known.owner.clone(),
+        throttled: false,
     };
     new.start(sketch.nature);
     new

@@ -149,6 +149,11 @@ fn half(action: &Action) -> Option<Action> {
         let services = services.keys().cloned().collect();
         return Some(Action::RemoveServices { project: compose.project.clone(), services });
     }
+    if let Action::UnthrottleServices { project, ceilings } = action {
+        let half = ceilings.clone().into_iter().take(ceilings.len() / 2).collect();
+        return (ceilings.len() > 1)
+            .then(|| Action::UnthrottleServices { project: project.clone(), ceilings: half });
+    }
     let mut action = action.clone();
     let things = match &mut action {
         Action::PullImages { services, .. }
@@ -158,6 +163,7 @@ fn half(action: &Action) -> Option<Action> {
         | Action::StopServices { services, .. }
         | Action::FreezeServices { services, .. }
         | Action::ThawServices { services, .. }
+        | Action::ThrottleServices { services, .. }
         | Action::RemoveServices { services, .. } => services,
         Action::RemoveNetworks { names, .. }
         | Action::RemoveVolumes { names, .. }

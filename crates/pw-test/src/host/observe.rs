@@ -116,6 +116,7 @@ impl FakeContainer {
             mounts: BTreeMap::new(),
             lost_mounts: BTreeSet::new(),
             origin: self.origin(),
+            throttled: self.throttled,
         }
     }
 }

@@ -55,6 +55,18 @@ impl FakeHost {
             Action::ThawServices { project, services } => {
                 self.turn((project, services), (State::Paused, State::Running))
             }
+            Action::ThrottleServices { project, services } => {
+                let ours =
+                    |one: &&mut FakeContainer| one.project == *project && services.contains(&one.service);
+                self.world.containers.values_mut().filter(ours).for_each(|one| one.throttled = true);
+                Ok(())
+            }
+            Action::UnthrottleServices { project, ceilings } => {
+                let ours =
+                    |one: &&mut FakeContainer| one.project == *project && ceilings.contains_key(&one.service);
+                self.world.containers.values_mut().filter(ours).for_each(|one| one.throttled = false);
+                Ok(())
+            }
             Action::RemoveUnnamedImages { .. } | Action::ClearBuildCache { .. } => Ok(()),
             Action::Watch { watch } => watch.routes.iter().try_for_each(|route| self.holds(route)),
             Action::Drain { .. } => Ok(()),

@@ -59,6 +59,7 @@ pub struct FakeContainer {
     pub mounts: BTreeSet<String>,
     pub group: Option<String>,
     pub owner: Option<(String, String)>,
+    pub throttled: bool,
 }
 
 impl World {

@@ -1,5 +1,5 @@
 //! `./x bench wake`: how long a visitor waits for the demo's development that sleeps, from the request to the first byte of
-//! the right answer over the proxy; stopped, and frozen.
+//! the right answer over the proxy; stopped, frozen, and throttled.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Each with what it adds to the demo's development.
-const WAYS: [(&str, &str); 2] = [("stopped", ""), ("frozen", ", how: freeze")];
+const WAYS: [(&str, &str); 3] =
+    [("stopped", ""), ("frozen", ", how: freeze"), ("throttled", ", how: throttle")];
 
 pub(super) fn run() -> Result<()> {
     let rounds: usize = std::env::var("PARTYWALL_BENCH_ROUNDS").map_or(Ok(5), |text| text.parse())?;
