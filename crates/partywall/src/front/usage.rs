@@ -115,7 +115,7 @@ impl Sleeper {
     pub(super) async fn look(&mut self, session: &Session) -> Result<Seen, Failure> {
         let occupied = session.host().engine().occupied(&self.compose_project).await?;
         self.throttled = occupied.throttled > 0;
-        // A healthcheck is over by the next look, a shell is not.
+        // A command by which somebody only looks is over by the next look, a shell is not.
         let stay: Vec<_> =
             occupied.commands.intersection(&self.commands).map(|(name, _)| name.clone()).collect();
         self.commands = occupied.commands;

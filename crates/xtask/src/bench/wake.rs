@@ -27,7 +27,7 @@ pub(super) fn run() -> Result<()> {
         let front = scene.front()?;
         let mut times = Vec::new();
         for _ in 0..rounds {
-            scene.sleep()?;
+            scene.change("sleep")?;
             times.push(scene.wake()?);
         }
         drop(front);
@@ -103,9 +103,10 @@ impl Scene {
         // It has no other sign of life than that `sleep` does not miss it.
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
+            self.change("up")?;
             let slept = self.partywall(&["sleep", ENVIRONMENT]).output()?;
             let is_there = !String::from_utf8_lossy(&slept.stderr).contains("nobody wakes it");
-            output(&mut self.partywall(&["up", ENVIRONMENT]))?;
+            self.change("up")?;
             if slept.status.success() && is_there {
                 return Ok(front);
             }
@@ -114,13 +115,13 @@ impl Scene {
     }
 
     /// The first byte may come before what woke it has ended; nobody else changes it meanwhile.
-    fn sleep(&self) -> Result<()> {
+    fn change(&self, operation: &str) -> Result<()> {
         let begun = Instant::now();
         loop {
-            let slept = output(&mut self.partywall(&["sleep", ENVIRONMENT]));
-            let is_busy = slept.as_ref().is_err_and(|error| error.to_string().contains("is at work"));
+            let done = output(&mut self.partywall(&[operation, ENVIRONMENT]));
+            let is_busy = done.as_ref().is_err_and(|error| error.to_string().contains("is at work"));
             if !is_busy || begun.elapsed() >= PATIENCE {
-                return slept.map(drop);
+                return done.map(drop);
             }
             std::thread::sleep(POLL);
         }
