@@ -127,23 +127,23 @@ pub struct GroupLimits {
     pub process_ceiling: Option<u64>,
 }
 
-/// The group of the host that holds every environment of class development, as its path begins.
+/// Groups of the host, each of which holds every environment of one class, as their paths begin. Under systemd they are
+/// slices with `_` in place of `-`.
 ///
-/// It is idle itself: the kernel weighs a group against its neighbours only, so that an idle group among ours would
-/// still be the equal of all that is not ours: the proxy, the engine, the kernel's own threads that write for production.
+/// The kernel weighs a group against its neighbours only. Each of these is therefore as heavy as what it holds: production goes
+/// before all that is not ours, such as the kernel's own threads that write what development left in memory; and what is idle is idle
+/// against everything.
+pub const PRODUCTION_GROUP: &str = "/partywall";
+pub const STAGING_GROUP: &str = "/partywall-beside";
 pub const IDLE_GROUP: &str = "/partywall-idle";
-/// The same, under systemd.
-pub const IDLE_SLICE: &str = "partywall_idle";
 
 impl GroupLimits {
-    /// The group above, which is idle too.
-    pub fn idle_above(&self) -> Option<String> {
-        let slice = self.path.trim_start_matches('/').strip_prefix(IDLE_SLICE);
-        let group = self.path.strip_prefix(IDLE_GROUP);
-        match (self.cpu_idle, group, slice) {
-            (true, Some(rest), _) if rest.starts_with('/') => Some(IDLE_GROUP.to_owned()),
-            (true, _, Some(rest)) if rest.starts_with('-') => Some(format!("{IDLE_SLICE}.slice")),
-            _ => None,
+    /// The group of the host that holds it, which weighs the same or is idle too; `None` for one that stands by itself.
+    pub fn above(&self) -> Option<String> {
+        let path = self.path.trim_start_matches('/');
+        match path.strip_suffix(".slice") {
+            Some(slice) => slice.split_once('-').map(|(top, _)| format!("{top}.slice")),
+            None => path.split_once('/').map(|(top, _)| format!("/{top}")),
         }
     }
 }

@@ -23,7 +23,7 @@ pub fn desired(
     let (config, layout) = (ground.config, ground.layout);
     let environment = config.environments.get(&rendered.name)?;
     let (text, hashes) = file;
-    let proxy = crate::proxy::desired(config, environment, &rendered.edge, layout);
+    let proxy = crate::proxy::desired(config, environment, &rendered.edge, (layout, ground.cgroup_driver));
     let routes = environment.routes.iter().filter_map(|(service, route)| {
         Some(DesiredRoute {
             service: service.to_string(),

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pw_model::desired::IDLE_GROUP;
+use pw_model::desired::{IDLE_GROUP, PRODUCTION_GROUP, STAGING_GROUP};
 use pw_model::host::CgroupVersion;
 use pw_run::Failure;
 
@@ -82,7 +82,8 @@ fn count(folder: &Path) -> usize {
 
 /// The project's own group and ours above it, when nobody else is left in them; the kernel refuses where somebody is.
 fn remove_empty_above(folder: &Path) {
-    let is_ours = |part: &OsStr| part == "partywall" || part == IDLE_GROUP.trim_start_matches('/');
+    let tops = [PRODUCTION_GROUP, STAGING_GROUP, IDLE_GROUP];
+    let is_ours = |part: &OsStr| tops.iter().any(|top| part == top.trim_start_matches('/'));
     for above in folder.ancestors().skip(1).take(2).filter(|above| above.iter().any(is_ours)) {
         if fs::remove_dir(above).is_err() {
             return;

@@ -1,7 +1,7 @@
 //! One file of one control group: read, write, and compare with what is wanted.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use pw_model::desired::GroupLimits;
@@ -24,7 +24,9 @@ const LIGHTEST: u64 = 1;
 /// Writes a value where the file exists; a kernel that lacks it is left alone.
 pub(super) fn set(folder: &Path, file: &str, value: &str) -> Result<(), Failure> {
     let path = folder.join(file);
-    match fs::write(&path, value) {
+    // Not made where it is missing: the kernel would say that it may not be.
+    let opened = fs::OpenOptions::new().write(true).truncate(true).open(&path);
+    match opened.and_then(|mut file| file.write_all(value.as_bytes())) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(too_small(&path, value, error)),
         other => other.map_err(|error| io_failed("set the limit", &path, error)),

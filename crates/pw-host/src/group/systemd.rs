@@ -22,8 +22,8 @@ pub(super) fn unit(path: &str) -> &str {
 pub(super) async fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failure> {
     systemctl(&["start".into(), unit(&limits.path).into()]).await?;
     systemctl(&arguments(limits)).await?;
-    if let Some(above) = limits.idle_above() {
-        systemctl(&["set-property".into(), "--runtime".into(), above, "CPUWeight=idle".into()]).await?;
+    if let Some(above) = limits.above() {
+        systemctl(&["set-property".into(), "--runtime".into(), above, weight(limits)]).await?;
     }
     pass_protection(root, &limits.path).await
 }
@@ -46,18 +46,22 @@ pub(super) async fn pass_protection(root: &Path, slice: &str) -> Result<(), Fail
 /// Until the next boot only: what is wanted then is set again by the next `up`.
 fn arguments(limits: &GroupLimits) -> Vec<String> {
     let or_none = |value: Option<u64>, none: &str| value.map_or(none.to_owned(), |value| value.to_string());
-    let weight = if limits.cpu_idle { "idle".to_owned() } else { limits.cpu_weight.to_string() };
     let quota = limits.cpu_ceiling.map(|ceiling| format!("{}%", ceiling.thousandths().div_ceil(10)));
     vec![
         "set-property".into(),
         "--runtime".into(),
         unit(&limits.path).into(),
-        format!("CPUWeight={weight}"),
+        weight(limits),
         format!("CPUQuota={}", quota.unwrap_or_default()),
         format!("MemoryMax={}", or_none(limits.memory_ceiling.map(|bytes| bytes.0), "infinity")),
         format!("MemoryLow={}", or_none(limits.memory_protection.map(|bytes| bytes.0), "0")),
         format!("TasksMax={}", or_none(limits.process_ceiling, "infinity")),
     ]
+}
+
+fn weight(limits: &GroupLimits) -> String {
+    let weight = if limits.cpu_idle { "idle".to_owned() } else { limits.cpu_weight.to_string() };
+    format!("CPUWeight={weight}")
 }
 
 pub(super) async fn systemctl(arguments: &[String]) -> Result<(), Failure> {

@@ -12,10 +12,10 @@ const NO_LIMIT: u64 = 1 << 62;
 /// What the kernel gives a new group; weight 100.
 const DEFAULT_SHARES: u64 = 1024;
 
-/// The idle group above, where processors are weighed.
+/// The group above, where processors are weighed.
 fn above(root: &Path, limits: &GroupLimits) -> Option<PathBuf> {
     let mounted = root.join("cpu");
-    limits.idle_above().filter(|_| mounted.is_dir()).map(|above| below(&mounted, &above))
+    limits.above().filter(|_| mounted.is_dir()).map(|above| below(&mounted, &above))
 }
 
 /// The group's folder under each controller that is mounted.
@@ -46,12 +46,7 @@ pub(super) fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failure> {
         limit_cpu(folder, limits)?;
     }
     if let Some(above) = above(root, limits) {
-        // One that holds several projects is idle already.
-        let idles = above.join("cpu.idle").exists();
-        match idles {
-            true => put(&above, "cpu.idle", "1")?,
-            false => put(&above, "cpu.shares", &shares(setting::weight(limits, idles)).to_string())?,
-        }
+        weigh(&above, limits)?;
     }
     if let Some(folder) = &folders.memory {
         let amount = |bytes: Option<pw_model::Bytes>| bytes.map_or("-1".into(), |bytes| bytes.0.to_string());
@@ -65,16 +60,20 @@ pub(super) fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failure> {
 }
 
 fn limit_cpu(folder: &Path, limits: &GroupLimits) -> Result<(), Failure> {
-    let idles = folder.join("cpu.idle").exists();
-    // Shares of an idle group cannot be written: it leaves the class first and enters it last.
-    if !limits.cpu_idle || !idles {
-        set(folder, "cpu.idle", "0")?;
-        set(folder, "cpu.shares", &shares(setting::weight(limits, idles)).to_string())?;
-    }
+    weigh(folder, limits)?;
     set(folder, "cpu.cfs_period_us", &PERIOD.to_string())?;
     let quota = limits.cpu_ceiling.map_or("-1".into(), |ceiling| quota(ceiling).to_string());
-    set(folder, "cpu.cfs_quota_us", &quota)?;
-    if limits.cpu_idle { set(folder, "cpu.idle", "1") } else { Ok(()) }
+    set(folder, "cpu.cfs_quota_us", &quota)
+}
+
+/// Shares of an idle group cannot be written: it leaves the class first. One that holds several projects is so already.
+fn weigh(folder: &Path, limits: &GroupLimits) -> Result<(), Failure> {
+    let idles = folder.join("cpu.idle").exists();
+    if limits.cpu_idle && idles {
+        return put(folder, "cpu.idle", "1");
+    }
+    put(folder, "cpu.idle", "0")?;
+    put(folder, "cpu.shares", &shares(setting::weight(limits, idles)).to_string())
 }
 
 fn shares(weight: u64) -> u64 {
@@ -87,7 +86,10 @@ pub(super) fn observe(root: &Path, path: &str, wanted: &GroupLimits) -> Option<G
     let mut found = wanted.clone();
     if let Some(folder) = &folders.cpu {
         observe_cpu(folder, wanted, &mut found);
-        found.cpu_idle &= above(root, wanted).is_none_or(|above| number(&above, "cpu.idle") != Some(0));
+        let is_weighed = (found.cpu_weight, found.cpu_idle) == (wanted.cpu_weight, wanted.cpu_idle);
+        if let Some(above) = above(root, wanted).filter(|_| is_weighed) {
+            observe_weight(&above, wanted, &mut found);
+        }
     }
     if let Some(folder) = &folders.memory {
         observe_memory(folder, wanted, &mut found);
@@ -103,17 +105,21 @@ fn observe_cpu(folder: &Path, wanted: &GroupLimits, found: &mut GroupLimits) {
         (found.cpu_weight, found.cpu_idle, found.cpu_ceiling) = (100, false, None);
         return;
     }
+    observe_weight(folder, wanted, found);
+    // `-1` is no number here, and means that there is no ceiling.
+    if text(folder, "cpu.cfs_quota_us").is_some() {
+        let period = number(folder, "cpu.cfs_period_us").unwrap_or(PERIOD);
+        found.cpu_ceiling = ceiling(number(folder, "cpu.cfs_quota_us"), period, wanted.cpu_ceiling);
+    }
+}
+
+fn observe_weight(folder: &Path, wanted: &GroupLimits, found: &mut GroupLimits) {
     let idle = number(folder, "cpu.idle");
     found.cpu_idle = idle.map_or(wanted.cpu_idle, |idle| idle == 1);
     // An idle group has no weight of its own.
     if let Some(read) = number(folder, "cpu.shares").filter(|_| idle != Some(1)) {
         let same = read == shares(setting::weight(wanted, idle.is_some()));
         found.cpu_weight = if same { wanted.cpu_weight } else { read * 100 / DEFAULT_SHARES };
-    }
-    // `-1` is no number here, and means that there is no ceiling.
-    if text(folder, "cpu.cfs_quota_us").is_some() {
-        let period = number(folder, "cpu.cfs_period_us").unwrap_or(PERIOD);
-        found.cpu_ceiling = ceiling(number(folder, "cpu.cfs_quota_us"), period, wanted.cpu_ceiling);
     }
 }
 

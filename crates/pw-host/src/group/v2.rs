@@ -16,11 +16,7 @@ pub(super) fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failure> {
     enable(root, &folder)?;
     limit_cpu(&folder, limits)?;
     if let Some(above) = above(root, limits) {
-        let idles = above.join("cpu.idle").exists();
-        match idles {
-            true => put(&above, "cpu.idle", "1")?,
-            false => put(&above, "cpu.weight", &setting::weight(limits, idles).to_string())?,
-        }
+        weigh(&above, limits)?;
     }
     let amount =
         |bytes: Option<pw_model::Bytes>, none: &str| bytes.map_or(none.into(), |bytes| bytes.0.to_string());
@@ -31,7 +27,7 @@ pub(super) fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failure> {
 }
 
 fn above(root: &Path, limits: &GroupLimits) -> Option<PathBuf> {
-    limits.idle_above().map(|path| {
+    limits.above().map(|path| {
         let path = if super::is_slice(&path) { super::slice_path(&path) } else { path };
         below(root, &path)
     })
@@ -76,15 +72,19 @@ fn lists(words: &str, word: &str) -> bool {
 }
 
 fn limit_cpu(folder: &Path, limits: &GroupLimits) -> Result<(), Failure> {
-    let idles = folder.join("cpu.idle").exists();
-    // The weight of an idle group cannot be written: it leaves the class first and enters it last.
-    if !limits.cpu_idle || !idles {
-        set(folder, "cpu.idle", "0")?;
-        set(folder, "cpu.weight", &setting::weight(limits, idles).to_string())?;
-    }
+    weigh(folder, limits)?;
     let quota = limits.cpu_ceiling.map_or("max".into(), |ceiling| quota(ceiling).to_string());
-    set(folder, "cpu.max", &format!("{quota} {PERIOD}"))?;
-    if limits.cpu_idle { set(folder, "cpu.idle", "1") } else { Ok(()) }
+    set(folder, "cpu.max", &format!("{quota} {PERIOD}"))
+}
+
+/// The weight of an idle group cannot be written: it leaves the class first. One that holds several projects is so already.
+fn weigh(folder: &Path, limits: &GroupLimits) -> Result<(), Failure> {
+    let idles = folder.join("cpu.idle").exists();
+    if limits.cpu_idle && idles {
+        return put(folder, "cpu.idle", "1");
+    }
+    put(folder, "cpu.idle", "0")?;
+    put(folder, "cpu.weight", &setting::weight(limits, idles).to_string())
 }
 
 pub(super) fn observe(root: &Path, path: &str, wanted: &GroupLimits) -> Option<GroupLimits> {
@@ -92,7 +92,10 @@ pub(super) fn observe(root: &Path, path: &str, wanted: &GroupLimits) -> Option<G
     folder.is_dir().then_some(())?;
     let mut found = wanted.clone();
     observe_cpu(&folder, wanted, &mut found);
-    found.cpu_idle &= above(root, wanted).is_none_or(|above| number(&above, "cpu.idle") != Some(0));
+    let is_weighed = (found.cpu_weight, found.cpu_idle) == (wanted.cpu_weight, wanted.cpu_idle);
+    if let Some(above) = above(root, wanted).filter(|_| is_weighed) {
+        observe_weight(&above, wanted, &mut found);
+    }
     if text(&folder, "memory.max").is_some() {
         found.memory_ceiling = memory(number(&folder, "memory.max"), wanted.memory_ceiling);
     }
@@ -107,13 +110,17 @@ pub(super) fn observe(root: &Path, path: &str, wanted: &GroupLimits) -> Option<G
     Some(found)
 }
 
-fn observe_cpu(folder: &Path, wanted: &GroupLimits, found: &mut GroupLimits) {
+fn observe_weight(folder: &Path, wanted: &GroupLimits, found: &mut GroupLimits) {
     let idle = number(folder, "cpu.idle");
     found.cpu_idle = idle.map_or(wanted.cpu_idle, |idle| idle == 1);
     if let Some(read) = number(folder, "cpu.weight").filter(|_| idle != Some(1)) {
         let same = read == setting::weight(wanted, idle.is_some());
         found.cpu_weight = if same { wanted.cpu_weight } else { read };
     }
+}
+
+fn observe_cpu(folder: &Path, wanted: &GroupLimits, found: &mut GroupLimits) {
+    observe_weight(folder, wanted, found);
     if let Some(text) = text(folder, "cpu.max") {
         let (quota, period) = text.split_once(' ').unwrap_or((&text, ""));
         found.cpu_ceiling = ceiling(quota.parse().ok(), period.parse().unwrap_or(PERIOD), wanted.cpu_ceiling);

@@ -82,6 +82,30 @@ async fn what_is_idle_is_idle_against_everything_on_the_machine() {
     assert_eq!(group::observe(root, &wanted), None);
 }
 
+/// A heavy group in a light one would be light against all that is not ours.
+#[tokio::test]
+async fn what_is_heavy_is_heavy_against_everything_on_the_machine() {
+    let root = Path::new(group::ROOT);
+    let top = format!("/pwhost-{}-top", std::process::id());
+    let path = format!("{top}/shop/production");
+    let _cleanup = [&path, &format!("{top}/shop"), &top].map(|path| Cleanup(root, path.clone()));
+    let wanted = limits(&path);
+    group::limit(root, &wanted).await.expect("limits");
+    assert_eq!(group::observe(root, &wanted), Some(wanted.clone()));
+    let weights = [("cpu", "cpu.shares", "4096"), ("", "cpu.weight", "400")];
+    let (above, weight) = weights
+        .map(|(controller, file, weight)| (root.join(controller).join(&top[1..]).join(file), weight))
+        .into_iter()
+        .find(|(file, _)| file.exists())
+        .expect("a weight");
+    assert_eq!(std::fs::read_to_string(&above).expect("a file").trim(), weight);
+    std::fs::write(&above, "100").expect("written");
+    assert_ne!(group::observe(root, &wanted), Some(wanted.clone()), "somebody made it light");
+    group::limit(root, &wanted).await.expect("limits");
+    assert_eq!(group::observe(root, &wanted), Some(wanted));
+    group::remove(root, &path).await.expect("removed");
+}
+
 /// Only where systemd keeps the groups: `scripts/kernel.sh` runs it in a virtual machine.
 #[tokio::test]
 #[ignore = "run by scripts/kernel.sh in a virtual machine: wants systemd as process 1 and control groups v2"]
@@ -140,7 +164,9 @@ async fn v2_files_are_written_as_the_kernel_wants_them() {
         std::fs::write(ancestor.join("cgroup.subtree_control"), "cpu").expect("a file");
     }
     for file in ["cpu.weight", "cpu.idle", "cpu.max", "memory.max", "memory.low", "pids.max"] {
-        std::fs::write(folder.join(file), "").expect("a file");
+        for group in [&folder, &root.join("partywall"), &root.join("partywall/shop")] {
+            std::fs::write(group.join(file), "").expect("a file");
+        }
     }
     assert_eq!(group::version(root), CgroupVersion::V2);
     let mut wanted = limits("/partywall/shop/dev");
@@ -151,6 +177,7 @@ async fn v2_files_are_written_as_the_kernel_wants_them() {
     assert_eq!(read("cpu.max"), "150000 100000");
     assert_eq!((read("memory.max"), read("memory.low")), ("1073741824".into(), "52428800".into()));
     assert_eq!((read("pids.max"), read("cpu.idle")), ("300".into(), "0".into()));
+    assert_eq!(std::fs::read_to_string(root.join("partywall/cpu.weight")).expect("a file"), "400");
     // Only `memory`: `cpu` was on, and `pids` is not there to be handed down.
     assert_eq!(
         std::fs::read_to_string(root.join("partywall/cgroup.subtree_control")).expect("a file"),

@@ -122,7 +122,7 @@ mod tests {
         let images = ["web", "worker"].map(|name| image("shop", name, definition.clone(), &["t".into()]));
         let builds = Builds { images: images.into(), secrets: Value::Null };
         let limits = GroupLimits {
-            path: "/partywall/.build".into(),
+            path: "/partywall-build".into(),
             cpu_weight: 10,
             cpu_idle: true,
             cpu_ceiling: None,

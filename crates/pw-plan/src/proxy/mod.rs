@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use pw_model::config::{Class, Config, Environment, Proxy, TlsMode};
 use pw_model::desired::{DesiredProxy, FileText};
+use pw_model::host::CgroupDriver;
 use pw_model::layout::Layout;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -103,7 +104,7 @@ pub fn desired(
     config: &Config,
     environment: &Environment,
     edge: &str,
-    layout: &Layout,
+    (layout, driver): (&Layout, CgroupDriver),
 ) -> Option<DesiredProxy> {
     if environment.routes.is_empty() {
         return None;
@@ -117,7 +118,7 @@ pub fn desired(
         folders: if config.proxy.admin.is_none() { layout.proxy_folders(name) } else { Vec::new() },
         compose_file: FileText {
             path: layout.proxy_compose_file(name),
-            text: compose_text(&config.proxy, layout),
+            text: compose_text(&config.proxy, layout, driver),
         },
         site_file: FileText { path: layout.site_file(name, &config.project), text: site_text },
         networks: if config.proxy.admin.is_none() { vec![edge.to_owned()] } else { Vec::new() },
@@ -125,7 +126,7 @@ pub fn desired(
     })
 }
 
-fn compose_text(proxy: &Proxy, layout: &Layout) -> String {
+fn compose_text(proxy: &Proxy, layout: &Layout, driver: CgroupDriver) -> String {
     let folder = layout.proxy(&proxy.name);
     let port = |number: u16| json!(format!("{}:{number}:{number}", proxy.address));
     let mut ports = vec![port(proxy.http_port)];
@@ -139,6 +140,7 @@ fn compose_text(proxy: &Proxy, layout: &Layout) -> String {
         "services": { "caddy": {
             "image": proxy.image,
             "container_name": proxy.name,
+            "cgroup_parent": crate::wall::proxy_group(driver),
             "command": ["caddy", "run", "--config", format!("{MOUNTED}/config/caddy.json")],
             "restart": "unless-stopped",
             "stop_grace_period": "40s",

@@ -1,7 +1,7 @@
 //! What an environment may use: parent control group, ceilings, processes, logs, order of death, restarts.
 
 use pw_model::config::{Class, Config};
-use pw_model::desired::{GroupLimits, IDLE_GROUP, IDLE_SLICE};
+use pw_model::desired::{GroupLimits, IDLE_GROUP, PRODUCTION_GROUP, STAGING_GROUP};
 use pw_model::host::{CgroupDriver, HostFacts};
 use pw_model::name::EnvironmentName;
 use pw_model::role::Role;
@@ -19,18 +19,27 @@ const OOM_DEVELOPMENT: i64 = 600;
 
 /// The parent control group of an environment, as Docker's `cgroup_parent` wants it written.
 pub fn group_path(config: &Config, environment: &EnvironmentName, driver: CgroupDriver) -> String {
-    let idle = config.environments.get(environment).is_some_and(|one| is_idle(one.class(environment)));
+    let class = config.environments.get(environment).map_or(Class::Development, |one| one.class(environment));
+    let top = match class {
+        Class::Production => PRODUCTION_GROUP,
+        Class::Staging => STAGING_GROUP,
+        Class::Development => IDLE_GROUP,
+    };
     match driver {
-        CgroupDriver::Cgroupfs => {
-            let top = if idle { IDLE_GROUP } else { "/partywall" };
-            format!("{top}/{}/{environment}", config.project)
-        }
+        CgroupDriver::Cgroupfs => format!("{top}/{}/{environment}", config.project),
         // systemd reads `a-b.slice` as a child of `a.slice`, so dashes of names are written as underscores.
         CgroupDriver::Systemd => {
-            let top = if idle { IDLE_SLICE } else { "partywall" };
-            let flat = |text: &str| text.replace('-', "_");
-            format!("{top}-{}-{}.slice", flat(config.project.as_str()), flat(environment.as_str()))
+            let flat = |text: &str| text.trim_start_matches('/').replace('-', "_");
+            format!("{}-{}-{}.slice", flat(top), flat(config.project.as_str()), flat(environment.as_str()))
         }
+    }
+}
+
+/// The group of the proxy, which is as heavy as production: every visitor of production waits for both.
+pub fn proxy_group(driver: CgroupDriver) -> String {
+    match driver {
+        CgroupDriver::Cgroupfs => format!("{PRODUCTION_GROUP}/.proxy"),
+        CgroupDriver::Systemd => "partywall-proxy.slice".to_owned(),
     }
 }
 
@@ -68,7 +77,7 @@ pub fn group_limits(config: &Config, name: &EnvironmentName, path: String, memor
 /// visitors wait for an answer.
 pub fn build_limits(config: &Config, facts: &HostFacts) -> GroupLimits {
     let path = match facts.cgroup_driver {
-        CgroupDriver::Cgroupfs => "/partywall/.build",
+        CgroupDriver::Cgroupfs => "/partywall-build",
         CgroupDriver::Systemd => "partywall_build.slice",
     };
     let all = config.environments_in_order().into_iter();

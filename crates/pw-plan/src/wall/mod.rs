@@ -48,7 +48,7 @@ pub(crate) use explain::variable_origin;
 pub use explain::{Explained, Origin, explain};
 pub(crate) use firewall::firewall_chain;
 pub use firewall::{firewall_chain_name, network_switch};
-pub use limits::{build_limits, group_limits, group_path};
+pub use limits::{build_limits, group_limits, group_path, proxy_group};
 pub use networks::edge_alias;
 pub use write::yaml;
 

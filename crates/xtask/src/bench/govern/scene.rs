@@ -115,13 +115,14 @@ impl Scene {
         let groups = self.groups();
         production.set(&groups[0])?;
         // A group is weighed against its neighbours only: those above, too.
-        let top = if protection == Protection::Weights { 1000 } else { 100 };
+        let top = if matches!(protection, Protection::Nothing | Protection::Static) { 100 } else { 1000 };
         Cpu::Weight(top).set(TOPS[0])?;
         [TOPS[1], &groups[1]].into_iter().try_for_each(|group| development.set(group))?;
         let fixed = protection == Protection::Static;
-        let (cpus, memory) = if fixed { ("1", "1g") } else { ("0", "4g") };
+        // As `cpus: 1` has it; who has had `--cpus` cannot be without.
+        let (quota, memory) = if fixed { ("100000", "1g") } else { ("-1", "4g") };
         let names = BLASTERS.map(|name| self.container("development", name));
-        let words = ["update", "--cpus", cpus, "--memory", memory, "--memory-swap", memory];
+        let words = ["update", "--cpu-quota", quota, "--memory", memory, "--memory-swap", memory];
         output(Command::new("docker").args(words).args(&names))?;
         Ok(())
     }
