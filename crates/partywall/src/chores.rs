@@ -1,4 +1,5 @@
-//! What is done when it is due: backups, drills, the end of containers that were kept warm, room on a full disk.
+//! What is done when it is due: walls that a reboot took away, backups, drills, the end of containers that were kept warm,
+//! room on a full disk.
 //!
 //! Each is a command of this program in a process of its own, with a plan, a journal and a lock like any other. What
 //! is due follows from the records alone, so that nothing is remembered between two looks. Not in the governor's
@@ -22,6 +23,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::backing::shown;
+use crate::fallen;
 use crate::prepare;
 use crate::room;
 use crate::session::Session;
@@ -49,7 +51,7 @@ pub(crate) async fn carry_out(session: &Session, chore: &Chore, flags: &[&str]) 
 
 /// What is due now, in the order in which it is to be done.
 pub(crate) async fn due(session: &Session) -> Result<Vec<Chore>, Stop> {
-    let (mut all, now) = (Vec::new(), Timestamp::now().as_second());
+    let (mut all, now) = (fallen::walls(session).await?, Timestamp::now().as_second());
     for (name, environment) in &session.config.environments {
         let class = environment.class(name);
         if let Some(release) = session.releases.get(name).filter(|_| class != Class::Development) {

@@ -49,7 +49,7 @@ pub(crate) enum Command {
         #[arg(add = environments())]
         environment: String,
         /// Plan this operation
-        #[arg(long, value_parser = ["up", "down", "destroy", "sleep"], default_value = "up")]
+        #[arg(long, value_parser = ["up", "wall", "down", "destroy", "sleep"], default_value = "up")]
         operation: String,
     },
     /// Bring an environment to what its files describe
@@ -64,6 +64,11 @@ pub(crate) enum Command {
         folder: bool,
         #[command(flatten)]
         confirm: Confirm,
+    },
+    /// Set an environment's firewall rules and limits again, as after a reboot; nothing is started or stopped
+    Wall {
+        #[arg(add = environments())]
+        environment: String,
     },
     /// Stop an environment and remove its containers; volumes stay
     Down {

@@ -12,6 +12,7 @@ mod commands;
 mod complete;
 mod databases;
 mod drifted;
+mod fallen;
 mod front;
 mod governed;
 mod hands;

@@ -11,7 +11,7 @@ use pw_model::host::HostFacts;
 use pw_model::name::EnvironmentName;
 use pw_model::observed::Observed;
 use pw_plan::wall::{self, Ground, Loaded, Rendered};
-use pw_plan::{Plan, sleep};
+use pw_plan::{Plan, sleep, up};
 use pw_run::Observe;
 
 use crate::load::{self, Load};
@@ -95,7 +95,7 @@ pub(crate) async fn prepare(
     operation: &str,
 ) -> Result<Prepared, Stop> {
     let mut walls = walls(session, host, Some(name)).await?;
-    if operation == "up" {
+    if [up::WALL, "up"].contains(&operation) {
         walls.diagnostics.extend(fit(session, host, &walls).await?);
         let errors: Vec<Diagnostic> =
             walls.diagnostics.iter().filter(|one| one.is_error()).cloned().collect();
@@ -219,7 +219,8 @@ pub(crate) fn plan(operation: &str, prepared: &Prepared) -> Result<Plan, Stop> {
             let (front, because) = (&prepared.front, &prepared.because);
             sleep::plan(desired, observed, sleep::Fall { front, because, how: prepared.how })?
         }
-        _ => pw_plan::up::plan(desired, observed)?,
+        up::WALL => up::wall(desired, observed)?,
+        _ => up::plan(desired, observed)?,
     };
     plan.lint().map_err(|unsafe_order| {
         pw_run::Failure::new("the plan is not safe to carry out").because(unsafe_order)

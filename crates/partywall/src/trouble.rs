@@ -43,7 +43,7 @@ async fn firewall(session: &Session, name: &EnvironmentName) -> Option<String> {
     let chain = pw_plan::wall::firewall_chain_name(&session.config.compose_project(name));
     let missing = !firewall::holds(&chain).await.unwrap_or(true);
     missing.then(|| {
-        format!("the firewall rules of this environment are gone; `partywall up {name}` sets them again")
+        format!("the firewall rules of this environment are gone; `partywall wall {name}` sets them again")
     })
 }
 

@@ -90,8 +90,9 @@ UMask=0077
 Description=Looks what is due for {project}
 
 [Timer]
-OnBootSec=2min
+OnBootSec=20s
 OnUnitInactiveSec=1min
+AccuracySec=5s
 
 [Install]
 WantedBy=timers.target

@@ -89,7 +89,8 @@ fn driver(info: Option<&SystemInfo>) -> CgroupDriver {
     }
 }
 
-fn writes_cgroups(root: &Path, driver: CgroupDriver) -> bool {
+/// True where limits of control groups can be set by whoever runs this.
+pub fn writes_cgroups(root: &Path, driver: CgroupDriver) -> bool {
     let place = if group::version(root) == CgroupVersion::V2 { root.to_path_buf() } else { root.join("cpu") };
     match driver {
         CgroupDriver::Cgroupfs => rustix::fs::access(place, Access::WRITE_OK).is_ok(),

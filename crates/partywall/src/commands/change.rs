@@ -6,8 +6,8 @@ use std::io::IsTerminal;
 use pw_model::config::{Class, How};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::name::EnvironmentName;
-use pw_plan::sleep;
 use pw_plan::{Action, Plan};
+use pw_plan::{sleep, up};
 use pw_run::Observe;
 use serde_json::json;
 
@@ -102,6 +102,11 @@ pub(crate) async fn up_alone(
     change.carry_out(printer).await
 }
 
+pub(crate) async fn wall(session: &Session, name: &str, printer: &mut Printer) -> Result<(), Stop> {
+    let change = Change::planned(session, name, up::WALL, false).await?;
+    change.run(None, &Confirm { confirm: None }, printer).await
+}
+
 pub(crate) async fn down(
     session: &Session,
     name: &str,
@@ -194,6 +199,8 @@ impl<'s> Change<'s> {
         printer.note(match (operation, unchanged) {
             ("up", true) => format!("`{name}` is as described; nothing to do"),
             ("up", false) => format!("{GREEN}`{name}` is up{GREEN:#}{}", self.reached().await?),
+            (up::WALL, true) => format!("the wall of `{name}` is as described; nothing to do"),
+            (up::WALL, false) => format!("{GREEN}the wall of `{name}` stands again{GREEN:#}"),
             (_, true) => format!("`{name}` does not run; nothing to do"),
             (sleep::OPERATION, false) => format!("`{name}` sleeps; its data and containers stay"),
             ("destroy", false) => format!("`{name}` is gone, with its volumes"),
@@ -272,7 +279,7 @@ impl Asked<'_> {
 
 /// Where a service would find other data than it has now.
 fn other_data(prepared: &Prepared) -> Option<String> {
-    let others = pw_plan::up::other_data(&prepared.desired, &prepared.observed);
+    let others = up::other_data(&prepared.desired, &prepared.observed);
     let lines: Vec<String> = others.iter().map(|other| format!("`{}` {other}", other.service)).collect();
     (!lines.is_empty()).then(|| format!("it would find other data: {}", lines.join("; ")))
 }

@@ -62,6 +62,7 @@ async fn on_project(session: &Session, command: Command, printer: &mut Printer) 
         Command::Up { environment, build, folder, confirm } => {
             change::up(session, &environment, change::Source { build, folder }, &confirm, printer).await
         }
+        Command::Wall { environment } => change::wall(session, &environment, printer).await,
         Command::Down { environment: one, confirm } => change::down(session, &one, &confirm, printer).await,
         Command::Sleep(asked) => change::sleep(session, asked, printer).await,
         Command::Destroy { environment, confirm } => {

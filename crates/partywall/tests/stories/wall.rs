@@ -278,3 +278,44 @@ fn volumes_stay_on_their_side(story: &Story) {
         }
     }
 }
+
+/// Promise: after a reboot, which takes the firewall's rules and the weights of control groups away while the engine starts containers
+/// again, walls are raised again by themselves, and nothing is started again for it.
+/// Given: both environments up; the rules of both and the weights of production removed behind Partywall's back.
+/// Then: `status` tells; the chores raise both walls, by a plan in the journal; nothing else differs from what is described, and the
+/// second time nothing is due.
+#[test]
+fn walls_that_a_reboot_took_away_are_raised_again() {
+    let story = Story::light();
+    // The disk of whoever runs this may be full.
+    story.write("partywall.yaml", &format!("{}governor: {{ room: 0% }}\n", story.read("partywall.yaml")));
+    story.up(PRODUCTION);
+    story.up(DEVELOPMENT);
+    let due = || story.run(&["agent", "chores", "--plan"]).ended(0).out;
+    assert_eq!(due(), "");
+    let started = || {
+        let all = [PRODUCTION, DEVELOPMENT].map(|environment| story.containers(environment));
+        all.iter().flatten().map(|one| (one.id(), one.started())).collect::<Vec<_>>()
+    };
+    let before = started();
+    [PRODUCTION, DEVELOPMENT].iter().for_each(|environment| story.remove_chain(environment));
+    for group in story.groups(PRODUCTION) {
+        for (file, default) in [("cpu.shares", "1024"), ("cpu.weight", "100")] {
+            let file = group.join(file);
+            if file.exists() {
+                std::fs::write(file, default).expect("written");
+            }
+        }
+    }
+    let told = story.run(&["status"]).ended(0).out;
+    assert!(told.contains("`partywall wall development` sets them again"), "{told}");
+    let wanted = "partywall wall production | its rules and limits are gone, as after a reboot\n\
+                  partywall wall development | its rules are gone, as after a reboot\n";
+    assert_eq!(due(), wanted);
+    let plans = story.plans();
+    story.run(&["agent", "chores"]).ended(0).says(&["the wall of `production` stands again"]);
+    assert_eq!((due(), story.plans()), (String::new(), plans + 2));
+    assert!(story.plan(PRODUCTION).is_empty() && story.plan(DEVELOPMENT).is_empty());
+    assert_eq!(started(), before);
+    story.run(&["wall", DEVELOPMENT]).ended(0).says(&["nothing to do"]);
+}

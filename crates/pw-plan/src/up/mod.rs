@@ -21,6 +21,9 @@ mod proxy;
 
 pub use data::{OtherData, other_data};
 
+/// The operation that sets limits and rules again, and starts nothing.
+pub const WALL: &str = "wall";
+
 /// How long a service may take to become healthy, in seconds. A large database replaying its log needs minutes.
 pub(crate) const AWAIT_SECONDS: u64 = 300;
 
@@ -42,6 +45,16 @@ pub fn with_release(
 /// Steps that start what is missing or changed, dependencies first, and open routes last. Empty when nothing differs.
 pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnostic>> {
     Ok(throttled::with_all_it_had(going(desired, observed)?, desired, observed))
+}
+
+/// Only the limits of the group and the firewall's rules, which a reboot takes away while containers come back by themselves.
+/// Empty where they are as described, or nothing is there to be walled in.
+pub fn wall(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnostic>> {
+    let mut draft = Draft::new(desired, observed)?;
+    if !observed.containers.is_empty() {
+        draft.wall();
+    }
+    Ok(draft.finish(WALL))
 }
 
 /// The same where nothing is throttled.
@@ -120,6 +133,11 @@ impl Draft<'_> {
         }
         self.install(&desired.folder_file, "another copy of the project must not be taken for this one");
         self.install(&desired.compose_file, "what runs can be run without Partywall");
+        self.wall();
+    }
+
+    fn wall(&mut self) {
+        let desired = self.desired;
         if let Some(limits) = &desired.group {
             self.limit(limits);
         }

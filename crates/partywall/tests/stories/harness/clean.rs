@@ -55,7 +55,7 @@ impl Drop for Story {
             }
         }
         for environment in [PRODUCTION, DEVELOPMENT] {
-            remove_chain(&pw_plan::wall::firewall_chain_name(&self.compose_project(environment)));
+            self.remove_chain(environment);
         }
         for root in hierarchies() {
             drop(fs::remove_dir(root.join("partywall").join(&self.name)));
@@ -63,9 +63,13 @@ impl Drop for Story {
     }
 }
 
-fn remove_chain(name: &str) {
-    for words in [["-D", "FORWARD", "-j", name].as_slice(), &["-F", name], &["-X", name]] {
-        drop(Command::new("iptables").args(["-w", "10", "-t", "mangle"]).args(words).output());
+impl Story {
+    /// The firewall's rules of an environment.
+    pub(crate) fn remove_chain(&self, environment: &str) {
+        let name = pw_plan::wall::firewall_chain_name(&self.compose_project(environment));
+        for words in [["-D", "FORWARD", "-j", &name].as_slice(), &["-F", &name], &["-X", &name]] {
+            drop(Command::new("iptables").args(["-w", "10", "-t", "mangle"]).args(words).output());
+        }
     }
 }
 
