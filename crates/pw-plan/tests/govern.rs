@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use trace::{Decided, Trace};
 
-const TRACES: [&str; 20] = [
+const TRACES: [&str; 21] = [
     "burst",
     "clock-jump",
     "disk-filling",
@@ -33,6 +33,7 @@ const TRACES: [&str; 20] = [
     "objective-office",
     "objective-own-doing",
     "over-quota",
+    "own-waiting",
     "production-overload",
     "relapse",
     "slow-leak",

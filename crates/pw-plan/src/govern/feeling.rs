@@ -25,11 +25,16 @@ impl Feeling {
 
     /// By how much `value` is above or below `limit`.
     fn of(value: Option<f64>, limit: f64) -> Self {
+        Self::beyond(value, 0.0, limit)
+    }
+
+    /// The same of what is beyond `own`: who has that anyhow is calm with it.
+    fn beyond(value: Option<f64>, own: f64, limit: f64) -> Self {
         match value {
             None => Self::Unknown,
-            Some(value) if value >= (limit * 4.0).min(0.9) => Self::Severe,
-            Some(value) if value >= limit => Self::Hot,
-            Some(value) if value >= limit * 0.5 => Self::Warm,
+            Some(value) if value >= (own + limit * 4.0).min(0.9) => Self::Severe,
+            Some(value) if value >= own + limit => Self::Hot,
+            Some(value) if value >= own + limit * 0.5 => Self::Warm,
             Some(_) => Self::Calm,
         }
     }
@@ -46,6 +51,9 @@ pub(super) struct Own {
 
 /// The others must have been still for so long before what is seen is production's own.
 const SETTLED: Duration = Duration::from_secs(1);
+/// Of the machine's processors: who has no more hardly keeps anybody from one. Several containers at their least have more than
+/// one has.
+const STILL: f64 = 0.125;
 /// How much one reading counts against all before.
 const WEIGHT: f64 = 0.1;
 /// What is not seen again is half forgotten after this time.
@@ -59,7 +67,7 @@ impl Own {
             .squeezable()
             .map(|(name, _)| reading.uses.get(name).map_or(Some(0.0), |used| used.cpus))
             .sum();
-        let still = used.is_some_and(|used| used <= rules.least_cpus() * 1.25);
+        let still = used.is_some_and(|used| used <= rules.cpus * STILL);
         self.alone = still.then(|| self.alone.unwrap_or(now));
         let settled = self.alone.is_some_and(|since| now.saturating_sub(since) >= SETTLED);
         match reading.cpu.filter(|_| settled) {
@@ -89,8 +97,7 @@ impl Own {
 const IDLE_MACHINE: f64 = 0.5;
 
 pub(super) fn cpu(limits: &Limits, own: &Own, reading: &Reading) -> (Feeling, String) {
-    let limit = limits.cpu + own.allowance();
-    let mut feeling = Feeling::of(reading.cpu, limit);
+    let mut feeling = Feeling::beyond(reading.cpu, own.allowance(), limits.cpu);
     if reading.busy.is_some_and(|busy| busy < IDLE_MACHINE) {
         feeling = feeling.min(Feeling::Warm);
     }
