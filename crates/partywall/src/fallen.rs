@@ -17,39 +17,47 @@ use crate::stop::Stop;
 /// Environments in which something runs unguarded, production first.
 pub(crate) async fn walls(session: &Session) -> Result<Vec<Chore>, Stop> {
     let (config, host) = (&session.config, session.host());
-    let driver = facts::cgroup_driver(host.engine()).await;
     let mut all = Vec::new();
     for (name, _) in config.environments_in_order() {
         let containers = host.engine().containers(&config.compose_project(name)).await?;
         if !containers.iter().any(|one| one.state == State::Running) {
             continue;
         }
-        let gone = [(is_open(session, name).await, "rules"), (is_free(session, name, driver), "limits")];
-        let gone: Vec<&str> =
-            gone.into_iter().filter(|(is_gone, _)| *is_gone).map(|(_, what)| what).collect();
-        if !gone.is_empty() {
-            let words = vec![pw_plan::up::WALL.to_owned(), name.to_string()];
-            all.push(Chore {
-                words,
-                because: format!("its {} are gone, as after a reboot", gone.join(" and ")),
-            });
-        }
+        all.extend(gone(session, name).await.map(|what| Chore {
+            words: vec![pw_plan::up::WALL.to_owned(), name.to_string()],
+            because: format!("{what} are gone, as after a reboot"),
+        }));
     }
     Ok(all)
 }
 
-/// True where the firewall's rules are gone. Without the right to read them, nothing is said.
+/// What of an environment's wall is gone, in words.
+pub(crate) async fn gone(session: &Session, name: &EnvironmentName) -> Option<&'static str> {
+    match (is_open(session, name).await, is_free(session, name)) {
+        (true, true) => Some("rules of the firewall and limits"),
+        (true, false) => Some("rules of the firewall"),
+        (false, true) => Some("limits"),
+        (false, false) => None,
+    }
+}
+
+/// Rules end with a reboot, and with whoever clears them. Without the right to read them, nothing is said.
 async fn is_open(session: &Session, name: &EnvironmentName) -> bool {
     let chain = firewall_chain_name(&session.config.compose_project(name));
     !firewall::holds(&chain).await.unwrap_or(true)
 }
 
-/// True where the group, or the one above it, has the weight that the kernel gives everybody.
-fn is_free(session: &Session, name: &EnvironmentName, driver: CgroupDriver) -> bool {
-    let (root, path) = (Path::new(group::ROOT), group_path(&session.config, name, driver));
-    let wanted = group_limits(&session.config, name, path, facts::memory());
-    let found = group::observe(root, &wanted);
-    let is_as_wanted =
-        found.is_some_and(|found| (found.cpu_weight, found.cpu_idle) == (wanted.cpu_weight, wanted.cpu_idle));
-    facts::writes_cgroups(root, driver) && !is_as_wanted
+/// True where the group, or the one above it, has another weight than it was given. Which driver made it is not asked: it
+/// stands where the one or the other has it.
+fn is_free(session: &Session, name: &EnvironmentName) -> bool {
+    let root = Path::new(group::ROOT);
+    let drivers = [CgroupDriver::Cgroupfs, CgroupDriver::Systemd];
+    let is_weighed = |driver| {
+        let path = group_path(&session.config, name, driver);
+        let wanted = group_limits(&session.config, name, path, facts::memory());
+        let found = group::observe(root, &wanted);
+        found.is_some_and(|found| (found.cpu_weight, found.cpu_idle) == (wanted.cpu_weight, wanted.cpu_idle))
+    };
+    drivers.into_iter().any(|driver| facts::writes_cgroups(root, driver))
+        && !drivers.into_iter().any(is_weighed)
 }

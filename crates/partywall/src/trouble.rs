@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use pw_host::{Host, firewall};
+use pw_host::Host;
 use pw_model::compose::ComposeModel;
 use pw_model::name::EnvironmentName;
 use pw_model::observed::Container;
 
+use crate::fallen;
 use crate::session::Session;
 
 /// One line each, empty when the environment is as it was brought up, or does not run at all.
@@ -21,7 +22,11 @@ pub(crate) async fn troubles(
     }
     let mut found = services(session, name, containers);
     found.extend(routes(session, host, name).await);
-    found.extend(firewall(session, name).await);
+    found.extend(
+        fallen::gone(session, name).await.map(|what| {
+            format!("{what} of this environment are gone; `partywall wall {name}` sets them again")
+        }),
+    );
     found.extend(containers.iter().filter_map(|container| uncovered(name, container)));
     found
 }
@@ -35,15 +40,6 @@ fn uncovered(name: &EnvironmentName, container: &Container) -> Option<String> {
             container.service,
             lost.join(", ")
         )
-    })
-}
-
-/// Rules of a firewall end with a reboot, and with whoever clears them. Without the right to read them, nothing is said.
-async fn firewall(session: &Session, name: &EnvironmentName) -> Option<String> {
-    let chain = pw_plan::wall::firewall_chain_name(&session.config.compose_project(name));
-    let missing = !firewall::holds(&chain).await.unwrap_or(true);
-    missing.then(|| {
-        format!("the firewall rules of this environment are gone; `partywall wall {name}` sets them again")
     })
 }
 

@@ -14,7 +14,7 @@ pub(crate) fn can_be(service: &DesiredService) -> bool {
     service.cpus.is_none_or(|cpus| cpus > THROTTLED)
 }
 
-/// Throttles these services, in the order in which they are named.
+/// Throttles these services.
 pub(crate) fn step(desired: &Desired, services: Vec<String>, because: String) -> Step {
     let undo = Undo::by(back(desired, &services));
     let throttle = Action::ThrottleServices { project: desired.compose_project.clone(), services };

@@ -71,6 +71,9 @@ fn what_was_changed_by_hand_is_found_and_nothing_else() {
         told.out
     );
     assert!(!told.out.contains("secret of"), "{}", told.out);
+    // `docker update` takes no limit of memory away.
+    let anew = format!("docker rm --force {}-db-1 && ", story.compose_project(DEVELOPMENT));
+    assert!(told.out.contains(&anew) && !told.out.contains("--memory-reservation 0"), "{}", told.out);
     let status = story.run(&["status"]).ended(0);
     assert!(
         status.out.contains(&format!("drift      {} differences", expected.len())),

@@ -308,9 +308,14 @@ fn walls_that_a_reboot_took_away_are_raised_again() {
         }
     }
     let told = story.run(&["status"]).ended(0).out;
-    assert!(told.contains("`partywall wall development` sets them again"), "{told}");
-    let wanted = "partywall wall production | its rules and limits are gone, as after a reboot\n\
-                  partywall wall development | its rules are gone, as after a reboot\n";
+    let production =
+        "rules of the firewall and limits of this environment are gone; `partywall wall production`";
+    assert!(
+        told.contains(production) && told.contains("`partywall wall development` sets them again"),
+        "{told}"
+    );
+    let wanted = "partywall wall production | rules of the firewall and limits are gone, as after a reboot\n\
+                  partywall wall development | rules of the firewall are gone, as after a reboot\n";
     assert_eq!(due(), wanted);
     let plans = story.plans();
     story.run(&["agent", "chores"]).ended(0).says(&["the wall of `production` stands again"]);

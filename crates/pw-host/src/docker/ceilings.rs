@@ -31,7 +31,7 @@ impl Engine {
 }
 
 /// From `cpus`, or from a quota and its period.
-fn ceiling(host: &HostConfig) -> Option<Cpus> {
+pub(super) fn ceiling(host: &HostConfig) -> Option<Cpus> {
     let set = |value: Option<i64>| value.filter(|value| *value > 0).map(|value| value as f64);
     if let Some(nanos) = set(host.nano_cpus) {
         return Cpus::from_number(nanos / 1e9);

@@ -11,6 +11,7 @@ use pw_model::observed::Container;
 use pw_plan::drift::running::{Inspected, Limits};
 use pw_run::Failure;
 
+use super::ceilings::ceiling;
 use super::connect::{Engine, said, status};
 use super::label;
 
@@ -113,7 +114,7 @@ fn limits(host: &HostConfig) -> Limits {
     Limits {
         memory: positive(host.memory),
         memory_reservation: positive(host.memory_reservation),
-        cpus: positive(host.nano_cpus),
+        cpus: ceiling(host),
         processes: host.pids_limit.filter(|limit| *limit > 0),
     }
 }

@@ -55,9 +55,7 @@ impl Engine {
         occupied.works = works.map(|(name, ..)| name).collect();
         Ok(occupied)
     }
-}
 
-impl Engine {
     /// True for a command that the engine itself runs to see whether a container is healthy, and for one that is over.
     async fn is_check(&self, id: &str, check: &[String]) -> Result<bool, Failure> {
         match self.docker().await?.inspect_exec(id).await {

@@ -11,6 +11,7 @@ use pw_run::Failure;
 use super::connect::{Engine, said};
 use super::label;
 use super::list::{label_of, name_of};
+use crate::facts;
 
 /// One more than anybody writes: by it a ceiling of ours is known.
 const MARK: i64 = 1;
@@ -19,14 +20,9 @@ const PERIOD: i64 = 100_000;
 const BILLION: f64 = 1e9;
 
 impl Engine {
-    /// Holds every container of these services to [`THROTTLED`], in their order, running or not.
+    /// Holds every container of these services to [`THROTTLED`], running or not.
     pub(crate) async fn throttle_services(&self, project: &str, services: &[String]) -> Result<(), Failure> {
-        let mut found = self.guarded_containers(project, services).await?;
-        let place = |one: &ContainerSummary| {
-            services.iter().position(|name| Some(name.as_str()) == label_of(one, label::SERVICE))
-        };
-        found.sort_by_key(place);
-        for one in found {
+        for one in self.guarded_containers(project, services).await? {
             self.update(&one, |host| (!is_throttled(host)).then(|| held(host))).await?;
         }
         Ok(())
@@ -100,7 +96,7 @@ fn held(host: &HostConfig) -> ContainerUpdateBody {
 fn free(host: &HostConfig, own: Option<Cpus>) -> ContainerUpdateBody {
     if has_nanos(host) {
         // Who had billionths had a ceiling; one that was taken out of the files since makes another container.
-        let cpus = own.unwrap_or(Cpus::whole(crate::facts::cpus().count() as usize));
+        let cpus = own.unwrap_or_else(facts::cpus);
         return ContainerUpdateBody { nano_cpus: Some(nanos(cpus)), ..ContainerUpdateBody::default() };
     }
     ContainerUpdateBody {

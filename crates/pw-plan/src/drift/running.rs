@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pw_model::compose::Service;
 use pw_model::desired::{Desired, DesiredService};
 use pw_model::observed::{Container, Observed, State};
 use pw_model::role::Role;
-use pw_model::unit::Bytes;
+use pw_model::unit::{Bytes, Cpus};
 use serde_json::Value;
 
 use super::{Difference, Part};
@@ -35,8 +36,7 @@ pub struct Inspected {
 pub struct Limits {
     pub memory: u64,
     pub memory_reservation: u64,
-    /// Billionths of a CPU.
-    pub cpus: u64,
+    pub cpus: Option<Cpus>,
     pub processes: Option<i64>,
 }
 
@@ -239,20 +239,27 @@ impl Found<'_> {
         let (wanted, running) = (wanted_limits(service), inspected.limits);
         let bytes = |bytes: u64| if bytes == 0 { "no limit".to_owned() } else { Bytes(bytes).to_string() };
         let update = |option: &str| format!("docker update {option} {}", one.name);
+        // The engine takes no limit of memory or processors away again.
+        let anew = format!("docker rm --force {} && {}", one.name, self.up());
+        let set = |limited: bool, option: &str| if limited { update(option) } else { anew.clone() };
         if wanted.memory != running.memory {
-            let option = format!("--memory {0} --memory-swap {0}", wanted.memory);
-            let repair = update(&option);
+            let repair = set(wanted.memory > 0, &format!("--memory {0} --memory-swap {0}", wanted.memory));
             self.note(format!("{path}.memory"), &bytes(wanted.memory), &bytes(running.memory), repair);
         }
         if wanted.memory_reservation != running.memory_reservation {
-            let repair = update(&format!("--memory-reservation {}", wanted.memory_reservation));
+            let reserved = wanted.memory_reservation;
+            let repair = set(reserved > 0, &format!("--memory-reservation {reserved}"));
             let sides = (bytes(wanted.memory_reservation), bytes(running.memory_reservation));
             self.note(format!("{path}.memory_reservation"), &sides.0, &sides.1, repair);
         }
-        let thousandths = |billionths: u64| (billionths + 500_000) / 1_000_000;
-        if !one.throttled && thousandths(wanted.cpus) != thousandths(running.cpus) {
-            let repair = update(&format!("--cpus {}", cpus(wanted.cpus)));
-            self.note(format!("{path}.cpus"), &told_cpus(wanted.cpus), &told_cpus(running.cpus), repair);
+        if !one.throttled && wanted.cpus != running.cpus {
+            let told = |cpus: Option<Cpus>| cpus.map_or("no limit".into(), |cpus| cpus.to_string());
+            let option = match &service["cpu_quota"] {
+                Value::Null => format!("--cpus {}", told(wanted.cpus)),
+                quota => format!("--cpu-quota {quota}"),
+            };
+            let repair = set(wanted.cpus.is_some(), &option);
+            self.note(format!("{path}.cpus"), &told(wanted.cpus), &told(running.cpus), repair);
         }
         if wanted.processes != running.processes {
             let told = |limit: Option<i64>| limit.map_or("no limit".into(), |limit| limit.to_string());
@@ -370,15 +377,6 @@ fn short(id: &str) -> String {
     id.chars().take(19).collect()
 }
 
-fn cpus(billionths: u64) -> String {
-    let text = format!("{}.{:09}", billionths / 1_000_000_000, billionths % 1_000_000_000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-fn told_cpus(billionths: u64) -> String {
-    if billionths == 0 { "no limit".to_owned() } else { cpus(billionths) }
-}
-
 /// What Compose asks of the engine; a plain key and its place under `deploy` mean the same.
 fn wanted_limits(service: &Value) -> Limits {
     let deployed = |kind: &str, key: &str| service["deploy"]["resources"][kind][key].clone();
@@ -390,17 +388,11 @@ fn wanted_limits(service: &Value) -> Limits {
             service["mem_reservation"].clone(),
             deployed("reservations", "memory"),
         ])),
-        cpus: billionths_of(&first([service["cpus"].clone(), deployed("limits", "cpus")])),
+        cpus: Service::new("", service).cpus(),
         processes: processes.as_i64().filter(|limit| *limit > 0),
     }
 }
 
 fn bytes_of(value: &Value) -> u64 {
     value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0)
-}
-
-fn billionths_of(value: &Value) -> u64 {
-    let cpus = value.as_f64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0.0);
-    // Never negative, and far below 2^64: a host has at most some thousand CPUs.
-    (cpus.max(0.0) * 1e9).round() as u64
 }
