@@ -56,6 +56,15 @@ pub fn transferred(root: &Path, path: &str) -> Option<u64> {
     entry(root.join("blkio").join(path).join("blkio.throttle.io_service_bytes_recursive"), "Total")
 }
 
+/// CPU time that the kernel has worked in the name of a group.
+pub(crate) fn kernel(root: &Path, path: &str) -> Option<Duration> {
+    let path = path.trim_start_matches('/');
+    if root.join("cgroup.controllers").exists() {
+        return entry(root.join(path).join("cpu.stat"), "system_usec").map(Duration::from_micros);
+    }
+    number(root.join("cpuacct").join(path).join("cpuacct.usage_sys")).map(Duration::from_nanos)
+}
+
 fn split(root: &Path, path: &str) -> Option<Usage> {
     let memory = root.join("memory").join(path);
     let used = number(memory.join("memory.usage_in_bytes"))?;
@@ -90,7 +99,7 @@ mod tests {
         let folder = root.path().join("partywall/x/abc");
         std::fs::create_dir_all(&folder).expect("folders");
         let files = [
-            ("cpu.stat", "usage_usec 1500\nuser_usec 1"),
+            ("cpu.stat", "usage_usec 1500\nuser_usec 1\nsystem_usec 1499"),
             ("memory.current", "4096\n"),
             ("memory.stat", "anon 1\ninactive_file 96"),
         ];
@@ -100,5 +109,6 @@ mod tests {
         }
         let usage = container(root.path(), "/partywall/x", "abc");
         assert_eq!(usage, Some(Usage { cpu: Duration::from_micros(1500), memory: Bytes(4000) }));
+        assert_eq!(kernel(root.path(), "/partywall/x/abc"), Some(Duration::from_micros(1499)));
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use trace::{Decided, Trace};
 
-const TRACES: [&str; 21] = [
+const TRACES: [&str; 22] = [
     "burst",
     "clock-jump",
     "disk-filling",
@@ -32,6 +32,7 @@ const TRACES: [&str; 21] = [
     "objective-flapping",
     "objective-office",
     "objective-own-doing",
+    "only-computes",
     "over-quota",
     "own-waiting",
     "production-overload",

@@ -4,6 +4,7 @@
 //! beside those of version 1. Without, the time that production's threads waited for a processor is summed up, and
 //! memory and disk are the machine's.
 
+mod idle;
 mod machine;
 mod pressure;
 mod threads;
@@ -135,11 +136,16 @@ impl Eyes {
             self.bridges.get(name).map(|bridges| bridges.iter().map(|one| machine::passed(one)).sum());
         if !pressure::is_any_there(&self.root, &[path.to_owned()]) {
             // Who is not up uses nothing, which is not the same as not being seen.
-            return Used { cpu: Some(Duration::ZERO), memory: Some(0), io: Some(0), network };
+            let none = Some(Duration::ZERO);
+            return Used { cpu: none, unyielding: none, memory: Some(0), io: Some(0), network };
         }
         let usage = stats::group(&self.root, path);
         Used {
             cpu: usage.map(|usage| usage.cpu),
+            unyielding: match idle::yields(&self.root, path, &self.production) {
+                true => stats::kernel(&self.root, path),
+                false => usage.map(|usage| usage.cpu),
+            },
             memory: usage.map(|usage| usage.memory.0),
             io: stats::transferred(&self.root, path),
             network,

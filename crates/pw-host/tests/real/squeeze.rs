@@ -195,6 +195,18 @@ async fn what_production_waits_for_is_seen() {
     assert!(
         seen.busy.is_some_and(|busy| busy > 0.0) && seen.memory_free.is_some() && seen.disk_free.is_some()
     );
+    let others = BTreeMap::from([(name.clone(), path.clone())]);
+    let mut apart = Eyes::new(root, vec!["/pwhost-production".into()], others, vec!["/".into()]);
+    let mut unyielding = || {
+        let before = apart.look();
+        std::thread::sleep(Duration::from_millis(500));
+        let used = reading(&before, &apart.look()).uses[&name];
+        used.unyielding.zip(used.cpus).map_or(f64::NAN, |(unyielding, cpus)| unyielding / cpus)
+    };
+    assert!(unyielding() > 0.99, "as heavy as production");
+    group::limit(root, &development(&path)).await.expect("limited");
+    let spins = unyielding();
+    assert!(spins < 0.25, "it only computes, and {spins} of that is the kernel's");
     docker(&["rm", "-f", &project.ids()[0]]);
     group::remove(root, &path).await.expect("removed");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pw_model::unit::Bytes;
 
 use super::rules::Limits;
-use super::{Reading, Rules};
+use super::{Reading, Rules, Use};
 
 /// From nothing to be seen to help at once; the order is that of urgency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,12 +40,12 @@ impl Feeling {
     }
 }
 
-/// Production waits for itself, too: its own share is what is seen while nobody else does anything.
+/// Production waits for itself, too: its own share is what is seen while nobody else keeps it from a processor.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Own {
     share: f64,
     seen: Option<Duration>,
-    /// Since when the others do nothing.
+    /// Since when the others are still.
     alone: Option<Duration>,
 }
 
@@ -65,7 +65,7 @@ impl Own {
     pub(super) fn learn(&mut self, rules: &Rules, reading: &Reading, now: Duration) {
         let used: Option<f64> = rules
             .squeezable()
-            .map(|(name, _)| reading.uses.get(name).map_or(Some(0.0), |used| used.cpus))
+            .map(|(name, _)| reading.uses.get(name).map_or(Some(0.0), Use::keeps_from_production))
             .sum();
         let still = used.is_some_and(|used| used <= rules.cpus * STILL);
         self.alone = still.then(|| self.alone.unwrap_or(now));

@@ -18,6 +18,7 @@ mod reading;
 mod resume;
 mod rules;
 pub mod sense;
+mod yields;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use freeze::Ice;
 use leave::Leave;
 use lever::{Bounds, Growth, Lever};
 use promise::Promise;
+use yields::Yields;
 
 pub use network::NETWORK_RATES;
 pub use order::{Amount, Order, Resource};
@@ -67,6 +69,7 @@ pub struct State {
 /// The levers of one environment.
 #[derive(Debug, Clone, PartialEq, Default)]
 struct Levers {
+    yields: Yields,
     cpu: Lever,
     memory: Lever,
     io: Lever,
@@ -101,11 +104,13 @@ pub fn govern(rules: &Rules, mut state: State, reading: &Reading, now: Moment) -
         let used = reading.uses.get(name).copied().unwrap_or_default();
         let levers = state.subjects.entry(name.clone()).or_default();
         let turn = Turn { rules, name, subject, mood: &mood, used, now };
-        orders.extend(turn.cpu(&mut levers.cpu, blind));
+        levers.yields.learn(&used, now.at);
+        let only_computes = levers.yields.only_computes();
+        orders.extend(turn.cpu(&mut levers.cpu, only_computes, blind));
         orders.extend(turn.memory(&mut levers.memory));
         orders.extend(turn.io(&mut levers.io));
-        let hardly_any_cpu = turn.is_at_the_end(&levers.cpu);
-        orders.extend(turn.network(&mut levers.network, hardly_any_cpu));
+        let no_cpu_to_take = only_computes || turn.is_at_the_end(&levers.cpu);
+        orders.extend(turn.network(&mut levers.network, no_cpu_to_take));
         let ice = turn.freeze(levers);
         let leave = turn.leave(levers, ice.as_ref());
         orders.extend(ice.into_iter().chain(leave));
@@ -182,6 +187,7 @@ impl State {
 
 impl Levers {
     fn restart(&mut self, now: Duration) {
+        self.yields = Yields::default();
         for lever in [&mut self.cpu, &mut self.memory, &mut self.io, &mut self.network] {
             lever.restart(now);
         }
@@ -191,7 +197,7 @@ impl Levers {
 }
 
 impl Turn<'_> {
-    fn cpu(&self, lever: &mut Lever, blind: bool) -> Option<Order> {
+    fn cpu(&self, lever: &mut Lever, only_computes: bool, blind: bool) -> Option<Order> {
         let budget = self.subject.cpus.map_or(self.rules.cpus, |budget| budget.min(self.rules.cpus));
         let bounds = Bounds {
             least: self.rules.least_cpus().min(budget),
@@ -199,7 +205,10 @@ impl Turn<'_> {
             growth: Growth::Add(self.rules.cpus * 0.05),
             factor: self.mood.factor,
         };
-        let (feeling, because) = worse(&self.mood.cpu, &self.mood.promise);
+        // Nobody waits for who gives way at once.
+        let felt = if only_computes { self.mood.cpu.0.min(Feeling::Calm) } else { self.mood.cpu.0 };
+        let waiting = (felt, self.mood.cpu.1.clone());
+        let (feeling, because) = worse(&waiting, &self.mood.promise);
         let blinded = blind.then(|| lever.halve(bounds, self.now.at)).flatten();
         let because = if blinded.is_some() { "production's pressure cannot be seen" } else { because };
         let turned = blinded

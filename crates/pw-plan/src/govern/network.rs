@@ -13,9 +13,9 @@ pub const NETWORK_RATES: [Bytes; 4] = [Bytes(1 << 20), Bytes(4 << 20), Bytes(16 
 const MOST: f64 = 256.0 * 1024.0 * 1024.0;
 
 impl Turn<'_> {
-    /// For a broken objective, or for waiting that lasts though hardly any processor is left to take: packets are
+    /// For a broken objective, or for waiting that no processor helps against that could be taken: packets are
     /// handled in the kernel's own time, which no quota holds.
-    pub(super) fn network(&self, lever: &mut Lever, hardly_any_cpu: bool) -> Option<Order> {
+    pub(super) fn network(&self, lever: &mut Lever, no_cpu_to_take: bool) -> Option<Order> {
         let [least, ..] = NETWORK_RATES;
         let bounds = Bounds {
             least: least.0 as f64,
@@ -26,7 +26,7 @@ impl Turn<'_> {
         let used = self.used.network.unwrap_or(0.0);
         let (felt, because) = worse(&self.mood.cpu, &self.mood.promise);
         let from_waiting = *felt > self.mood.promise.0;
-        let spared = used < promise::WRITES || from_waiting && !hardly_any_cpu;
+        let spared = used < promise::WRITES || from_waiting && !no_cpu_to_take;
         let felt = if spared { (*felt).min(Feeling::Warm) } else { *felt };
         let before = prepared(lever.ceiling());
         let turned = lever.turn(felt, used, bounds, self.now.at)?;

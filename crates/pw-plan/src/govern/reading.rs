@@ -39,6 +39,9 @@ pub struct Reading {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Use {
     pub cpus: Option<f64>,
+    /// Of these, what production cannot have back the moment that it wants it.
+    #[serde(default)]
+    pub unyielding: Option<f64>,
     /// Bytes, without file pages that the kernel would give back at once.
     pub memory: Option<f64>,
     /// Bytes in a second, read and written.
@@ -51,6 +54,13 @@ pub struct Use {
     pub kept: Option<f64>,
 }
 
+impl Use {
+    /// CPUs that production cannot have back at once; all of them where that is not known.
+    pub(super) fn keeps_from_production(&self) -> Option<f64> {
+        self.cpus.map(|cpus| self.unyielding.unwrap_or(cpus).min(cpus))
+    }
+}
+
 impl Reading {
     /// Without figures that cannot be.
     pub(super) fn checked(&self) -> Self {
@@ -60,6 +70,7 @@ impl Reading {
         let amount = |value: Option<f64>| value.filter(|value| value.is_finite() && *value >= 0.0);
         let checked = |used: &Use| Use {
             cpus: amount(used.cpus),
+            unyielding: amount(used.unyielding),
             memory: amount(used.memory),
             io: amount(used.io),
             network: amount(used.network),

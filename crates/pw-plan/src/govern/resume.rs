@@ -8,6 +8,7 @@ use pw_model::name::EnvironmentName;
 use super::freeze::Ice;
 use super::leave::Leave;
 use super::lever::Lever;
+use super::yields::Yields;
 use super::{Levers, Rules, State};
 
 /// What an environment is found held to, beyond its budget.
@@ -28,6 +29,7 @@ impl State {
             sane.map(Lever::found).unwrap_or_default()
         };
         let levers = |found: &Found| Levers {
+            yields: Yields::default(),
             cpu: lever(found.cpus),
             memory: lever(found.memory),
             io: lever(found.io),

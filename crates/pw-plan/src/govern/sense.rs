@@ -37,6 +37,9 @@ pub struct Counters {
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Used {
     pub cpu: Option<Duration>,
+    /// Of it, what production cannot have back the moment that it wants it: in the idle class what the kernel worked in its
+    /// name, which it does not interrupt; all of it elsewhere.
+    pub unyielding: Option<Duration>,
     /// Bytes at this moment.
     pub memory: Option<u64>,
     /// Bytes read and written.
@@ -52,10 +55,12 @@ pub fn reading(before: &Counters, now: &Counters) -> Reading {
     let uses = now.uses.iter().map(|(name, used)| {
         let former = before.uses.get(name).copied().unwrap_or_default();
         let cpus = span.share(former.cpu, used.cpu);
+        let unyielding = span.share(former.unyielding, used.unyielding);
         let io = span.rate(former.io, used.io);
         let network = span.rate(former.network, used.network);
         #[expect(clippy::cast_precision_loss, reason = "bytes of a machine")]
-        (name.clone(), Use { cpus, memory: used.memory.map(|bytes| bytes as f64), io, network, kept: None })
+        let memory = used.memory.map(|bytes| bytes as f64);
+        (name.clone(), Use { cpus, unyielding, memory, io, network, kept: None })
     });
     Reading {
         cpu: span.share(before.cpu, now.cpu).map(|share| share.min(1.0)),

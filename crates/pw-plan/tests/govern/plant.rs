@@ -22,7 +22,8 @@ impl Plant {
         let used = self.wanted_by_development.min(self.held);
         let total = used + self.wanted_by_production;
         let waits = ((total - 1.6) / 0.8).clamp(0.01, 1.0);
-        let used = Use { cpus: Some(used), memory: Some(1e8), io: Some(0.0), network: Some(0.0), kept: None };
+        let used =
+            Use { cpus: Some(used), memory: Some(1e8), io: Some(0.0), network: Some(0.0), ..Use::default() };
         Reading {
             cpu: Some(waits),
             memory: Some(0.0),

@@ -40,8 +40,9 @@ fn figure(most: f64) -> impl Strategy<Value = Option<f64>> {
 }
 
 fn reading() -> impl Strategy<Value = (Reading, Duration)> {
-    let uses = (figure(4.0), figure(9e9), figure(3e9), figure(3e9))
-        .prop_map(|(cpus, memory, io, network)| Use { cpus, memory, io, network, kept: memory });
+    let uses = (figure(4.0), figure(4.0), figure(9e9), figure(3e9), figure(3e9)).prop_map(
+        |(cpus, unyielding, memory, io, network)| Use { cpus, unyielding, memory, io, network, kept: memory },
+    );
     let shares = (
         figure(1.0),
         figure(1.0),
@@ -133,7 +134,7 @@ proptest! {
             at += step;
             state = govern(&rules, state, &reading, Moment { at, office: false }).0;
         }
-        let used = Use { cpus: Some(0.5), memory: Some(1e8), io: Some(0.0), network: None, kept: None };
+        let used = Use { cpus: Some(0.5), memory: Some(1e8), io: Some(0.0), ..Use::default() };
         let calm = Reading {
             cpu: Some(0.0), memory: Some(0.0), io: Some(0.0), busy: Some(0.2), latency: None,
             memory_free: Some(0.6), disk_free: Some(0.6),
@@ -164,7 +165,7 @@ fn the_second_look_squeezes_at_the_latest() {
         disk_free: Some(0.5),
         uses: [(
             name("development"),
-            Use { cpus: Some(3.0), memory: Some(3e9), io: Some(2e8), network: Some(1e8), kept: None },
+            Use { cpus: Some(3.0), memory: Some(3e9), io: Some(2e8), network: Some(1e8), ..Use::default() },
         )]
         .into(),
         ..Reading::default()

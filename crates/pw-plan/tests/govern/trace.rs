@@ -6,7 +6,7 @@
 //! 0..10  cpu 2 memory 0 io 1 busy 40 free 60 disk 50 | development 0.3 400 1
 //! ```
 //! Shares in percent; of development CPUs, MB of memory, MB/s of disk, MB/s of network,
-//! MB kept on disk. `-` is a sensor that does not answer, `!` one
+//! MB kept on disk, CPUs that do not yield. `-` is a sensor that does not answer, `!` one
 //! that answers nonsense; `2,80` takes turns. `jump 600` sets the clock that many seconds on, `jump -600` back.
 
 use std::collections::BTreeMap;
@@ -157,7 +157,14 @@ pub(crate) fn reading(line: &str, turn: usize, passed: f64) -> Reading {
         let words: Vec<&str> = part.split_whitespace().collect();
         let value = |at: usize| value(words.get(at).copied().unwrap_or("-"), turn, passed);
         let bytes = |at: usize| value(at).map(|mb| mb * MB);
-        let used = Use { cpus: value(1), memory: bytes(2), io: bytes(3), network: bytes(4), kept: bytes(5) };
+        let used = Use {
+            cpus: value(1),
+            unyielding: value(6),
+            memory: bytes(2),
+            io: bytes(3),
+            network: bytes(4),
+            kept: bytes(5),
+        };
         (name(words[0]), used)
     });
     Reading {
