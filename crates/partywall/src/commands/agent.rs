@@ -171,12 +171,14 @@ fn page(status: &Status) -> String {
     text.push_str(&governed::lines(status));
     text.push_str(&format!("pressure  {}\n", pressure(&status.reading)));
     for (name, used) in &status.reading.uses {
-        let cpus = used.cpus.map_or_else(|| "-".into(), |cpus| format!("{cpus:.2}"));
+        let cpus = |cpus: Option<f64>| cpus.map_or_else(|| "-".into(), |cpus| format!("{cpus:.2}"));
         let megabytes = |bytes: Option<f64>| {
             bytes.map_or_else(|| "-".into(), |bytes| format!("{:.0} MB", bytes / 1048576.0))
         };
         text.push_str(&format!(
-            "uses      {name}: {cpus} CPUs, {}, {}/s of disk, {}/s over the network, {} kept on disk\n",
+            "uses      {name}: {} CPUs ({} unyielding), {}, {}/s of disk, {}/s over the network, {} kept on disk\n",
+            cpus(used.cpus),
+            cpus(used.unyielding),
             megabytes(used.memory),
             megabytes(used.io),
             megabytes(used.network),

@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use crate::harness::{Agent, DEVELOPMENT, PRODUCTION, Story, docker, image, until};
 
-/// Production and development each spin. Production may use half a processor only, so that it
-/// waits whatever else the machine does, and development has something to use.
-fn spinning() -> Story {
+/// Both have the kernel work without end, for who only computes in the idle class is not squeezed. Production may use half a
+/// processor only, so that it waits whatever else the machine does, and development has something to use.
+fn copying() -> Story {
     let story = Story::light();
-    let spin = "for i in 1 2 3 4; do while :; do :; done & done; wait";
+    let copy = "for i in 1 2 3 4; do cat /dev/zero >/dev/null & done; wait";
     let service = format!(
-        "services:\n  web:\n    image: {}\n    init: true\n    command: [sh, -c, {spin:?}]\n    stop_grace_period: 0s\n",
+        "services:\n  web:\n    image: {}\n    init: true\n    command: [sh, -c, {copy:?}]\n    stop_grace_period: 0s\n",
         image("debian")
     );
     story.write("docker-compose.yml", &service);
@@ -58,11 +58,11 @@ fn status(story: &Story) -> Value {
 
 /// Promise: while production waits, development is squeezed, and only development; an agent that is killed leaves it
 /// squeezed, the next one goes on from there, and gives everything back when production is calm.
-/// Given: both environments spin on all processors.
+/// Given: both environments copy without end, on all processors.
 /// Then: each of these in turn, a second agent is told who runs, and no squeeze is a difference for `plan`.
 #[test]
 fn development_is_squeezed_while_production_waits() {
-    let story = spinning();
+    let story = copying();
     story.up(PRODUCTION);
     story.up(DEVELOPMENT);
     let (production, development) = (quotas(&story, PRODUCTION), quotas(&story, DEVELOPMENT));
@@ -97,10 +97,10 @@ fn development_is_squeezed_while_production_waits() {
 }
 
 /// Promise: an agent that is told to end gives everything back; a dry run says what it would do and touches nothing.
-/// Given: both environments spin on all processors.
+/// Given: both environments copy without end, on all processors.
 #[test]
 fn who_ends_the_agent_has_development_back_and_a_dry_run_touches_nothing() {
-    let story = spinning();
+    let story = copying();
     story.up(PRODUCTION);
     story.up(DEVELOPMENT);
     let before = quotas(&story, DEVELOPMENT);

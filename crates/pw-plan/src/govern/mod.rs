@@ -202,7 +202,8 @@ impl Turn<'_> {
         let bounds = Bounds {
             least: self.rules.least_cpus().min(budget),
             most: budget,
-            growth: Growth::Add(self.rules.cpus * 0.05),
+            // Who gives way at once may be trusted with more of it.
+            growth: Growth::Add(self.rules.cpus * if only_computes { 0.2 } else { 0.05 }),
             factor: self.mood.factor,
         };
         // Nobody waits for who gives way at once.
