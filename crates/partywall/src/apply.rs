@@ -9,6 +9,7 @@ use pw_plan::{Action, Plan};
 use pw_run::{Event, Failure, Journal, Outcome, Progress, Standing, Unfinished};
 use serde::Serialize;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::hands::Hands;
 use crate::printer::{DIM, GREEN, Printer, RED};
@@ -113,7 +114,7 @@ fn event_name(event: &Event) -> &'static str {
     }
 }
 
-/// Runs a plan to its end. Ctrl-C takes back what was done.
+/// Runs a plan to its end. Ctrl-C takes back what was done, and so does being told to end, as by systemd or by who cancels a job of CI.
 pub(crate) async fn run(
     plan: &Plan,
     hands: impl Into<Hands>,
@@ -124,7 +125,7 @@ pub(crate) async fn run(
     let mut host = hands.into().storing_for(&plan.environment).on_line(steps.lines());
     let outcome = tokio::select! {
         outcome = pw_run::apply(plan, &mut host, journal, &mut steps) => Some(outcome),
-        _ = tokio::signal::ctrl_c() => None,
+        () = interrupted() => None,
     };
     let Some(outcome) = outcome else {
         let outcome = take_back(&mut host, journal, &mut steps).await?;
@@ -133,6 +134,19 @@ pub(crate) async fn run(
         return Err(Stop::Code(1));
     };
     finish(&outcome, plan, printer)
+}
+
+async fn interrupted() {
+    let told_to_end = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut told) => drop(told.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = told_to_end => {}
+    }
 }
 
 /// How a recovered operation ended; what was already on its way back is never finished.
@@ -176,6 +190,11 @@ pub(crate) fn is_trial(plan: &Plan) -> bool {
         pw_plan::prove::OPERATION,
     ];
     trials.contains(&plan.operation.as_str())
+}
+
+/// What changes nothing that anybody relies on: cut off, it may be taken back by whoever comes next, without being asked.
+pub(crate) fn only_reads(plan: &Plan) -> bool {
+    is_trial(plan) || ["backup", "copy"].contains(&plan.operation.as_str())
 }
 
 async fn take_back(
@@ -250,6 +269,7 @@ fn code_of(plan: &Plan, step: usize, error: &Failure) -> u8 {
     match plan.steps.get(step).map(|step| &step.does) {
         Some(
             Action::AwaitServices { .. }
+            | Action::AwaitJobs { .. }
             | Action::BuildImages { .. }
             | Action::RewriteRows { .. }
             | Action::AwaitContainers { .. }

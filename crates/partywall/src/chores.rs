@@ -1,5 +1,5 @@
-//! What is done when it is due: walls that a reboot took away, backups, drills, the end of containers that were kept warm,
-//! room on a full disk.
+//! What is done when it is due: the end of what was cut off and only reads, walls that a reboot took away, backups,
+//! drills, the end of containers that were kept warm, room on a full disk.
 //!
 //! Each is a command of this program in a process of its own, with a plan, a journal and a lock like any other. What
 //! is due follows from the records alone, so that nothing is remembered between two looks. Not in the governor's
@@ -22,6 +22,7 @@ use pw_run::{Failure, Observe as _};
 use serde_json::Value;
 use tokio::process::Command;
 
+use crate::apply;
 use crate::backing::shown;
 use crate::fallen;
 use crate::prepare;
@@ -29,7 +30,7 @@ use crate::room;
 use crate::session::Session;
 use crate::stop::Stop;
 
-/// A backup that failed is not tried again before, in seconds.
+/// A backup or drill that failed is not tried again before, in seconds.
 const AGAIN: u64 = 900;
 
 /// A command that is due, with its words.
@@ -51,7 +52,9 @@ pub(crate) async fn carry_out(session: &Session, chore: &Chore, flags: &[&str]) 
 
 /// What is due now, in the order in which it is to be done.
 pub(crate) async fn due(session: &Session) -> Result<Vec<Chore>, Stop> {
-    let (mut all, now) = (fallen::walls(session).await?, Timestamp::now().as_second());
+    let mut all: Vec<Chore> = cut_off(session)?.into_iter().collect();
+    let now = Timestamp::now().as_second();
+    all.extend(fallen::walls(session).await?);
     for (name, environment) in &session.config.environments {
         let class = environment.class(name);
         if let Some(release) = session.releases.get(name).filter(|_| class != Class::Development) {
@@ -77,6 +80,18 @@ pub(crate) async fn due(session: &Session) -> Result<Vec<Chore>, Stop> {
         all.push(Chore { words: vec!["prune".to_owned()], because });
     }
     Ok(all)
+}
+
+/// Nothing else can be done before, and whoever made a backup when the machine lost its power does not come back for it.
+fn cut_off(session: &Session) -> Result<Option<Chore>, Stop> {
+    let left = session.unfinished()?.filter(|left| apply::only_reads(&left.plan) && !session.is_at_work());
+    Ok(left.map(|left| Chore {
+        words: vec!["abandon".to_owned()],
+        because: format!(
+            "`{} {}` was cut off, and it only reads",
+            left.plan.operation, left.plan.environment
+        ),
+    }))
 }
 
 /// True while somebody is in the containers that serve no new visitor: mostly streams and websockets.
@@ -110,18 +125,26 @@ fn retire(name: &EnvironmentName, release: &Release, kept: Duration, now: i64) -
 }
 
 fn backup(name: &EnvironmentName, record: &Value, every: Option<u64>) -> Option<Chore> {
-    let waits = record["failed"]["age_seconds"].as_u64().is_some_and(|age| age < AGAIN);
+    let failed = &record["failed"];
+    let waits = !shown::is_of_log(failed) && failed["age_seconds"].as_u64().is_some_and(|age| age < AGAIN);
     let words = vec!["backup".to_owned(), name.to_string()];
     let because = format!("the newest is {}", record["backup"]["name"].as_str().unwrap_or("none"));
     (is_old(&record["backup"], every?) && !waits).then_some(Chore { words, because })
 }
 
-/// Of the newest backup, once there is one.
+/// Of the newest backup, once there is one. One that could not be carried out is tried again as a backup is; what one found out is
+/// there for somebody to look at.
 fn drill(record: &Value, every: Option<u64>) -> Option<Chore> {
     let newest = record["backup"]["name"].as_str()?;
     let words = vec!["drill".to_owned(), newest.to_owned()];
     let because = format!("the newest was of {}", record["drill"]["backup"].as_str().unwrap_or("none"));
-    is_old(&record["drill"], every?).then_some(Chore { words, because })
+    let (last, every) = (&record["drill"], every?);
+    let after = match (last["cause"].is_string(), last["passed"] == false) {
+        (true, _) => AGAIN,
+        (false, true) => every.max(AGAIN),
+        (false, false) => every,
+    };
+    is_old(last, after).then_some(Chore { words, because })
 }
 
 /// True for what never was, too.
@@ -155,9 +178,36 @@ mod tests {
         assert_eq!(words(drill(&young, Some(60))), "drill b1");
         let failed = json!({"backup": {"name": "b1", "age_seconds": 60}, "failed": {"age_seconds": 899}});
         assert_eq!(words(backup(&name, &failed, Some(60))), "", "it was tried a moment ago");
+        let log =
+            json!({"backup": {"name": "b1", "age_seconds": 60}, "failed": {"age_seconds": 1, "log": true}});
+        assert_eq!(words(backup(&name, &log, Some(60))), "backup production", "a log holds up no backup");
         let old = json!({"backup": {"name": "b1", "age_seconds": 60}, "drill": {"backup": "b0", "age_seconds": 60}});
         assert_eq!(words(backup(&name, &old, Some(60))), "backup production");
         assert_eq!(words(drill(&old, Some(60))), "drill b1");
+    }
+
+    #[test]
+    fn a_drill_that_failed_is_not_tried_again_at_once() {
+        let after = |mut last: Value, age: u64, every| {
+            last["age_seconds"] = age.into();
+            words(drill(&json!({"backup": {"name": "b1"}, "drill": last}), Some(every)))
+        };
+        let (hour, again) = (3600, "drill b1");
+        let cut_off = json!({"backup": "b1", "passed": false, "cause": "no room"});
+        assert_eq!(
+            (after(cut_off.clone(), 899, 60).as_str(), after(cut_off.clone(), 899, hour).as_str()),
+            ("", "")
+        );
+        assert_eq!(after(cut_off, 900, hour), again);
+        let found = json!({"backup": "b1", "passed": false});
+        assert_eq!(
+            (after(found.clone(), 899, 60).as_str(), after(found.clone(), 900, 60).as_str()),
+            ("", again)
+        );
+        assert_eq!(
+            (after(found.clone(), 3599, hour).as_str(), after(found, hour, hour).as_str()),
+            ("", again)
+        );
     }
 
     #[test]

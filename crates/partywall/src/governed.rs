@@ -5,6 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use pw_agent::{Holding, Left, Promised, Status};
 use pw_model::host::CgroupDriver;
+use pw_plan::govern::Reading;
 use pw_plan::objective::Measure;
 
 use crate::printer::RED;
@@ -30,7 +31,7 @@ pub(crate) fn left(session: &Session) -> Vec<Left> {
 /// One line for each that is squeezed; one in all where nobody is.
 pub(crate) fn line(session: &Session) -> String {
     match read(session) {
-        Some(status) => format!("\n{}", lines(&status)),
+        Some(status) => format!("\n{}{}", lines(&status), pressure(&status.reading)),
         None => left(session).iter().map(|left| format!("\n{}\n", left_line(left))).collect(),
     }
 }
@@ -39,6 +40,21 @@ pub(crate) fn line(session: &Session) -> String {
 pub(crate) fn lines(status: &Status) -> String {
     let promised = status.objective.as_ref().map(promised).unwrap_or_default();
     format!("{promised}{}", squeezed(status))
+}
+
+/// What production waits for.
+pub(crate) fn pressure(reading: &Reading) -> String {
+    let share =
+        |share: Option<f64>| share.map_or_else(|| "?".into(), |share| format!("{:.0} %", share * 100.0));
+    format!(
+        "pressure  production waits {} for a processor, {} for memory, {} for a disk; the machine is {} busy, {} of memory and {} of disk are free\n",
+        share(reading.cpu),
+        share(reading.memory),
+        share(reading.io),
+        share(reading.busy),
+        share(reading.memory_free),
+        share(reading.disk_free)
+    )
 }
 
 fn promised(promised: &Promised) -> String {

@@ -66,9 +66,8 @@ impl Session {
     }
 
     /// True while another command holds the lock: what it does is not cut off.
-    fn is_at_work(&self) -> bool {
-        let lock = std::fs::File::open(self.layout.lock(&self.config.project));
-        lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+    pub(crate) fn is_at_work(&self) -> bool {
+        pw_host::lock::is_held(Path::new(&self.layout.lock(&self.config.project)))
     }
 
     /// The configuration's own mistakes, before anything is done with it.

@@ -16,6 +16,8 @@ use crate::event::Event;
 
 /// Between two looks at production's services.
 const POLL: Duration = Duration::from_secs(15);
+/// An engine that answers answers sooner.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Less of a disk stops databases soon.
 const LITTLE_DISK: f64 = 0.10;
 /// So long it is told that the agent before ended badly.
@@ -27,11 +29,19 @@ pub(crate) fn watch(host: Host, config: &Config, events: Sender<Event>) {
     let projects: Vec<(EnvironmentName, String)> =
         production.map(|(name, _)| (name.clone(), config.compose_project(name))).collect();
     tokio::spawn(async move {
+        let mut known: BTreeMap<EnvironmentName, Vec<Alert>> = BTreeMap::new();
         loop {
             for (name, project) in &projects {
-                // The engine may be restarting; what is known stays known.
-                let Ok(found) = host.engine().containers(project).await else { continue };
-                let alerts = services(name, &found);
+                let asked = tokio::time::timeout(PATIENCE, host.engine().containers(project)).await;
+                let alerts = match asked {
+                    Ok(Ok(found)) => {
+                        known.insert(name.clone(), services(name, &found));
+                        known[name].clone()
+                    }
+                    // What is known stays known.
+                    Ok(Err(failure)) => with_silence(&known, name, &failure.to_string()),
+                    Err(_) => with_silence(&known, name, "it hangs"),
+                };
                 if events.send(Event::Services(name.clone(), alerts)).await.is_err() {
                     return;
                 }
@@ -39,6 +49,17 @@ pub(crate) fn watch(host: Host, config: &Config, events: Sender<Event>) {
             tokio::time::sleep(POLL).await;
         }
     });
+}
+
+/// An engine that restarts is back before anybody is told.
+fn with_silence(
+    known: &BTreeMap<EnvironmentName, Vec<Alert>>,
+    name: &EnvironmentName,
+    why: &str,
+) -> Vec<Alert> {
+    let words = format!("the Docker engine does not answer, so nobody knows what of `{name}` runs: {why}");
+    let silent = Alert { kind: Kind::ServiceUnhealthy, subject: format!("{name}/engine"), words };
+    known.get(name).into_iter().flatten().cloned().chain([silent]).collect()
 }
 
 fn services(name: &EnvironmentName, containers: &[Container]) -> Vec<Alert> {

@@ -18,7 +18,6 @@ use pw_plan::wall::group_path;
 use pw_run::Failure;
 
 use crate::Settings;
-use crate::collect::disks;
 use crate::status::Holding;
 
 pub(crate) struct Governor {
@@ -44,7 +43,7 @@ pub(crate) struct Governor {
 impl Governor {
     pub(crate) fn new(settings: &Settings, driver: CgroupDriver) -> Self {
         let (config, root) = (&settings.config, Path::new(group::ROOT));
-        let disks = disks(settings.layout.root());
+        let disks = settings.disks.clone();
         let path = |name: &EnvironmentName| group_path(config, name, driver);
         let (production, others): (Vec<_>, Vec<_>) =
             config.environments.iter().partition(|(name, one)| one.class(name) == Class::Production);

@@ -29,6 +29,7 @@ pub mod unit;
 mod watcher;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -57,6 +58,8 @@ const ALERTS: u32 = 5;
 pub struct Settings {
     pub config: Config,
     pub layout: Layout,
+    /// Folders whose disks must not fill; what is held of a disk is held of the first one's.
+    pub disks: Vec<PathBuf>,
     /// Decides, tells, and touches nothing.
     pub dry_run: bool,
     /// How the project's databases tell what they use; without, they are not asked.

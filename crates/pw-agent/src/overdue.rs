@@ -1,11 +1,14 @@
-//! Backups and drills that are overdue or failed, from the journal.
+//! Backups and drills that are overdue or failed, and what was cut off, from the journal.
 
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use pw_host::lock;
 use pw_journal::{Proof, SqliteJournal};
 use pw_model::config::{Backup, Class};
+use pw_plan::Plan;
 use pw_plan::alert::{Alert, Kind};
+use pw_run::{Journal as _, Unfinished};
 use serde_json::Value;
 
 use crate::Settings;
@@ -18,6 +21,7 @@ const GRACE: u64 = 900;
 /// What is looked at, and what was found.
 pub(crate) struct Overdue {
     journal: PathBuf,
+    lock: PathBuf,
     section: Option<Backup>,
     production: Vec<String>,
     looked: Option<i64>,
@@ -31,6 +35,7 @@ impl Overdue {
             config.environments.iter().filter(|(name, one)| one.class(name) == Class::Production);
         Self {
             journal: PathBuf::from(settings.layout.journal(&config.project)),
+            lock: PathBuf::from(settings.layout.lock(&config.project)),
             section: config.backup.clone(),
             production: production.map(|(name, _)| name.to_string()).collect(),
             looked: None,
@@ -49,13 +54,19 @@ impl Overdue {
         self.found.clone()
     }
 
+    /// What nobody works on any more.
+    fn interrupted(&self, journal: &SqliteJournal) -> Option<Option<Alert>> {
+        let left = journal.unfinished().ok()?;
+        Some(left.filter(|_| !lock::is_held(&self.lock)).map(|left| cut_off(&left)))
+    }
+
     /// `None` where the journal cannot be read: what was found before stays.
     fn look(&self, now: i64) -> Option<Vec<Alert>> {
-        let Some(section) = &self.section else { return Some(Vec::new()) };
         let Some(journal) = SqliteJournal::open_read_only(&self.journal).ok()? else {
             return Some(Vec::new());
         };
-        let mut found = Vec::new();
+        let mut found: Vec<Alert> = self.interrupted(&journal)?.into_iter().collect();
+        let Some(section) = &self.section else { return Some(found) };
         for name in &self.production {
             let made = journal.newest_passed("backup", name).ok()?;
             let tried = journal.newest_proof("backup", name).ok()?;
@@ -85,6 +96,17 @@ impl Overdue {
     }
 }
 
+fn cut_off(left: &Unfinished) -> Alert {
+    let Plan { operation, environment, .. } = &left.plan;
+    let at = Timestamp::from_second(left.begun)
+        .map_or_else(|_| "?".into(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
+    let words = format!(
+        "`{operation} {environment}`, begun by {} at {at}, was cut off: until `partywall resume` or `partywall abandon`, nothing else is done, no backup either",
+        left.by
+    );
+    Alert { kind: Kind::Interrupted, subject: environment.to_string(), words }
+}
+
 fn late(newest: Option<&(i64, Proof)>, every: u64, now: i64) -> Option<String> {
     let allowed = every + (every / 4).max(GRACE);
     match newest {
@@ -104,6 +126,10 @@ fn told(proof: &Proof, key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use pw_host::lock::ProjectLock;
+
     use super::*;
 
     #[test]
@@ -127,5 +153,37 @@ mod tests {
         );
         assert_eq!(late(made(0).as_ref(), 86_400, 108_000), None);
         assert_eq!(late(made(100).as_ref(), 60, 0), None, "a clock that was set back");
+    }
+
+    #[test]
+    fn what_nobody_works_on_any_more_was_cut_off() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let overdue = Overdue {
+            journal: path("journal.db"),
+            lock: path("lock"),
+            section: None,
+            production: Vec::new(),
+            looked: None,
+            found: Vec::new(),
+        };
+        let told = || overdue.look(0).expect("it can be read").pop().map(|alert| alert.to_string());
+        assert_eq!(told(), None, "there is no journal yet");
+        let mut journal = SqliteJournal::open(&path("journal.db")).expect("a journal");
+        let plan = Plan {
+            operation: "backup".into(),
+            project: "shop".into(),
+            environment: "production".into(),
+            basis: String::new(),
+            steps: Vec::new(),
+            texts: BTreeMap::new(),
+        };
+        journal.begin(&plan).expect("begun");
+        let alert = told().expect("it is cut off");
+        assert!(alert.starts_with("interrupted production: `backup production`, begun by "), "{alert}");
+        let held = ProjectLock::acquire(&path("lock"), "partywall resume").expect("the lock");
+        assert_eq!(told(), None, "somebody works on it");
+        drop(held);
+        assert!(told().is_some());
     }
 }

@@ -1,7 +1,7 @@
 //! The repository in another place, by the program `rclone`, which knows SFTP, S3 and many more.
 
-use std::io;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::{fs, io};
 
 use pw_run::Failure;
 
@@ -14,6 +14,8 @@ const PATIENCE: [&str; 8] =
 const NAMED_BY_CHECKSUM: &str = "--size-only";
 
 const CONFIG: &str = "config";
+/// What `rclone` ends with where the folder or the file is not there.
+const NOTHING_THERE: [i32; 2] = [3, 4];
 
 /// In this order what is there at any moment is whole: what is pointed at comes first, and goes last.
 const STEPS: [(&str, &str); 8] = [
@@ -30,38 +32,68 @@ const STEPS: [(&str, &str); 8] = [
 /// Copies, removes there what is no longer here, and compares the names and sizes of all files.
 ///
 /// # Errors
-/// There is no such program, or the place cannot be reached or written; running it again goes on.
+/// There is no such program, another repository's backups are there, or the place cannot be reached or written; running
+/// it again goes on.
 pub fn copy(repository: &Repository, to: &str) -> Result<(), Failure> {
     let _writing = repository.writing()?;
     // A folder whose disk is away must not empty the copy.
     repository.open()?;
     let (from, to) = (repository.path().trim_end_matches('/'), to.trim_end_matches('/'));
+    spare_another(from, to)?;
     for (verb, part) in STEPS {
-        // That of another repository is as large.
-        let compared = if part == CONFIG { "--ignore-times" } else { NAMED_BY_CHECKSUM };
-        rclone(&[verb, compared, &format!("{from}/{part}"), &format!("{to}/{part}")], to)?;
+        rclone(&[verb, NAMED_BY_CHECKSUM, &format!("{from}/{part}"), &format!("{to}/{part}")], to)?;
     }
     rclone(&["check", "--one-way", NAMED_BY_CHECKSUM, from, to], to)
 }
 
-fn rclone(words: &[&str], to: &str) -> Result<(), Failure> {
-    let what = || Failure::new(format!("could not copy the repository to `{to}`"));
-    let mut command = Command::new("rclone");
-    command.args(words).args(PATIENCE).args(["--log-level", "ERROR"]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let told = match command.output() {
-        Ok(told) => told,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(what().because(error).hint("install `rclone`, which copies: `apt install rclone`"));
-        }
-        Err(error) => return Err(what().because(error)),
-    };
-    if told.status.success() {
+/// What lies there may be all that is left of a repository whose place this one has taken.
+fn spare_another(from: &str, to: &str) -> Result<(), Failure> {
+    let own = fs::read(format!("{from}/{CONFIG}")).map_err(|error| failed(to).because(error))?;
+    // Listed, and not asked for by its name: of a bucket, rclone takes what it is not let see for what is not there.
+    let told = run(&["cat", to, "--include", &format!("/{CONFIG}"), "--max-depth", "1"], to)?;
+    if told.status.code().is_some_and(|code| NOTHING_THERE.contains(&code)) {
         return Ok(());
+    }
+    if !is_anothers(&ended(told, to)?.stdout, &own) {
+        return Ok(());
+    }
+    Err(failed(to).because(io::Error::other("another repository's backups are there")).hint(format!(
+        "give `copies` under `backup:` another place; or, when nobody needs those, remove them by hand: `rclone purge {to}`"
+    )))
+}
+
+/// It is written once, when its repository is made, and each is encrypted anew; one whose way was cut off is a beginning.
+fn is_anothers(there: &[u8], own: &[u8]) -> bool {
+    !own.starts_with(there)
+}
+
+fn rclone(words: &[&str], to: &str) -> Result<(), Failure> {
+    ended(run(words, to)?, to).map(drop)
+}
+
+fn failed(to: &str) -> Failure {
+    Failure::new(format!("could not copy the repository to `{to}`"))
+}
+
+fn run(words: &[&str], to: &str) -> Result<Output, Failure> {
+    let mut command = Command::new("rclone");
+    command.args(words).args(PATIENCE).args(["--log-level", "ERROR"]).stdin(Stdio::null());
+    command.output().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            failed(to).because(error).hint("install `rclone`, which copies: `apt install rclone`")
+        }
+        _ => failed(to).because(error),
+    })
+}
+
+/// What it told, when it ended well.
+fn ended(told: Output, to: &str) -> Result<Output, Failure> {
+    if told.status.success() {
+        return Ok(told);
     }
     let said = String::from_utf8_lossy(&told.stderr);
     let cause = cause(&said);
-    Err(what().because(io::Error::other(cause.to_owned())).hint(hint(cause, to)))
+    Err(failed(to).because(io::Error::other(cause.to_owned())).hint(hint(cause, to)))
 }
 
 /// The last that it says. Below it S3's request numbers are indented, before it stand the time and how often it was tried.
@@ -105,6 +137,14 @@ mod tests {
         let once = "2026/11/22 05:07:37 Failed to copy: InvalidAccessKeyId: none\n\tstatus code: 403\n\n";
         assert_eq!(cause(once), "Failed to copy: InvalidAccessKeyId: none");
         assert_eq!((cause(""), cause("12:30\n")), ("no word", "12:30"));
+    }
+
+    #[test]
+    fn only_the_copy_of_this_repository_is_written_over() {
+        let own = b"encrypted";
+        assert!(!is_anothers(own, own));
+        assert!(!is_anothers(b"", own) && !is_anothers(b"encry", own), "the way of our own was cut off");
+        assert!(is_anothers(b"decrypted", own) && is_anothers(b"encrypted, and more", own));
     }
 
     #[test]

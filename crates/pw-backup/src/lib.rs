@@ -17,6 +17,7 @@ pub mod make;
 pub mod manifest;
 pub mod repository;
 pub mod retain;
+mod rights;
 mod source;
 pub mod take;
 

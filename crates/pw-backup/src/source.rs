@@ -17,6 +17,7 @@ use rustic_core::{
 };
 
 use crate::manifest::Measure;
+use crate::rights;
 
 /// The bit of a folder in the modes that the format keeps.
 const FOLDER_MODE: u32 = 1 << 31;
@@ -51,6 +52,8 @@ pub(crate) enum Part {
 pub struct Program {
     pub words: Vec<String>,
     pub variables: Vec<(String, String)>,
+    /// What it needs to be there, dropped as soon as its output was read to the end or is not wanted.
+    pub needs: Option<Arc<dyn Send + Sync>>,
 }
 
 /// What was read, and what went wrong: the library goes on after a file that fails, and we must not.
@@ -85,7 +88,7 @@ enum From {
 }
 
 enum Input {
-    Child(Child),
+    Child(Child, Option<Arc<dyn Send + Sync>>),
     File(File),
     Text(io::Cursor<Vec<u8>>),
 }
@@ -117,8 +120,12 @@ impl Ledger {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Each once: a folder is told when it is looked at, and when it is opened.
     pub(crate) fn vanished(&self) -> Vec<String> {
-        self.vanished.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut all = self.vanished.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.sort();
+        all.dedup();
+        all
     }
 
     fn offer(&self, path: &Path) {
@@ -205,7 +212,13 @@ fn inside<O>(
     let entry = match entry {
         Ok(entry) => entry,
         Err(error) => {
-            ledger.fail(error.display_log());
+            match gone(&error).and_then(|gone| gone.strip_prefix(from).ok()) {
+                // Without the folder itself nothing of it is known.
+                Some(below) if below.components().next().is_some() => {
+                    Ledger::note(&ledger.vanished, path.join(below).display().to_string());
+                }
+                _ => ledger.fail(error.display_log()),
+            }
             return None;
         }
     };
@@ -222,9 +235,22 @@ fn inside<O>(
     Some(Ok(ReadSourceEntry { path: inside, node: entry.node, open }))
 }
 
+/// What was listed and is not there any more.
+fn gone(error: &RusticError) -> Option<&Path> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(found @ ignore::Error::WithPath { path, .. }) = error.downcast_ref() {
+            let cause = found.io_error().map(io::Error::kind);
+            return (cause == Some(io::ErrorKind::NotFound)).then_some(path);
+        }
+        next = error.source();
+    }
+    None
+}
+
 fn metadata(found: &std::fs::Metadata, kind: u32) -> Metadata {
     Metadata {
-        mode: Some(kind | (found.mode() & 0o777)),
+        mode: Some(kind | rights::kept(found.mode())),
         mtime: found.modified().ok().and_then(|time| time.try_into().ok()),
         ctime: jiff::Timestamp::new(found.ctime(), found.ctime_nsec() as i32).ok(),
         inode: found.ino(),
@@ -261,7 +287,7 @@ fn input(from: &From) -> io::Result<Input> {
     match from {
         From::File(path) => File::open(path).map(Input::File),
         From::Text(text) => Ok(Input::Text(io::Cursor::new(text.clone()))),
-        From::Program(program) => program.start().map(Input::Child),
+        From::Program(program) => program.start().map(|child| Input::Child(child, program.needs.clone())),
     }
 }
 
@@ -277,7 +303,7 @@ impl Program {
 impl Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Child(child) => child.stdout.as_mut().map_or(Ok(0), |out| out.read(buffer)),
+            Self::Child(child, _) => child.stdout.as_mut().map_or(Ok(0), |out| out.read(buffer)),
             Self::File(file) => file.read(buffer),
             Self::Text(text) => text.read(buffer),
         }
@@ -285,12 +311,14 @@ impl Input {
 
     /// A program that fails has printed only a part, whatever it printed.
     fn end(&mut self) -> Result<(), String> {
-        let Self::Child(child) = self else { return Ok(()) };
+        let Self::Child(child, needs) = self else { return Ok(()) };
         let mut said = String::new();
         if let Some(mut pipe) = child.stderr.take() {
             drop(pipe.read_to_string(&mut said));
         }
-        match child.wait() {
+        let ended = child.wait();
+        *needs = None;
+        match ended {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(format!("{}: {}", status, said.trim())),
             Err(error) => Err(error.to_string()),
@@ -332,10 +360,64 @@ impl Drop for Measured {
     fn drop(&mut self) {
         if !self.ended {
             self.ledger.fail(format!("`{}` was not read to its end", self.path.display()));
-            if let Input::Child(child) = &mut self.input {
+            if let Input::Child(child, _) = &mut self.input {
                 drop(child.kill());
                 drop(child.wait());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_away_after_it_was_listed_is_no_failure() {
+        let place = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| place.path().join(name);
+        for name in ["first", "second"] {
+            std::fs::write(at(name), name).expect("written");
+        }
+        std::fs::create_dir(at("third")).expect("made");
+        let ledger = Arc::<Ledger>::default();
+        let mut all = folder("folders/vault".into(), place.path().into(), &ledger);
+        let mut next = || all.next().map(|entry| entry.expect("an entry").path);
+        assert_eq!(next().as_deref(), Some(Path::new("folders/vault")));
+        assert_eq!(next().as_deref(), Some(Path::new("folders/vault/first")));
+        std::fs::remove_file(at("second")).expect("removed");
+        std::fs::remove_dir(at("third")).expect("removed");
+        assert_eq!(next(), None);
+        assert_eq!(ledger.failures(), Vec::<String>::new());
+        assert_eq!(ledger.vanished(), ["folders/vault/second", "folders/vault/third"]);
+    }
+
+    #[test]
+    fn what_a_program_needs_goes_with_its_last_word() {
+        let needs = Arc::new(());
+        let held = Arc::downgrade(&needs);
+        let program = Program {
+            words: ["echo", "a dump"].map(str::to_owned).to_vec(),
+            variables: Vec::new(),
+            needs: Some(needs),
+        };
+        let part = Part::Stream { path: "databases/main.dump".into(), program };
+        let entry = entries(part, &Arc::default()).next().expect("one").expect("an entry");
+        let mut reader = entry.open.expect("a stream").open().expect("it starts");
+        assert!(held.upgrade().is_some());
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("read");
+        assert_eq!((text.as_str(), held.upgrade()), ("a dump\n", None));
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_a_failure() {
+        let place = tempfile::tempdir().expect("a folder");
+        let (from, ledger) = (place.path().join("vault"), Arc::<Ledger>::default());
+        std::fs::create_dir(&from).expect("made");
+        let all = folder("folders/vault".into(), from.clone(), &ledger);
+        std::fs::remove_dir(&from).expect("removed");
+        assert_eq!(all.count(), 1);
+        assert_eq!((ledger.failures().len(), ledger.vanished().len()), (1, 0));
     }
 }

@@ -17,9 +17,11 @@ use crate::former::CHECKSUMS;
 use crate::make::{ROLES, base_path, dump_path, file_path, folder_path};
 use crate::manifest::{Manifest, Measure, Tally};
 use crate::repository::{Indexed, Repository, json_of, manifest_of};
+use crate::rights::of_host;
 
 /// Files are brought back by so many at once.
 const WORKERS: usize = 3;
+const SET_USER_AND_GROUP: u32 = 0o6000;
 
 /// A backup, opened to be read.
 pub struct Taking {
@@ -383,14 +385,17 @@ fn rights(path: &Path, node: &Node) -> io::Result<()> {
         return Ok(());
     }
     // Only root may give a file away; for others what they make is theirs.
-    if rustix::process::geteuid().is_root() {
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
         lchown(path, node.meta.uid, node.meta.gid)?;
     }
     if matches!(node.node_type, NodeType::Symlink { .. }) {
         return Ok(());
     }
     if let Some(mode) = node.meta.mode {
-        fs::set_permissions(path, Permissions::from_mode(mode & 0o777))?;
+        // After the owner, whose change takes some away; and nobody's rights are lent by a file that is now another's.
+        let lent = if is_root { 0 } else { SET_USER_AND_GROUP };
+        fs::set_permissions(path, Permissions::from_mode(of_host(mode) & !lent))?;
     }
     if let Some(mtime) = node.meta.mtime {
         let time = std::time::SystemTime::from(mtime);

@@ -29,7 +29,8 @@ impl Place {
         fs::write(place.path("vault/deep/er/big"), noise(3_000_000)).expect("a file");
         symlink("../one", place.path("vault/deep/link")).expect("a link");
         fs::set_permissions(place.path("vault/one"), fs::Permissions::from_mode(0o640)).expect("rights");
-        fs::set_permissions(place.path("vault"), fs::Permissions::from_mode(0o750)).expect("rights");
+        fs::set_permissions(place.path("vault"), fs::Permissions::from_mode(0o1750)).expect("rights");
+        fs::set_permissions(place.path("vault/deep"), fs::Permissions::from_mode(0o1755)).expect("rights");
         fs::write(place.path("compose.yaml"), "services: {}").expect("a file");
         place
     }
@@ -90,7 +91,7 @@ impl Place {
         make(Order {
             run: &run,
             bases: BTreeMap::new(),
-            dumps: BTreeMap::from([("main".into(), Program { words, variables: Vec::new() })]),
+            dumps: BTreeMap::from([("main".into(), Program { words, variables: Vec::new(), needs: None })]),
             roles: BTreeMap::from([("main".into(), serde_json::json!({"owner": "shop"}))]),
             manifest: empty(name),
             stop: Arc::default(),

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bollard::models::SystemInfo;
 use procfs::Current as _;
@@ -14,6 +15,8 @@ use rustix::fs::Access;
 use crate::docker::Engine;
 use crate::failed::existing;
 use crate::{compose, firewall, group};
+
+const USUAL_DATA_ROOT: &str = "/var/lib/docker";
 
 /// What the host has. Never fails: what cannot be found out is zero, empty or `None`.
 pub async fn facts(engine: &Engine, state_root: &Path) -> HostFacts {
@@ -41,9 +44,22 @@ pub async fn facts(engine: &Engine, state_root: &Path) -> HostFacts {
     }
 }
 
-/// Which driver the engine gives control groups with; without an engine, the one that it would have.
+/// An engine that hangs must not keep whoever protects production from beginning.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Which driver the engine gives control groups with; without an engine that answers, that of the groups that stand, and without
+/// these the one that it would have.
 pub async fn cgroup_driver(engine: &Engine) -> CgroupDriver {
-    driver(info(engine).await.as_ref())
+    let info = tokio::time::timeout(PATIENCE, info(engine)).await.ok().flatten();
+    let standing = || group::standing_driver(Path::new(group::ROOT));
+    if info.is_some() { driver(info.as_ref()) } else { standing().unwrap_or_else(|| driver(None)) }
+}
+
+/// Folders whose disks must not fill: where the engine keeps images, containers and volumes, and our state.
+pub async fn disks(engine: &Engine, state_root: &Path) -> Vec<PathBuf> {
+    let info = tokio::time::timeout(PATIENCE, info(engine)).await.ok().flatten();
+    let data = info.and_then(|info| info.docker_root_dir).unwrap_or_else(|| USUAL_DATA_ROOT.to_owned());
+    [PathBuf::from(data), state_root.to_owned()].into_iter().filter(|path| path.is_dir()).collect()
 }
 
 async fn info(engine: &Engine) -> Option<SystemInfo> {

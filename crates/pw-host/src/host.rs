@@ -118,7 +118,11 @@ impl Host {
                 self.engine.explain_start(&compose.project, started).await
             }
             Action::AwaitServices { project, services, timeout_seconds } => {
-                let awaited = Awaited { project, services, timeout_seconds: *timeout_seconds };
+                let awaited = Awaited { project, services, timeout_seconds: *timeout_seconds, ended: false };
+                self.engine.await_services(awaited, line).await
+            }
+            Action::AwaitJobs { project, services, timeout_seconds } => {
+                let awaited = Awaited { project, services, timeout_seconds: *timeout_seconds, ended: true };
                 self.engine.await_services(awaited, line).await
             }
             Action::RemoveServices { project, services } => {

@@ -44,6 +44,12 @@ impl Drop for ProjectLock {
     }
 }
 
+/// True while somebody holds the lock: what is unfinished then is not cut off.
+pub fn is_held(path: &Path) -> bool {
+    let lock = File::open(path);
+    lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Waits up to `patience` for the lock; `on_wait` is called once, with who has it.
 pub async fn acquire_waiting(
     path: &Path,
@@ -83,7 +89,8 @@ fn acquire(path: &Path, holder: &str) -> Result<Result<ProjectLock, Option<Holde
     }
     // Children inherit it: a `docker compose` of a killed command goes on changing the project until it ends.
     fcntl_setfd(&file, FdFlags::empty()).map_err(|error| wrong(error.into()))?;
-    write(&mut file, holder).map_err(wrong)?;
+    // Who it is is only told: a full disk must not keep anybody from making room on it.
+    drop(write(&mut file, holder));
     Ok(Ok(ProjectLock { file }))
 }
 

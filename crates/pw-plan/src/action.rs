@@ -95,6 +95,12 @@ pub enum Action {
         services: Vec<String>,
         timeout_seconds: u64,
     },
+    /// Waits until each job has ended well; a job that runs is not over, however long it has run.
+    AwaitJobs {
+        project: String,
+        services: Vec<String>,
+        timeout_seconds: u64,
+    },
     /// Stops and removes the containers of the services; volumes stay.
     RemoveServices {
         project: String,

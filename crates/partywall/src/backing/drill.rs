@@ -141,6 +141,7 @@ async fn played(
         project: &server.compose.project,
         services: &services,
         timeout_seconds: run.timeout_seconds,
+        ended: false,
     };
     host.engine().await_services(awaited, None).await?;
     let found = counted_here(Path::new(&server.socket), &server.user, &server.database).await?;

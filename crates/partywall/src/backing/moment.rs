@@ -88,7 +88,7 @@ pub(super) async fn copy(
     };
     let dump = ["docker", "exec", &scratch.id, "pg_dump", "-w", "-Fc", "-Z0", "-U", &from.user, "-d"];
     let words = dump.into_iter().chain([from.database.as_str()]).map(str::to_owned).collect();
-    let dump = Program { words, variables: Vec::new() };
+    let dump = Program { words, variables: Vec::new(), needs: None };
     blocking(move || piped(&dump, &receiver, "could not copy the database of that moment")).await?;
     let here = Here { folder: Path::new(&from.socket), user: &from.user, database: &from.database };
     let known = counted_as(counted_here(here.folder, here.user, here.database).await?)?;

@@ -1,6 +1,7 @@
-//! Making a backup: the databases are held at one moment while everything is read.
+//! Making a backup: the databases are held at one moment until all of them are dumped.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use pw_backup::make::{Order, Program, make, remove};
@@ -13,6 +14,7 @@ use pw_model::unit::Bytes;
 use pw_plan::Action;
 use pw_plan::step::{BackupRun, DatabasePlace};
 use pw_run::Failure;
+use tokio::sync::mpsc;
 
 use super::{log, moment, part, restore, roles};
 use crate::hands::CalledOff;
@@ -79,6 +81,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 async fn back_up(host: &Host, on_line: Option<OnLine>, run: &BackupRun) -> Result<(), Failure> {
     crate::priority::step_back();
     let (mut databases, mut dumps, mut held) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    let (dumping, mut dumped) = mpsc::channel::<()>(1);
     let mut around = BTreeMap::new();
     let at = Timestamp::now();
     for (name, place) in &run.databases {
@@ -87,7 +90,8 @@ async fn back_up(host: &Host, on_line: Option<OnLine>, run: &BackupRun) -> Resul
         let roles = pw_data::roles::read(&reached.address).await?;
         databases.insert(name.clone(), described(run, place, (counts, &roles))?);
         around.insert(name.clone(), roles::kept(&roles)?);
-        dumps.insert(name.clone(), dump(&reached, place, &source.snapshot));
+        let needs: Option<Arc<dyn Send + Sync>> = Some(Arc::new(dumping.clone()));
+        dumps.insert(name.clone(), Program { needs, ..dump(&reached, place, &source.snapshot) });
         held.push(source);
     }
     let (mut bases, mut files) = (BTreeMap::new(), BTreeMap::new());
@@ -116,10 +120,19 @@ async fn back_up(host: &Host, on_line: Option<OnLine>, run: &BackupRun) -> Resul
         let tell = |bytes: u64| on_line.iter().for_each(|tell| tell(&format!("{} read", Bytes(bytes))));
         make(Order { run: &run, dumps, bases: files, roles: around, manifest, stop, tell: &tell }).map(drop)
     });
-    let made = made.await;
-    // Until now the servers have kept the moment for the dumps.
+    tokio::pin!(made);
+    // Nobody sends: it ends with the last of the dumps. The servers keep the moment for them, and with it a lock on every
+    // table, which is not to last until the last folder is read.
+    drop(dumping);
+    let ended = tokio::select! {
+        ended = &mut made => Some(ended),
+        _ = dumped.recv() => None,
+    };
     drop(held);
-    made
+    match ended {
+        Some(ended) => ended,
+        None => made.await,
+    }
 }
 
 /// The server's own `pg_dump`, which fits it, through its own socket. Left uncompressed, so that what is the same
@@ -135,6 +148,7 @@ pub(super) fn inside(reached: &Reached, words: &[&str]) -> Program {
     Program {
         words: before.iter().chain(words).map(|word| (*word).to_owned()).collect(),
         variables: reached.password.iter().map(|word| ("PGPASSWORD".to_owned(), word.clone())).collect(),
+        needs: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 
 use pw_backup::Repository;
@@ -16,11 +16,15 @@ use pw_host::Host;
 use pw_plan::step::{DatabasePlace, Stored};
 use pw_run::Failure;
 
+use super::dumped::UNPACKED;
 use super::perform::blocking;
 use crate::reach::{Reached, reach};
 
 /// Nobody relies on what is loaded until a rename is on the disk, and with it everything that was written before.
 const UNHURRIED: &str = "PGOPTIONS=-c synchronous_commit=off";
+
+/// Where a server keeps its files, when its image does not say so.
+const DATA: &str = "/var/lib/postgresql/data";
 
 /// A `pg_restore` inside the server's container that reads the dump from its standard input.
 pub(crate) struct Receiver {
@@ -48,6 +52,12 @@ pub(crate) async fn database(
     like: &str,
     to: &DatabasePlace,
 ) -> Result<(), Failure> {
+    if let Some(disk) = disk(host, to).await? {
+        let asked = stored.clone();
+        let manifest = blocking(move || Repository::new(asked.repository).manifest(&asked.backup)).await?;
+        let known = manifest.databases.get(&stored.part).map_or(0, |known| known.dump.bytes);
+        fits(&stored.part, known.saturating_mul(UNPACKED), &disk)?;
+    }
     let reached = made_anew(host, like, to).await?;
     let receiver = Receiver {
         container: reached.id.clone(),
@@ -68,6 +78,12 @@ pub(crate) async fn database(
     }
     Err(Failure::new(format!("`{}` came back other than it was backed up", stored.part))
         .because(io::Error::other(wrong.join("; "))))
+}
+
+/// The folder of the host that a server's files lie in or below; `None` where they lie in no mount that is seen from here.
+async fn disk(host: &Host, to: &DatabasePlace) -> Result<Option<PathBuf>, Failure> {
+    let inside = host.engine().look_inside(&to.project, &to.service).await?;
+    Ok(inside.on_host(inside.variables.get("PGDATA").map_or(DATA, String::as_str)))
 }
 
 /// Streams the dump into `pg_restore`; answers what the manifest says of it.
@@ -258,17 +274,21 @@ pub(crate) fn copy_key(from: &str, to: &str) -> Result<(), Failure> {
 /// Said before anything is written.
 pub(crate) fn room(manifest: &Manifest, part: &str, into: &str) -> Result<(), Failure> {
     let needed = manifest.folders.get(part).map_or(0, |folder| folder.bytes);
-    let mut ancestors = Path::new(into).ancestors().skip(1);
-    let above = ancestors.find(|path| path.is_dir()).unwrap_or(Path::new("/"));
+    fits(part, needed, Path::new(into).parent().unwrap_or(Path::new("/")))
+}
+
+/// Whether so many bytes find room in a folder, or where it will be.
+fn fits(part: &str, needed: u64, folder: &Path) -> Result<(), Failure> {
+    let above = folder.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
     let free = rustix::fs::statvfs(above).map_or(u64::MAX, |found| found.f_bavail * found.f_frsize);
     if free > needed {
         return Ok(());
     }
     let (needed, free) = (pw_model::Bytes(needed), pw_model::Bytes(free));
-    Err(Failure::new(format!("there is no room to restore `{part}`")).because(io::Error::other(format!(
-        "it needs {needed} at `{}`, and {free} are free",
-        above.display()
-    ))))
+    let cause = format!("it needs {needed} at `{}`, and {free} are free", above.display());
+    Err(Failure::new(format!("there is no room to restore `{part}`"))
+        .because(io::Error::other(cause))
+        .hint("make room, as by removing what former restores replaced, when nobody needs it any longer"))
 }
 
 /// Removes a folder or file whose name says that a restore made it; one that is not there is removed already.
@@ -325,6 +345,16 @@ mod tests {
         }
         assert!(remove_restored(&path).is_err());
         remove_restored(&new).expect("removed");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_before_it_is_begun() {
+        let place = tempfile::tempdir().expect("a folder");
+        let into = place.path().join("not/made/yet");
+        fits("main", 0, &into).expect("room for nothing");
+        let refused = fits("main", u64::MAX, &into).expect_err("no disk is so large");
+        assert_eq!(refused.what, "there is no room to restore `main`");
+        assert!(refused.hint.is_some_and(|hint| hint.starts_with("make room")));
     }
 
     #[test]

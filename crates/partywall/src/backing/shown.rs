@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::printer::{RED, YELLOW};
 use crate::seeded::age;
 use crate::session::Session;
+use crate::stop::Stop;
 
 /// Kind of the record that a backup leaves.
 pub(crate) const BACKUP: &str = "backup";
@@ -97,6 +98,19 @@ fn told(at: i64, proof: &Proof) -> Value {
     value
 }
 
+/// True for an attempt at the log alone.
+pub(crate) fn is_of_log(failed: &Value) -> bool {
+    failed["log"] == true
+}
+
+/// In one line, for a record. A step that fails has said why, and is known by its code only.
+pub(crate) fn cause(stop: &Stop) -> String {
+    match stop.diagnostics().into_iter().next() {
+        Some(one) => [vec![one.message], one.because].concat().join(": "),
+        None => "a step failed, or it was called off".to_owned(),
+    }
+}
+
 /// A line each; what is overdue or did not hold is loud.
 pub(crate) fn lines(session: &Session, record: &Value) -> String {
     let section = session.config.backup.as_ref();
@@ -127,6 +141,12 @@ pub(crate) fn drilled(session: &Session, record: &Value) -> String {
     let passed = drill["passed"] == true;
     let (name, ago) = (word(drill, "backup"), when(drill));
     let line = match drill {
+        _ if drill["cause"].is_string() => {
+            format!(
+                "  {RED}drill   {name} could not be drilled, {ago} ago: {}{RED:#}\n",
+                word(drill, "cause")
+            )
+        }
         Value::Null => format!("  {YELLOW}drill   none yet: nobody knows whether it restores{YELLOW:#}\n"),
         _ if !passed => format!("  {RED}drill   {name} did not restore, {ago} ago{RED:#}\n"),
         _ if late(drill, limit) => format!("  {RED}drill   {name} restored, {ago} ago: overdue{RED:#}\n"),
@@ -169,5 +189,6 @@ pub(crate) fn failed_line(failed: &Value) -> String {
     }
     let (cause, when) =
         (failed["cause"].as_str().unwrap_or("?"), failed["age_seconds"].as_i64().unwrap_or_default());
-    format!("  {RED}backup  failed {} ago: {cause}{RED:#}\n", age(when))
+    let what = if is_of_log(failed) { "log   " } else { "backup" };
+    format!("  {RED}{what}  failed {} ago: {cause}{RED:#}\n", age(when))
 }

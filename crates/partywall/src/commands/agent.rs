@@ -5,9 +5,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use pw_agent::unit::Unit;
 use pw_agent::{Notice, Settings, Status};
+use pw_host::facts;
 use pw_journal::{Decision, History};
 use pw_model::config::Class;
-use pw_plan::govern::Reading;
 use pw_plan::objective::{Event, Incident};
 use pw_run::Failure;
 use serde_json::json;
@@ -39,6 +39,7 @@ async fn watch(session: &Session, dry_run: bool, printer: &mut Printer) -> Resul
     let settings = Settings {
         config: session.config.clone(),
         layout: session.layout.clone(),
+        disks: facts::disks(session.host().engine(), Path::new(session.layout.root())).await,
         dry_run,
         databases: databases::ask(session),
     };
@@ -169,7 +170,7 @@ fn page(status: &Status) -> String {
             .unwrap_or_default(),
     );
     text.push_str(&governed::lines(status));
-    text.push_str(&format!("pressure  {}\n", pressure(&status.reading)));
+    text.push_str(&governed::pressure(&status.reading));
     for (name, used) in &status.reading.uses {
         let cpus = |cpus: Option<f64>| cpus.map_or_else(|| "-".into(), |cpus| format!("{cpus:.2}"));
         let megabytes = |bytes: Option<f64>| {
@@ -190,20 +191,6 @@ fn page(status: &Status) -> String {
     }
     text.extend(status.lacks.iter().map(|lack| format!("cannot    {lack}\n")));
     text
-}
-
-fn pressure(reading: &Reading) -> String {
-    let share =
-        |share: Option<f64>| share.map_or_else(|| "?".into(), |share| format!("{:.0} %", share * 100.0));
-    format!(
-        "production waits {} for a processor, {} for memory, {} for a disk; the machine is {} busy, {} of memory and {} of disk are free",
-        share(reading.cpu),
-        share(reading.memory),
-        share(reading.io),
-        share(reading.busy),
-        share(reading.memory_free),
-        share(reading.disk_free)
-    )
 }
 
 fn decided(decision: &Decision) -> String {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use pw_backup::{Backup, Manifest, Repository};
 use pw_host::Host;
 use pw_journal::Proof;
+use pw_model::diagnostic::Diagnostic;
 use pw_model::name::EnvironmentName;
 use pw_model::unit::Bytes;
 use pw_plan::backup::{Order, log_plan};
@@ -33,10 +34,35 @@ pub(crate) async fn run(session: &Session, asked: &cli::Backup, printer: &mut Pr
         false => back_up(session, name, asked.new_repository, printer).await,
     };
     if let Err(stop) = &ended {
-        note_failure(session, name, stop);
+        note_failure(session, name, (asked.log, stop));
     }
     ended?;
     copies(session, name, printer).await
+}
+
+/// A backup before something that may go wrong. It is whole without its copies, so a place that is away holds nothing up.
+pub(super) async fn restore_point(
+    session: &Session,
+    name: &EnvironmentName,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
+    if let Err(stop) = back_up(session, name, false, printer).await {
+        note_failure(session, name, (false, &stop));
+        return Err(stop);
+    }
+    match copies(session, name, printer).await {
+        // The step has said why.
+        Err(Stop::Code(2)) => {
+            let to = backing::section(session)?.copies.join(", ");
+            let kept = Diagnostic::warning(format!("the restore point is not in {to}"))
+                .because("it could not be copied; here it is whole")
+                .hint("the next backup copies again");
+            printer.diagnostics(&[kept]);
+            Ok(())
+        }
+        // Called off, or nothing can be written down.
+        other => other,
+    }
 }
 
 async fn back_up(
@@ -167,15 +193,17 @@ pub(super) async fn take_log(
 }
 
 /// Whoever only looks at `status` learns of it, too.
-fn note_failure(session: &Session, name: &EnvironmentName, stop: &Stop) {
-    let told = stop.diagnostics().into_iter().next();
-    let cause = told
-        .map_or_else(|| "called off".to_owned(), |one| [vec![one.message], one.because].concat().join(": "));
+fn note_failure(session: &Session, name: &EnvironmentName, (log, stop): (bool, &Stop)) {
+    let known = shown::read(session, name).map(|record| record["failed"].clone()).unwrap_or_default();
+    // That of a backup says when the next is tried again: a log that cannot be taken, either, must not hide it.
+    if log && !known.is_null() && !shown::is_of_log(&known) {
+        return;
+    }
     let proof = Proof {
         kind: BACKUP.to_owned(),
         environment: name.to_string(),
         passed: false,
-        summary: json!({"cause": cause}).to_string(),
+        summary: json!({"cause": shown::cause(stop), "log": log}).to_string(),
     };
     // Where another operation is at work, or was cut off, that is what is told.
     if let Ok((_lock, mut journal)) = session.begin() {

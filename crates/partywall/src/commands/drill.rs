@@ -6,7 +6,7 @@ use pw_backup::log::chain;
 use pw_backup::{Manifest, Repository};
 use pw_host::Host;
 use pw_journal::{Proof, SqliteJournal};
-use pw_model::config::Class;
+use pw_model::config::{Class, Environment};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::name::EnvironmentName;
 use pw_model::unit::Bytes;
@@ -21,7 +21,7 @@ use serde_json::json;
 use super::moment::{Scratched, scratched};
 use crate::apply;
 use crate::backing::dumped::UNPACKED;
-use crate::backing::{self, drill::Drilled, seconds_since};
+use crate::backing::{self, drill::Drilled, seconds_since, shown};
 use crate::cli;
 use crate::hands::Hands;
 use crate::prepare::{self, Walls};
@@ -35,28 +35,99 @@ const LIMIT_SECONDS: u64 = 6 * 3600;
 
 pub(crate) async fn run(session: &Session, asked: &cli::Drill, printer: &mut Printer) -> Result<(), Stop> {
     let place = backing::place(session)?;
+    // Before anything is read: whoever is at work, or was cut off, makes no drill fail.
+    let (_lock, mut journal) = session.begin_after_trials(printer).await?;
+    let (environment, manifest) = match opened(session, asked, &place) {
+        Ok(found) => found,
+        Err(stop) => {
+            if let Some((environment, backup)) = expected(session, asked) {
+                note_failure(session, (environment, &backup), &stop, &mut journal);
+            }
+            return Err(stop);
+        }
+    };
+    let mut all = Drilled::default();
+    let of = (environment, &manifest);
+    if let Err(stop) = tried(session, of, place, &mut all, (&mut journal, printer)).await {
+        note_failure(session, (environment, &manifest.name), &stop, &mut journal);
+        return Err(stop);
+    }
+    answer(environment, &manifest, &all, (&mut journal, printer))
+}
+
+fn opened<'s>(
+    session: &'s Session,
+    asked: &cli::Drill,
+    place: &RepositoryPlace,
+) -> Result<(&'s EnvironmentName, Manifest), Stop> {
     let name = match &asked.backup {
         Some(name) if name != "latest" => name.clone(),
         _ => newest(session)?,
     };
     let manifest = Repository::new(place.clone()).manifest(&name)?;
-    let (environment, _) = session.environment(&manifest.environment)?;
-    let (_lock, mut journal) = session.begin_after_trials(printer).await?;
-    let mut all = Drilled::default();
-    for (index, database) in manifest.databases.keys().enumerate() {
-        let stored = Stored { repository: place.clone(), backup: name.clone(), part: database.clone() };
-        let plan = plan(session, environment, &manifest, (&stored, index == 0)).await?;
-        carry_out(session, &plan, &mut all, (&mut journal, printer)).await?;
+    Ok((session.environment(&manifest.environment)?.0, manifest))
+}
+
+/// What would have been drilled, as far as the journal knows: the repository says nothing. A name that nobody gave to a newest
+/// backup is one that was mistyped.
+fn expected<'s>(session: &'s Session, asked: &cli::Drill) -> Option<(&'s EnvironmentName, String)> {
+    let newest = |(name, environment): (&'s EnvironmentName, &Environment)| {
+        let record = shown::read(session, name)?;
+        let backup = record["backup"]["name"].as_str()?.to_owned();
+        Some((environment.class(name), name, backup))
+    };
+    let mut all = session.config.environments_in_order().into_iter().filter_map(newest);
+    let found = match asked.backup.as_deref() {
+        None | Some("latest") => all.find(|(class, ..)| *class == Class::Production),
+        Some(asked) => all.find(|(.., backup)| backup == asked),
+    };
+    found.map(|(_, name, backup)| (name, backup))
+}
+
+/// Whoever only looks at `status` learns of it, too.
+fn note_failure(
+    session: &Session,
+    (environment, backup): (&EnvironmentName, &str),
+    stop: &Stop,
+    journal: &mut SqliteJournal,
+) {
+    // A step that could not be taken back is what is told.
+    if !matches!(session.unfinished(), Ok(None)) {
+        return;
     }
-    for plan in logs(session, environment, &manifest, &place).await? {
-        carry_out(session, &plan, &mut all, (&mut journal, printer)).await?;
+    drop(journal.prove(&Proof {
+        kind: PURPOSE.to_owned(),
+        environment: environment.to_string(),
+        passed: false,
+        summary: json!({"backup": backup, "cause": shown::cause(stop)}).to_string(),
+    }));
+}
+
+/// One part after the other, each with a plan of its own.
+async fn tried(
+    session: &Session,
+    (environment, manifest): (&EnvironmentName, &Manifest),
+    place: RepositoryPlace,
+    all: &mut Drilled,
+    (journal, printer): (&mut SqliteJournal, &mut Printer),
+) -> Result<(), Stop> {
+    let stored = |part: &str| Stored {
+        repository: place.clone(),
+        backup: manifest.name.clone(),
+        part: part.to_owned(),
+    };
+    for (index, database) in manifest.databases.keys().enumerate() {
+        let plan = plan(session, environment, manifest, (&stored(database), index == 0)).await?;
+        carry_out(session, &plan, all, (journal, printer)).await?;
+    }
+    for plan in logs(session, environment, manifest, &place).await? {
+        carry_out(session, &plan, all, (journal, printer)).await?;
     }
     if manifest.databases.is_empty() {
-        let stored = Stored { repository: place, backup: name, part: "folders".to_owned() };
-        let plan = without_database(session, environment, &stored);
-        carry_out(session, &plan, &mut all, (&mut journal, printer)).await?;
+        let plan = without_database(session, environment, &stored("folders"));
+        carry_out(session, &plan, all, (journal, printer)).await?;
     }
-    answer(environment, &manifest, &all, (&mut journal, printer))
+    Ok(())
 }
 
 async fn carry_out(

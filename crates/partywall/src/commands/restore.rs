@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jiff::Timestamp;
+use pw_backup::manifest::Folder;
 use pw_backup::{Manifest, Repository};
 use pw_model::compose::ComposeModel;
 use pw_model::config::FILE_NAME;
+use pw_model::desired::DesiredService;
 use pw_model::name::EnvironmentName;
 use pw_model::role::speaks_of;
 use pw_plan::Plan;
@@ -139,9 +141,16 @@ async fn planned(
         let others = model.services().filter(|service| service.name() != place.service);
         users.extend(others.filter(|one| speaks_of(one, &place.service)).map(|one| one.name().to_owned()));
     }
-    for part in folders.keys() {
-        let mounted = manifest.folders.get(part).map(|folder| &folder.mounted).into_iter().flatten();
-        users.extend(mounted.filter_map(|mount| Some(mount.split_once(':')?.0.to_owned())));
+    let mounts = |(name, one): (&String, &DesiredService)| {
+        one.mounts.values().map(|from| (name.clone(), from.clone())).collect::<Vec<_>>()
+    };
+    // A server has to run while its database comes back.
+    let serves = |name: &String| databases.values().any(|place| place.service == *name);
+    let others = desired.services.iter().filter(|(name, _)| !serves(name));
+    let mounts: Vec<(String, String)> = others.flat_map(mounts).collect();
+    for (folder, path) in folders.iter().filter_map(|(part, path)| Some((manifest.folders.get(part)?, path)))
+    {
+        users.extend(mounting(&mounts, folder, path));
     }
     let wanted = Wanted {
         repository,
@@ -156,6 +165,14 @@ async fn planned(
     let plan = pw_plan::backup::restore::plan(&desired, &observed, &wanted)?;
     plan.lint().map_err(|error| Failure::new("the plan is not safe to carry out").because(error))?;
     Ok((plan, wanted))
+}
+
+/// Services that mounted the folder when it was backed up, and those that mount it or something in it now: they would go on
+/// writing into what is replaced. `now` is of each service what it mounts.
+fn mounting(now: &[(String, String)], folder: &Folder, path: &str) -> BTreeSet<String> {
+    let then = folder.mounted.iter().filter_map(|mount| Some(mount.split_once(':')?.0.to_owned()));
+    let is_it = |from: &String| folder.volume.as_ref() == Some(from) || Path::new(from).starts_with(path);
+    then.chain(now.iter().filter(|(_, from)| is_it(from)).map(|(name, _)| name.clone())).collect()
 }
 
 /// Nothing named means everything; one kind named leaves the other alone.
@@ -282,4 +299,27 @@ fn done(name: &EnvironmentName, (wanted, what): (&Wanted, &str), printer: &mut P
         printer.note(format!("  replaced, and kept until you remove it: {kept}"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_mounts_a_folder_since_its_backup_uses_it_too() {
+        let now =
+            [("web", "shop_vault"), ("mail", "shop_mail"), ("scan", "/srv/vault/pictures"), ("top", "/srv")];
+        let now = now.map(|(name, from)| (name.to_owned(), from.to_owned()));
+        let folder = |volume: Option<&str>| Folder {
+            path: String::new(),
+            volume: volume.map(str::to_owned),
+            mounted: vec!["former:/vault".to_owned()],
+            files: 0,
+            bytes: 0,
+            blake3: String::new(),
+        };
+        let of = |volume, path| Vec::from_iter(mounting(&now, &folder(volume), path)).join(" ");
+        assert_eq!(of(Some("shop_vault"), "/var/lib/docker/volumes/shop_vault/_data"), "former web");
+        assert_eq!(of(None, "/srv/vault"), "former scan");
+    }
 }

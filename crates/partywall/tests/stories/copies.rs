@@ -20,15 +20,15 @@ fn a_copy_elsewhere_is_all_that_is_needed() {
     let (path, away) = (story.repository().display().to_string(), story.folder().join("away"));
     let section = format!("{path}, copies: [\"offsite:{}\"]", away.display());
     story.edit("partywall.yaml", &path, &section);
-    let backup = |story: &Story| {
+    let backup = |words: &[&str]| {
         // Backups are named by the second.
         std::thread::sleep(std::time::Duration::from_secs(1));
-        let mut command = story.command(&["backup", PRODUCTION]);
+        let mut command = story.command(&[["backup", PRODUCTION].as_slice(), words].concat());
         command.env("RCLONE_CONFIG", &server.config);
         finished(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("run"))
     };
     for _ in 0..2 {
-        backup(&story).ended(0).says(&["copied to offsite:"]);
+        backup(&[]).ended(0).says(&["copied to offsite:"]);
         assert_eq!(files(&story.repository()), files(&away));
     }
     let key = backup_key(&story);
@@ -37,19 +37,25 @@ fn a_copy_elsewhere_is_all_that_is_needed() {
 
     fs::rename(&away, away.with_extension("moved")).expect("moved");
     fs::write(&away, "no folder").expect("written");
-    backup(&story).ended(2).says(&["is backed up", "could not copy the repository to `offsite:"]);
+    backup(&[]).ended(2).says(&["is backed up", "could not copy the repository to `offsite:"]);
     assert!(story.run(&["status", PRODUCTION]).ended(0).out.contains("copy    to offsite:"));
     assert!(!story.run(&["status", PRODUCTION]).out.contains("backup  failed"));
     fs::remove_file(&away).expect("removed");
     fs::rename(away.with_extension("moved"), &away).expect("moved");
-    backup(&story).ended(0);
+    backup(&[]).ended(0);
 
     fs::remove_dir_all(story.repository()).expect("the disk is gone");
-    backup(&story).ended(1).says(&["there is no repository in"]);
+    backup(&[]).ended(1).says(&["there is no repository in"]);
     fs::rename(&away, story.repository()).expect("copied back");
     story.sql(PRODUCTION, "DROP TABLE item");
     story.run(&["restore", PRODUCTION, "latest", "--confirm", PRODUCTION]).ended(0);
     assert_eq!(story.holdings(PRODUCTION), before);
+
+    fs::rename(story.repository(), &away).expect("the only one that is left");
+    let left = files(&away);
+    let told = backup(&["--new-repository"]).ended(2);
+    told.says(&["is backed up", "another repository's backups are there", "hint: give `copies`"]);
+    assert_eq!(files(&away), left);
 }
 
 /// Promise: wherever the way to a copy is cut off, what the copy holds can be restored, and `resume` or the next backup completes it.
@@ -79,8 +85,8 @@ fn a_copy_that_is_cut_off_can_be_restored() {
     for (round, part) in ["index", "snapshots", "data", "config"].into_iter().enumerate() {
         let words = "head -c 300000 /dev/urandom > /data/file";
         story.container(PRODUCTION, "db").exec(&["sh", "-c", words]).expect("a file");
-        // Calls are counted: four that copy, four that remove, one that compares.
-        let call = [2, 5, 8, 4][round];
+        // Calls are counted: one that looks whose it is, four that copy, four that remove, one that compares.
+        let call = [3, 6, 9, 5][round];
         let cut_off = stops.start(&story, call);
         let told = stops.kill_there(cut_off);
         assert!(told.ends_with(&format!("/{part}")), "{told}");

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::harness::{Agent, DEVELOPMENT, PRODUCTION, Story, docker, image, until};
+use crate::steps::killed_when;
 
 /// Both have the kernel work without end, for who only computes in the idle class is not squeezed. Production may use half a
 /// processor only, so that it waits whatever else the machine does, and development has something to use.
@@ -137,7 +138,7 @@ fn the_unit_names_program_project_and_state() {
 /// Promise: what is due is done, once, by whoever asks every minute.
 /// Given: production with `every`, `drill` and no backup yet.
 /// Then: the plan names a backup; the first run makes it, the second drills it, the third does nothing; when the
-/// newest is older than `every`, another is due.
+/// newest is older than `every`, another is due. One that was killed is taken back, and keeps nothing from being done.
 #[test]
 fn backups_and_drills_are_made_when_they_are_due() {
     let story = Story::stocked_shop();
@@ -156,4 +157,10 @@ fn backups_and_drills_are_made_when_they_are_due() {
     story.edit("partywall.yaml", "every: 1h", "every: 1s");
     std::thread::sleep(std::time::Duration::from_secs(1));
     assert!(due().contains("partywall backup production | the newest is 2"), "{}", due());
+
+    let killed = killed_when(&story, &["backup", PRODUCTION], |_, _| true);
+    assert!(killed.is_some(), "it was over before it could be killed");
+    assert!(due().starts_with("partywall abandon | `backup production` was cut off"), "{}", due());
+    story.run(&["agent", "chores"]).ended(0);
+    assert!(!due().contains("abandon"), "{}", due());
 }

@@ -28,6 +28,7 @@ fn an_absent_repository_is_not_a_new_one() {
     let status = story.run(&["status", PRODUCTION]).ended(0);
     assert!(status.out.contains("backup  failed"), "{}", status.out);
     assert!(status.out.contains(" old"), "the good one is still told: {}", status.out);
+    assert!(status.out.contains("could not be drilled"), "{}", status.out);
 
     story.run(&["backup", PRODUCTION, "--new-repository"]).ended(0).says(&["a new repository was made"]);
     let status = story.run(&["status", PRODUCTION]).ended(0);

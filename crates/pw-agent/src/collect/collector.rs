@@ -45,7 +45,7 @@ struct Metered {
 
 impl Collector {
     /// Counts answers from now on.
-    pub fn new(config: &Config, layout: &Layout) -> Self {
+    pub fn new(config: &Config, layout: &Layout, disks: Vec<PathBuf>) -> Self {
         let meters = |name: &EnvironmentName, class| {
             let drivers = [CgroupDriver::Cgroupfs, CgroupDriver::Systemd];
             let parents = drivers.map(|driver| group_path(config, name, driver)).to_vec();
@@ -58,7 +58,7 @@ impl Collector {
         let asked = routes.iter().map(|route| (route.switch.clone(), None));
         Self {
             root: group::ROOT.into(),
-            machine: MachineMeter::new(disks(layout.root())),
+            machine: MachineMeter::new(disks),
             environments: environments.collect(),
             answered: Answered::following(&log, asked),
             routes,
@@ -150,10 +150,4 @@ fn answers(answered: &Answered, route: &SiteRoute) -> Vec<Answers> {
         tally: tally.clone(),
     })
     .collect()
-}
-
-/// That of the engine's images, containers and volumes, where it is at its usual place; and that of our state.
-pub(crate) fn disks(state: &str) -> Vec<PathBuf> {
-    let usual = ["/var/lib/docker", state];
-    usual.iter().map(PathBuf::from).filter(|path| path.is_dir()).collect()
 }

@@ -12,5 +12,4 @@ mod thread;
 pub use collector::Collector;
 pub use picture::{Answers, Container, DatabaseFigures, Disk, EnvironmentPicture, Picture};
 
-pub(crate) use collector::disks;
 pub(crate) use thread::{Collecting, collect};

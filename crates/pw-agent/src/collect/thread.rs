@@ -45,7 +45,7 @@ pub(crate) fn collect(
     settings: &Settings,
     mut each: impl FnMut(&Arc<Picture>) + Send + 'static,
 ) -> Collecting {
-    let mut collector = Collector::new(&settings.config, &settings.layout);
+    let mut collector = Collector::new(&settings.config, &settings.layout, settings.disks.clone());
     let slow = Arc::new(Mutex::new(Slow::default()));
     look_slowly(settings, &slow);
     let (known, running) = channel();

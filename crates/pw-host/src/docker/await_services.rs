@@ -12,7 +12,7 @@ use pw_run::Failure;
 use super::connect::{Engine, said, status};
 use super::label;
 use super::list::{label_of, name_of};
-use super::verdict::{Verdict, label_in, verdict};
+use super::verdict::{Verdict, has_ended, label_in, verdict};
 
 const POLL: Duration = Duration::from_millis(200);
 /// What takes no longer than this needs no word.
@@ -24,6 +24,8 @@ pub struct Awaited<'a> {
     pub project: &'a str,
     pub services: &'a [String],
     pub timeout_seconds: u64,
+    /// Each is a job: one that runs is not over.
+    pub ended: bool,
 }
 
 type OnLine<'a> = Option<&'a (dyn Fn(&str) + Send + Sync)>;
@@ -64,7 +66,11 @@ impl Engine {
                 found.iter().filter(|one| label_in(one, label::SERVICE) == Some(service)).collect();
             let mut why = of_service.is_empty().then_some("has no container");
             for one in of_service {
-                match self.verdict(one, crashes) {
+                let verdict = match self.verdict(one, crashes) {
+                    Verdict::Up if awaited.ended && !has_ended(one) => Verdict::NotYet("still runs"),
+                    verdict => verdict,
+                };
+                match verdict {
                     Verdict::Up => {}
                     Verdict::NotYet(reason) => why = why.or(Some(reason)),
                     Verdict::Failed(reason) => {

@@ -89,10 +89,36 @@ fn failed(run: &CommandRun, ended: &Ended) -> Failure {
 
 /// Limits that every client library of PostgreSQL's own family takes from its environment.
 fn variables(run: &CommandRun) -> Vec<String> {
-    match run.lock_milliseconds {
-        0 => Vec::new(),
-        lock => {
-            vec![format!("PGOPTIONS=-c lock_timeout={lock} -c statement_timeout={}", run.total_milliseconds)]
-        }
+    let limits = [("lock_timeout", run.lock_milliseconds), ("statement_timeout", run.total_milliseconds)];
+    // Each by itself: who leaves one out has not asked for the other to go.
+    let set: Vec<String> = limits
+        .iter()
+        .filter(|(_, limit)| *limit > 0)
+        .map(|(name, limit)| format!("-c {name}={limit}"))
+        .collect();
+    if set.is_empty() { Vec::new() } else { vec![format!("PGOPTIONS={}", set.join(" "))] }
+}
+
+#[cfg(test)]
+mod tests {
+    use pw_plan::step::ComposeRun;
+
+    use super::*;
+
+    #[test]
+    fn each_limit_stands_for_itself() {
+        let run = |lock_milliseconds, total_milliseconds| CommandRun {
+            compose: ComposeRun { project: "p".into(), file: "f".into() },
+            service: "web".into(),
+            container: "c".into(),
+            command: Vec::new(),
+            lock_milliseconds,
+            total_milliseconds,
+            retries: 0,
+            once: false,
+        };
+        assert_eq!(variables(&run(2, 60)), ["PGOPTIONS=-c lock_timeout=2 -c statement_timeout=60"]);
+        assert_eq!(variables(&run(0, 60)), ["PGOPTIONS=-c statement_timeout=60"]);
+        assert_eq!(variables(&run(0, 0)), Vec::<String>::new());
     }
 }

@@ -239,7 +239,12 @@ impl Engine {
         scales.retain(|name, count| *count > 1 && (!services.contains_key(name) || overlap.contains(name)));
         let started = compose::up_only(compose, &names, &scales, on_line).await;
         self.explain_start(&compose.project, started).await?;
-        let awaited = super::Awaited { project: &compose.project, services: &names, timeout_seconds: 300 };
+        let awaited = super::Awaited {
+            project: &compose.project,
+            services: &names,
+            timeout_seconds: 300,
+            ended: false,
+        };
         if !later.is_empty() {
             self.await_services(awaited, on_line).await?;
         }

@@ -78,6 +78,11 @@ fn ran(one: &ContainerInspectResponse, now: Timestamp) -> Duration {
     since.and_then(|since| Duration::try_from(now.duration_since(since)).ok()).unwrap_or_default()
 }
 
+pub(super) fn has_ended(one: &ContainerInspectResponse) -> bool {
+    let status = one.state.as_ref().and_then(|state| state.status);
+    status.is_some_and(|status| status.to_string() == "exited")
+}
+
 /// The newest run of the healthcheck, while the container is not healthy.
 pub(super) fn last_probe(one: &ContainerInspectResponse) -> Option<&HealthcheckResult> {
     one.state.as_ref()?.health.as_ref()?.log.as_ref()?.last().filter(|_| health(one) != "healthy")

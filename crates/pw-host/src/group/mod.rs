@@ -13,8 +13,8 @@ mod v2;
 
 use std::path::Path;
 
-use pw_model::desired::GroupLimits;
-use pw_model::host::CgroupVersion;
+use pw_model::desired::{GroupLimits, PRODUCTION_GROUP};
+use pw_model::host::{CgroupDriver, CgroupVersion};
 use pw_run::Failure;
 
 pub use aside::step_aside;
@@ -29,6 +29,17 @@ pub const ROOT: &str = "/sys/fs/cgroup";
 /// Which control groups are mounted at `root`. A host in hybrid mode counts as v1, as Docker counts it.
 pub fn version(root: &Path) -> CgroupVersion {
     if root.join("cgroup.controllers").exists() { CgroupVersion::V2 } else { CgroupVersion::V1 }
+}
+
+/// By which driver the group that holds production was made; `None` when none stands, or both do.
+pub fn standing_driver(root: &Path) -> Option<CgroupDriver> {
+    let tree = if version(root) == CgroupVersion::V2 { root.to_owned() } else { root.join("cpu") };
+    let plain = tree.join(PRODUCTION_GROUP.trim_start_matches('/'));
+    match (plain.is_dir(), plain.with_extension("slice").is_dir()) {
+        (true, false) => Some(CgroupDriver::Cgroupfs),
+        (false, true) => Some(CgroupDriver::Systemd),
+        _ => None,
+    }
 }
 
 /// Makes the group where it is missing and sets its limits.
@@ -53,4 +64,21 @@ pub fn observe(root: &Path, wanted: &GroupLimits) -> Option<GroupLimits> {
 
 fn is_slice(path: &str) -> bool {
     path.ends_with(".slice")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_driver_is_known_by_what_it_made() {
+        let root = tempfile::tempdir().expect("a folder");
+        assert_eq!(standing_driver(root.path()), None);
+        std::fs::create_dir_all(root.path().join("cpu/partywall.slice")).expect("a folder");
+        assert_eq!(standing_driver(root.path()), Some(CgroupDriver::Systemd));
+        std::fs::create_dir_all(root.path().join("cpu/partywall")).expect("a folder");
+        assert_eq!(standing_driver(root.path()), None, "both");
+        std::fs::remove_dir(root.path().join("cpu/partywall.slice")).expect("removed");
+        assert_eq!(standing_driver(root.path()), Some(CgroupDriver::Cgroupfs));
+    }
 }

@@ -66,6 +66,16 @@ pub(super) fn weight(limits: &GroupLimits, has_idle: bool) -> u64 {
     if limits.cpu_idle && !has_idle { LIGHTEST } else { limits.cpu_weight.clamp(1, 10_000) }
 }
 
+/// For disks whose scheduler weighs; as for processors, and 100 is the kernel's default.
+pub(super) fn io_weight(limits: &GroupLimits) -> u64 {
+    limits.cpu_weight.clamp(1, 10_000)
+}
+
+/// Bytes on the swap: who has processors only while nobody else wants them has no part of production's disk for its memory.
+pub(super) fn swap<'a>(limits: &GroupLimits, unlimited: &'a str) -> &'a str {
+    if limits.cpu_idle { "0" } else { unlimited }
+}
+
 /// Microseconds of CPU time in each period.
 pub(super) fn quota(ceiling: Cpus) -> u64 {
     quota_of(ceiling, PERIOD)

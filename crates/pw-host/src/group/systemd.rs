@@ -6,7 +6,7 @@ use pw_model::desired::GroupLimits;
 use pw_run::Failure;
 use tokio::process::Command;
 
-use super::setting::below;
+use super::setting::{self, below};
 
 /// Where a slice stands in the tree: `a-b.slice` is below `a.slice`.
 pub fn slice_path(slice: &str) -> String {
@@ -23,7 +23,8 @@ pub(super) async fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failu
     systemctl(&["start".into(), unit(&limits.path).into()]).await?;
     systemctl(&arguments(limits)).await?;
     if let Some(above) = limits.above() {
-        systemctl(&["set-property".into(), "--runtime".into(), above, weight(limits)]).await?;
+        systemctl(&["set-property".into(), "--runtime".into(), above, weight(limits), io_weight(limits)])
+            .await?;
     }
     pass_protection(root, &limits.path).await
 }
@@ -55,6 +56,8 @@ fn arguments(limits: &GroupLimits) -> Vec<String> {
         format!("CPUQuota={}", quota.unwrap_or_default()),
         format!("MemoryMax={}", or_none(limits.memory_ceiling.map(|bytes| bytes.0), "infinity")),
         format!("MemoryLow={}", or_none(limits.memory_protection.map(|bytes| bytes.0), "0")),
+        format!("MemorySwapMax={}", setting::swap(limits, "infinity")),
+        io_weight(limits),
         format!("TasksMax={}", or_none(limits.process_ceiling, "infinity")),
     ]
 }
@@ -62,6 +65,10 @@ fn arguments(limits: &GroupLimits) -> Vec<String> {
 fn weight(limits: &GroupLimits) -> String {
     let weight = if limits.cpu_idle { "idle".to_owned() } else { limits.cpu_weight.to_string() };
     format!("CPUWeight={weight}")
+}
+
+fn io_weight(limits: &GroupLimits) -> String {
+    format!("IOWeight={}", setting::io_weight(limits))
 }
 
 pub(super) async fn systemctl(arguments: &[String]) -> Result<(), Failure> {
@@ -94,7 +101,7 @@ mod tests {
         assert_eq!(
             arguments(&limits).join(" "),
             "set-property --runtime partywall-shop-development.slice CPUWeight=idle CPUQuota=150% \
-             MemoryMax=1073741824 MemoryLow=0 TasksMax=512"
+             MemoryMax=1073741824 MemoryLow=0 MemorySwapMax=0 IOWeight=100 TasksMax=512"
         );
     }
 

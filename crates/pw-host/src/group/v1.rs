@@ -52,6 +52,10 @@ pub(super) fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failure> {
         let amount = |bytes: Option<pw_model::Bytes>| bytes.map_or("-1".into(), |bytes| bytes.0.to_string());
         set(folder, "memory.limit_in_bytes", &amount(limits.memory_ceiling))?;
         set(folder, "memory.soft_limit_in_bytes", &amount(limits.memory_protection))?;
+        // Containers that are made in it inherit it.
+        if limits.cpu_idle {
+            set(folder, "memory.swappiness", "0")?;
+        }
     }
     if let Some(folder) = &folders.pids {
         set(folder, "pids.max", &limits.process_ceiling.map_or("max".into(), |count| count.to_string()))?;

@@ -7,7 +7,6 @@ use pw_run::Failure;
 
 use super::setting::{self, PERIOD, below, ceiling, make, memory, number, put, quota, set, text};
 
-/// `io` is for the governor; nothing of it is set here.
 const CONTROLLERS: [&str; 4] = ["cpu", "memory", "pids", "io"];
 
 pub(super) fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failure> {
@@ -17,11 +16,14 @@ pub(super) fn limit(root: &Path, limits: &GroupLimits) -> Result<(), Failure> {
     limit_cpu(&folder, limits)?;
     if let Some(above) = above(root, limits) {
         weigh(&above, limits)?;
+        set(&above, "io.weight", &setting::io_weight(limits).to_string())?;
     }
     let amount =
         |bytes: Option<pw_model::Bytes>, none: &str| bytes.map_or(none.into(), |bytes| bytes.0.to_string());
     set(&folder, "memory.max", &amount(limits.memory_ceiling, "max"))?;
     set(&folder, "memory.low", &amount(limits.memory_protection, "0"))?;
+    set(&folder, "memory.swap.max", setting::swap(limits, "max"))?;
+    set(&folder, "io.weight", &setting::io_weight(limits).to_string())?;
     set(&folder, "pids.max", &limits.process_ceiling.map_or("max".into(), |count| count.to_string()))?;
     pass_protection(root, &folder)
 }

@@ -120,6 +120,11 @@ async fn systemd_takes_limits_and_answers_them_as_wanted() {
     }
     let above = std::fs::read_to_string(root.join("partywall_idle.slice/cpu.idle")).expect("a file");
     assert_eq!(above.trim(), "1", "what is idle is idle against everything");
+    let swap = root.join("partywall_idle.slice/partywall_idle-shop.slice").join(&development.path[1..]);
+    // Where the kernel can swap at all.
+    if let Ok(swap) = std::fs::read_to_string(swap.join("memory.swap.max")) {
+        assert_eq!(swap.trim(), "0", "development's memory goes to production's disk");
+    }
     let low = |path: &str| std::fs::read_to_string(root.join(path).join("memory.low")).expect("a file");
     assert_eq!(low("partywall.slice/partywall-shop.slice").trim(), "52428800");
     for _ in 0..2 {
@@ -163,7 +168,17 @@ async fn v2_files_are_written_as_the_kernel_wants_them() {
         std::fs::write(ancestor.join("cgroup.controllers"), "cpuset cpu memory").expect("a file");
         std::fs::write(ancestor.join("cgroup.subtree_control"), "cpu").expect("a file");
     }
-    for file in ["cpu.weight", "cpu.idle", "cpu.max", "memory.max", "memory.low", "pids.max"] {
+    let files = [
+        "cpu.weight",
+        "cpu.idle",
+        "cpu.max",
+        "memory.max",
+        "memory.low",
+        "memory.swap.max",
+        "io.weight",
+        "pids.max",
+    ];
+    for file in files {
         for group in [&folder, &root.join("partywall"), &root.join("partywall/shop")] {
             std::fs::write(group.join(file), "").expect("a file");
         }
@@ -177,6 +192,8 @@ async fn v2_files_are_written_as_the_kernel_wants_them() {
     assert_eq!(read("cpu.max"), "150000 100000");
     assert_eq!((read("memory.max"), read("memory.low")), ("1073741824".into(), "52428800".into()));
     assert_eq!((read("pids.max"), read("cpu.idle")), ("300".into(), "0".into()));
+    assert_eq!((read("memory.swap.max"), read("io.weight")), ("max".into(), "400".into()));
+    assert_eq!(std::fs::read_to_string(root.join("partywall/io.weight")).expect("a file"), "400");
     assert_eq!(std::fs::read_to_string(root.join("partywall/cpu.weight")).expect("a file"), "400");
     // Only `memory`: `cpu` was on, and `pids` is not there to be handed down.
     assert_eq!(
@@ -192,7 +209,7 @@ async fn v2_files_are_written_as_the_kernel_wants_them() {
     assert_eq!(group::observe(root, &wanted).and_then(|seen| seen.memory_protection), None);
     wanted.cpu_idle = true;
     group::limit(root, &wanted).await.expect("idle");
-    assert_eq!(read("cpu.idle"), "1");
+    assert_eq!((read("cpu.idle"), read("memory.swap.max")), ("1".into(), "0".into()));
     assert_eq!(group::observe(root, &wanted), Some(wanted));
 }
 

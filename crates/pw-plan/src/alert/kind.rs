@@ -19,6 +19,8 @@ pub enum Kind {
     BackupFailed,
     DrillOverdue,
     DrillFailed,
+    /// An operation was cut off, and nothing else is done until somebody finishes it or takes it back.
+    Interrupted,
     /// The agent before this one ended without being told to.
     AgentCrashed,
     /// A service of production is not healthy, or has ended.
@@ -47,7 +49,7 @@ pub struct Alert {
 }
 
 impl Kind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Incident,
         Self::Squeezed,
         Self::Disk,
@@ -55,6 +57,7 @@ impl Kind {
         Self::BackupFailed,
         Self::DrillOverdue,
         Self::DrillFailed,
+        Self::Interrupted,
         Self::AgentCrashed,
         Self::ServiceUnhealthy,
         Self::ServiceRestarting,
@@ -70,6 +73,7 @@ impl Kind {
             Self::BackupFailed => "backup-failed",
             Self::DrillOverdue => "drill-overdue",
             Self::DrillFailed => "drill-failed",
+            Self::Interrupted => "interrupted",
             Self::AgentCrashed => "agent-crashed",
             Self::ServiceUnhealthy => "service-unhealthy",
             Self::ServiceRestarting => "service-restarting",
@@ -84,6 +88,7 @@ impl Kind {
             Self::Disk => "disk",
             Self::BackupOverdue | Self::BackupFailed => "backup",
             Self::DrillOverdue | Self::DrillFailed => "drill",
+            Self::Interrupted => "interrupted",
             Self::AgentCrashed => "agent",
             Self::ServiceUnhealthy | Self::ServiceRestarting => "service",
         }
@@ -91,9 +96,11 @@ impl Kind {
 
     pub fn severity(self) -> Severity {
         match self {
-            Self::Incident | Self::Disk | Self::ServiceUnhealthy | Self::ServiceRestarting => {
-                Severity::Critical
-            }
+            Self::Incident
+            | Self::Disk
+            | Self::Interrupted
+            | Self::ServiceUnhealthy
+            | Self::ServiceRestarting => Severity::Critical,
             _ => Severity::Warning,
         }
     }
@@ -104,7 +111,7 @@ impl Kind {
             // It was confirmed before it was opened.
             Self::Incident | Self::BackupFailed | Self::DrillFailed | Self::AgentCrashed => 0,
             Self::Disk => 30_000,
-            Self::ServiceUnhealthy | Self::ServiceRestarting => 60_000,
+            Self::Interrupted | Self::ServiceUnhealthy | Self::ServiceRestarting => 60_000,
             Self::Squeezed => 600_000,
             Self::BackupOverdue | Self::DrillOverdue => 900_000,
         }

@@ -61,6 +61,8 @@ pub struct State {
     pressed: Option<Duration>,
     /// Since when production's pressure cannot be seen.
     blind: Option<Duration>,
+    /// The kernel tells what production waits for a disk; some never do.
+    sees_io: bool,
     own: Own,
     promise: Promise,
     subjects: BTreeMap<EnvironmentName, Levers>,
@@ -157,12 +159,14 @@ impl State {
         let limits = rules.limits(self.promise.ratio(), now);
         let seen = reading.cpu.is_some() || self.promise.ratio().is_some();
         self.blind = if seen { None } else { Some(self.blind.unwrap_or(now.at)) };
+        self.sees_io |= reading.io.is_some();
         Mood {
             factor: limits.factor,
             promise: self.promise.feeling(),
             cpu: feeling::cpu(&limits, &self.own, reading),
             memory: feeling::memory(&limits, reading),
-            io: feeling::io(&limits, reading),
+            // Who is squeezed for another cause, and never seen to harm, has to get back what was taken.
+            io: if self.sees_io { feeling::io(&limits, reading) } else { (Feeling::Calm, String::new()) },
             disk: feeling::disk(reading),
         }
     }
@@ -203,7 +207,7 @@ impl Turn<'_> {
             least: self.rules.least_cpus().min(budget),
             most: budget,
             // Who gives way at once may be trusted with more of it.
-            growth: Growth::Add(self.rules.cpus * if only_computes { 0.2 } else { 0.05 }),
+            growth: Growth::Add(self.rules.cpus * if only_computes { 0.5 } else { 0.05 }),
             factor: self.mood.factor,
         };
         // Nobody waits for who gives way at once.

@@ -62,10 +62,14 @@ pub fn plan(desired: &Desired, observed: &Observed, wanted: Wanted<'_>) -> Resul
     let mut draft = Draft::new(desired, observed)?;
     crate::origin::check_proxy(desired, observed)?;
     check_ways(desired, observed)?;
+    if wanted.operation == OPERATION {
+        migrate::check_names(desired)?;
+    }
     let changed = draft.changed_services();
     let migrates = wanted.schema == Schema::Forward;
     let sorted = Sorted::of(desired, observed, &changed, migrates)?;
-    if sorted.is_empty() {
+    let gone = draft.workers_not_described();
+    if sorted.is_empty() && gone.is_empty() {
         return Ok(draft.finish(wanted.operation));
     }
     draft.install(wanted.entry, "the list of releases");
@@ -82,6 +86,8 @@ pub fn plan(desired: &Desired, observed: &Observed, wanted: Wanted<'_>) -> Resul
         draft.migrate_back(back);
     }
     flips.iter().for_each(|flip| flip.try_out(&mut draft));
+    // Renamed, it would be there twice.
+    draft.remove_not_described(gone);
     draft.replace(&sorted.others);
     draft.hook(Moment::BeforeFlip, wanted);
     // Whoever goes back is in a hurry.
@@ -399,6 +405,13 @@ impl Draft<'_> {
         }
     }
 
+    /// Nobody asks them, and they keep nothing. Who still has visitors, or data that the release before needs, stays until `up`.
+    fn workers_not_described(&self) -> Vec<String> {
+        let edge = crate::wall::edge_network(&self.desired.compose_project);
+        let keeps = |one: &Container| one.mounts.values().any(|source| !source.starts_with('/'));
+        self.not_described(|one| one.is_up() && !one.networks.contains(&edge) && !keeps(one))
+    }
+
     /// Services without a route: one that cannot start stops the promotion before any visitor meets the new release.
     fn replace(&mut self, others: &[String]) {
         if others.is_empty() {
@@ -410,15 +423,26 @@ impl Draft<'_> {
         self.replaced(others, overlap, undo, "never two at once, unless `promote.overlap` names it");
     }
 
-    pub(super) fn replaced(&mut self, services: &[String], overlap: Vec<String>, undo: Undo, because: &str) {
+    fn replaced(&mut self, services: &[String], overlap: Vec<String>, undo: Undo, because: &str) {
+        self.replaced_alone(services, overlap, undo, because);
+        let (project, services) = (self.desired.compose_project.clone(), services.to_vec());
+        let wait = Action::AwaitServices { project, services, timeout_seconds: crate::up::AWAIT_SECONDS };
+        self.step(wait, Undo::Nothing, "what follows needs them");
+    }
+
+    /// Nobody waits for what comes of it.
+    pub(super) fn replaced_alone(
+        &mut self,
+        services: &[String],
+        overlap: Vec<String>,
+        undo: Undo,
+        because: &str,
+    ) {
         let hashes =
             services.iter().map(|name| (name.clone(), self.desired.services[name].config_hash.clone()));
         let replace =
             Action::ReplaceServices { compose: self.compose(), services: hashes.collect(), overlap };
         self.step(replace, undo, because);
-        let (project, services) = (self.desired.compose_project.clone(), services.to_vec());
-        let wait = Action::AwaitServices { project, services, timeout_seconds: crate::up::AWAIT_SECONDS };
-        self.step(wait, Undo::Nothing, "what follows needs them");
     }
 
     /// The file before, and from it what ran before.

@@ -148,6 +148,7 @@ pub struct CommandRun {
 impl Action {
     pub(crate) fn fmt_promote(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::AwaitJobs { services, .. } => write!(f, "wait for the end of {}", services.join(", ")),
             Self::CheckOut { checkout } => {
                 write!(f, "check {} out into {}", short(&checkout.commit), checkout.path)
             }

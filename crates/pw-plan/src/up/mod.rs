@@ -366,16 +366,20 @@ impl Draft<'_> {
 
     /// Services that are no longer described.
     fn orphans(&mut self) {
+        let gone = self.not_described(|_| true);
+        self.remove_not_described(gone);
+    }
+
+    /// Services of which there are such containers, and that the Compose files no longer describe.
+    pub(crate) fn not_described(&self, such: impl Fn(&Container) -> bool) -> Vec<String> {
         let known = &self.desired.services;
-        let mut gone: Vec<String> = self
-            .observed
-            .containers
-            .iter()
-            .map(|container| container.service.clone())
-            .filter(|name| !known.contains_key(name))
-            .collect();
-        gone.sort();
-        gone.dedup();
+        let left = self.observed.containers.iter().filter(|one| !known.contains_key(&one.service));
+        let gone: BTreeSet<String> =
+            left.filter(|one| such(one)).map(|container| container.service.clone()).collect();
+        gone.into_iter().collect()
+    }
+
+    pub(crate) fn remove_not_described(&mut self, gone: Vec<String>) {
         if gone.is_empty() {
             return;
         }

@@ -48,7 +48,7 @@ impl FakeHost {
             }
             Action::StartServices { compose, services } => self.start(compose, services, false),
             Action::RecreateServices { compose, services } => self.start(compose, services, true),
-            Action::AwaitServices { project, services, .. } => self.await_services(project, services),
+            Action::AwaitServices { .. } | Action::AwaitJobs { .. } => self.do_waiting(action),
             Action::RemoveServices { project, services } => {
                 self.world.containers.retain(|_, c| c.project != *project || !services.contains(&c.service));
                 Ok(())
@@ -88,6 +88,14 @@ impl FakeHost {
         let turned = self.world.containers.values_mut().filter(ours).filter(|c| c.state == from);
         turned.for_each(|c| c.state = to);
         Ok(())
+    }
+
+    fn do_waiting(&self, action: &Action) -> Refusal {
+        match action {
+            Action::AwaitServices { project, services, .. } => self.await_services(project, services),
+            Action::AwaitJobs { project, services, .. } => self.await_jobs(project, services),
+            _ => Ok(()),
+        }
     }
 
     fn attack(&self, action: &Action) -> Refusal {
@@ -238,6 +246,15 @@ impl FakeHost {
             let mut all = self.world.of(project, service).peekable();
             need(all.peek().is_some(), || format!("{service} has no container to wait for"))?;
             need(all.all(ready), || format!("{service} did not get healthy"))?;
+        }
+        Ok(())
+    }
+
+    fn await_jobs(&self, project: &str, services: &[String]) -> Refusal {
+        self.await_services(project, services)?;
+        for service in services {
+            let ended = |c: &FakeContainer| c.state != State::Running;
+            need(self.world.of(project, service).all(ended), || format!("{service} goes on for ever"))?;
         }
         Ok(())
     }

@@ -54,6 +54,20 @@ pub(crate) fn plan_promote(host: &mut FakeHost, version: u8, schema: Schema) -> 
         .unwrap()
 }
 
+/// Promotes to a third version in which `worker` has another name.
+fn plan_renamed(host: &mut FakeHost) -> Plan {
+    let mut wanted = release(3);
+    let worker = wanted.services.remove("worker").unwrap();
+    wanted.services.insert("jobs".into(), worker);
+    wanted.promote.migrate = None;
+    wanted.compose_file.text.push_str(" with jobs");
+    host.knows_desired(&wanted);
+    let entry = FileText { path: "/state/projects/shop/production/releases/3.json".into(), text: "3".into() };
+    let (operation, schema) = (promote::OPERATION, Schema::Forward);
+    promote::plan(&wanted, &host.snapshot(&wanted), Wanted { operation, entry: &entry, commit: "c", schema })
+        .unwrap()
+}
+
 fn carried_out(mut host: FakeHost, plan: &Plan) -> FakeHost {
     let outcome = run(apply(plan, &mut host, &mut MemoryJournal::default(), &mut ()));
     assert!(matches!(outcome, Some(Outcome::Applied)), "{outcome:?}\n{plan}");
@@ -94,6 +108,8 @@ pub(crate) fn kinds(host: &impl Fn() -> FakeHost) -> Vec<(&'static str, Plan, Fa
     kinds.push(("a rollback to what is gone", plan_promote(&mut before, 2, Schema::Stays), before));
     let mut before = promoted(host(), 3);
     kinds.push(("a rollback of the schema", plan_promote(&mut before, 2, Schema::Back), before));
+    let mut before = retired(promoted(host(), 2), 2);
+    kinds.push(("a promotion with a renamed worker", plan_renamed(&mut before), before));
     let before = retired(promoted(host(), 2), 2);
     let wanted = release(2);
     kinds.push(("down after a promotion", down::plan(&wanted, &before.snapshot(&wanted)).unwrap(), before));
@@ -123,7 +139,7 @@ fn a_promotion_reads_as_a_person_would_say_it() {
             format!("4. write {folder}/compose.yaml ({})", hash("production 2 false with calls")),
             "5. create shop-production-web-blue-1".into(),
             "6. replace migrate".into(),
-            "7. wait for migrate".into(),
+            "7. wait for the end of migrate".into(),
             "8. run `./migrate up` in worker".into(),
             "9. start shop-production-web-blue-1".into(),
             "10. wait for shop-production-web-blue-1".into(),
@@ -140,6 +156,18 @@ fn a_promotion_reads_as_a_person_would_say_it() {
             "20. watch the new release for 30 s".into(),
         ]
     );
+}
+
+#[test]
+fn a_worker_with_another_name_is_never_there_twice() {
+    let mut host = retired(promoted(crate::with(FakeHost::default(), &PRODUCTION), 2), 2);
+    let plan = plan_renamed(&mut host);
+    let at = |wanted: &str| plan.steps.iter().position(|step| step.does.to_string().starts_with(wanted));
+    let (gone, new) = (at("stop and remove worker").unwrap(), at("replace jobs").unwrap());
+    assert!(gone < new, "{plan}");
+    let host = carried_out(host, &plan);
+    let running: Vec<_> = host.world.containers.keys().filter(|name| name.contains("worker")).collect();
+    assert!(running.is_empty(), "{running:?}");
 }
 
 #[test]

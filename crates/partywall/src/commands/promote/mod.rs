@@ -187,8 +187,7 @@ impl Promotion<'_> {
             return Ok(None);
         }
         printer.note("a restore point first");
-        let order = cli::Backup { environment: self.name.to_string(), new_repository: false, log: false };
-        backup::run(self.session, &order, printer).await?;
+        backup::restore_point(self.session, self.name, printer).await?;
         backing::newest(self.session, self.name).map(Some)
     }
 

@@ -1,10 +1,11 @@
 //! Where the figures come from: the agent, or the kernel's files themselves.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pw_agent::Status;
 use pw_agent::collect::{Collector, Picture};
-use pw_host::Host;
+use pw_host::{Host, facts};
 
 use crate::governed;
 use crate::session::Session;
@@ -30,8 +31,9 @@ impl<'s> Source<'s> {
     /// # Errors
     /// No agent runs, and the engine does not answer.
     pub(super) async fn new(session: &'s Session) -> Result<Self, Stop> {
-        let mut collector = Collector::new(&session.config, &session.layout);
         let host = session.host();
+        let disks = facts::disks(host.engine(), Path::new(session.layout.root())).await;
+        let mut collector = Collector::new(&session.config, &session.layout, disks);
         if governed::read(session).is_none() {
             collector.know(host.engine().running(&session.config.project).await?);
         }
