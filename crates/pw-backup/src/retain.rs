@@ -10,13 +10,15 @@ use crate::failure::failed;
 use crate::log::of_environment;
 use crate::repository::Repository;
 
+/// Project and environment: several projects may keep what is theirs in one repository.
+type Of<'a> = (&'a str, &'a str);
+
 /// Names of the backups of one environment that are not kept, the oldest first; nothing is removed.
 ///
 /// # Errors
 /// The repository cannot be read.
-pub fn surplus(repository: &Repository, environment: &str, kept: Kept) -> Result<Vec<String>, Failure> {
-    let mut names: Vec<String> =
-        judged(repository, environment, kept)?.1.into_iter().map(|one| one.label).collect();
+pub fn surplus(repository: &Repository, of: Of<'_>, kept: Kept) -> Result<Vec<String>, Failure> {
+    let mut names: Vec<String> = judged(repository, of, kept)?.1.into_iter().map(|one| one.label).collect();
     names.sort();
     Ok(names)
 }
@@ -28,18 +30,19 @@ pub fn surplus(repository: &Repository, environment: &str, kept: Kept) -> Result
 /// The repository cannot be written.
 pub fn forget(
     repository: &Repository,
-    environment: &str,
+    of: Of<'_>,
     (kept, prune): (Kept, bool),
 ) -> Result<Vec<String>, Failure> {
     let _writing = repository.writing()?;
     let what = || format!("could not forget old backups in `{}`", repository.place.path);
     let open = repository.open()?;
-    let (oldest, gone) = judged(repository, environment, kept)?;
+    let (oldest, gone) = judged(repository, of, kept)?;
     let mut ids: Vec<_> = gone.iter().map(|one| one.id).collect();
     // A log is played onto what was backed up before it.
     if let Some(oldest) = oldest {
-        let logs = of_environment(repository.snapshots(&open)?, environment);
-        ids.extend(logs.into_iter().filter(|one| one.label < oldest).map(|one| one.id));
+        let logs = of_environment(repository.snapshots(&open)?, of.1);
+        let logs = logs.into_iter().filter(|one| is_of(one, of));
+        ids.extend(logs.filter(|one| one.label < oldest).map(|one| one.id));
     }
     if ids.is_empty() && !prune {
         return Ok(Vec::new());
@@ -54,17 +57,21 @@ pub fn forget(
 /// The name of the oldest that stays, and those that do not.
 fn judged(
     repository: &Repository,
-    environment: &str,
+    of: Of<'_>,
     kept: Kept,
 ) -> Result<(Option<String>, Vec<SnapshotFile>), Failure> {
     let what = format!("could not tell old backups in `{}`", repository.place.path);
-    let tag = format!("environment:{environment}");
     let all = repository.whole(&repository.open()?)?;
-    let ours = all.into_iter().filter(|one| one.tags.contains(&tag)).collect();
+    let ours = all.into_iter().filter(|one| is_of(one, of)).collect();
     let judged = options(kept).apply(ours, &Zoned::now()).map_err(failed(what))?;
     let (stay, gone): (Vec<_>, Vec<_>) = judged.into_iter().partition(|one| one.keep);
     let oldest = stay.into_iter().map(|one| one.snapshot.label).min();
     Ok((oldest, gone.into_iter().map(|one| one.snapshot).collect()))
+}
+
+fn is_of(one: &SnapshotFile, (project, environment): Of<'_>) -> bool {
+    let tags = [format!("project:{project}"), format!("environment:{environment}")];
+    tags.iter().all(|tag| one.tags.contains(tag))
 }
 
 /// The newest always stays.

@@ -251,10 +251,12 @@ fn old_backups_are_forgotten_and_the_newest_stays() {
     for second in 0..4 {
         place.make(&format!("20260101-00000{second}"), &format!("printf 'dump {second}'")).expect("made");
     }
+    let of_another = retain::forget(&place.repository(), ("market", "production"), (Kept::default(), false));
+    assert_eq!(of_another.expect("looked"), Vec::<String>::new(), "they are another project's");
     let kept = Kept { last: 2, ..Kept::default() };
-    let gone = retain::forget(&place.repository(), "production", (kept, false)).expect("forgotten");
+    let gone = retain::forget(&place.repository(), ("shop", "production"), (kept, false)).expect("forgotten");
     assert_eq!((gone.len(), place.names()), (2, vec!["20260101-000003".into(), "20260101-000002".into()]));
-    retain::forget(&place.repository(), "production", (Kept::default(), false)).expect("forgotten");
+    retain::forget(&place.repository(), ("shop", "production"), (Kept::default(), false)).expect("forgotten");
     assert_eq!(place.names(), ["20260101-000003"]);
     place.repository().check(true).expect("nothing that is needed is gone");
 }
@@ -271,7 +273,7 @@ fn what_a_killed_prune_left_is_no_damage_and_damage_still_is() {
     fs::write(&stray, noise(6650)).expect("written");
     for last in [2, 1] {
         let kept = Kept { last, ..Kept::default() };
-        retain::forget(&place.repository(), "production", (kept, true)).expect("forgotten");
+        retain::forget(&place.repository(), ("shop", "production"), (kept, true)).expect("forgotten");
         place.repository().check(true).expect("no damage");
     }
     assert!(stray.exists(), "it is removed a day later");

@@ -277,9 +277,12 @@ pub enum Action {
         repository: RepositoryPlace,
         name: String,
     },
-    /// Removes the backups of an environment that are no longer kept, and what only they held.
+    /// Removes the backups of an environment that are no longer kept, and what only they held. Those of other projects stay.
     ForgetBackups {
         repository: RepositoryPlace,
+        /// Of a plan from before it was said, nobody's.
+        #[serde(default)]
+        project: String,
         environment: String,
         kept: Kept,
         /// True where room is given back even if no backup goes.

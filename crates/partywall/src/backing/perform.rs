@@ -36,10 +36,10 @@ pub(crate) async fn perform(host: &Host, on_line: Option<OnLine>, action: &Actio
             let (repository, name) = (Repository::new(repository.clone()), name.clone());
             blocking(move || remove(&repository, &name)).await
         }
-        Action::ForgetBackups { repository, environment, kept, prune } => {
-            let (repository, environment, kept) =
-                (Repository::new(repository.clone()), environment.clone(), (*kept, *prune));
-            blocking(move || retain::forget(&repository, &environment, kept).map(drop)).await
+        Action::ForgetBackups { repository, project, environment, kept, prune } => {
+            let (repository, kept) = (Repository::new(repository.clone()), (*kept, *prune));
+            let (project, environment) = (project.clone(), environment.clone());
+            blocking(move || retain::forget(&repository, (&project, &environment), kept).map(drop)).await
         }
         Action::RestoreDatabase { stored, like, to } => restore::database(host, stored, like, to).await,
         Action::MakeRoles { stored, server, names } => roles::make(host, (stored, server), names).await,

@@ -24,8 +24,9 @@ pub(super) async fn run(
     let (repository, kept) = (Repository::new(place.clone()), backing::kept(section));
     let mut wanted = Vec::new();
     for name in names {
-        let surplus = retain::surplus(&repository, &name, kept)?;
-        let (repository, project) = (place.clone(), session.config.project.to_string());
+        let project = session.config.project.to_string();
+        let surplus = retain::surplus(&repository, (&project, &name), kept)?;
+        let repository = place.clone();
         wanted.push(Wanted { repository, project, environment: name, kept, surplus });
     }
     if only_plan {

@@ -63,6 +63,7 @@ pub fn plan(order: &Order) -> Result<Plan, Box<Diagnostic>> {
     }
     let forget = Action::ForgetBackups {
         repository: run.repository.clone(),
+        project: run.project.clone(),
         environment: run.environment.clone(),
         kept: order.kept,
         prune: false,

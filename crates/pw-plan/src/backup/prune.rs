@@ -19,6 +19,7 @@ pub struct Wanted {
 pub fn plan(wanted: &Wanted) -> Plan {
     let does = Action::ForgetBackups {
         repository: wanted.repository.clone(),
+        project: wanted.project.clone(),
         environment: wanted.environment.clone(),
         kept: wanted.kept,
         prune: true,
