@@ -62,9 +62,11 @@ pub(crate) async fn due(session: &Session) -> Result<Vec<Chore>, Stop> {
             let containers = session.host().engine().containers(&project).await?;
             let promote = session.config.promote.clone().unwrap_or_default();
             let kept = promote.watch.0 + promote.warm.0;
-            let due = retire(name, release, kept, now).filter(|_| has_two_generations(&project, &containers));
+            let since = release.at.max(flipped(session, &project));
+            let due = retire(name, (release, since), kept, now)
+                .filter(|_| has_two_generations(&project, &containers));
             // What still ends there does not have to end under the project's lock.
-            let is_over = retire(name, release, kept + promote.streams.0, now).is_some();
+            let is_over = retire(name, (release, since), kept + promote.streams.0, now).is_some();
             if due.is_some() && (is_over || !is_busy(session, name).await?) {
                 all.extend(due);
             }
@@ -117,8 +119,21 @@ fn has_two_generations(project: &str, containers: &[Container]) -> bool {
     all.len() > services.len()
 }
 
-fn retire(name: &EnvironmentName, release: &Release, kept: Duration, now: i64) -> Option<Chore> {
-    let until = release.at + i64::try_from(kept.as_secs()).ok()?;
+/// When visitors were last led somewhere else, in seconds since 1970; a migration before it may have taken long. 0 where nobody was.
+fn flipped(session: &Session, project: &str) -> i64 {
+    let switches = Path::new(&session.layout.switches(&session.config.proxy.name)).join(project);
+    let files = std::fs::read_dir(switches).into_iter().flatten().flatten();
+    let written = files.filter_map(|file| Timestamp::try_from(file.metadata().ok()?.modified().ok()?).ok());
+    written.map(|at| at.as_second()).max().unwrap_or(0)
+}
+
+fn retire(
+    name: &EnvironmentName,
+    (release, since): (&Release, i64),
+    kept: Duration,
+    now: i64,
+) -> Option<Chore> {
+    let until = since + i64::try_from(kept.as_secs()).ok()?;
     let words = vec!["retire".to_owned(), name.to_string()];
     let because = format!("release {} was kept warm long enough for the one before", release.number);
     (now > until).then_some(Chore { words, because })
@@ -213,7 +228,7 @@ mod tests {
     #[test]
     fn containers_are_kept_warm_as_long_as_is_said() {
         let release = Release { number: 3, at: 1000, ..Release::default() };
-        let at = |now| words(retire(&production(), &release, Duration::from_secs(60), now));
+        let at = |now| words(retire(&production(), (&release, release.at), Duration::from_secs(60), now));
         assert_eq!((at(1060), at(1061)), (String::new(), "retire production".to_owned()));
     }
 }
