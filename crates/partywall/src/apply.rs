@@ -9,7 +9,7 @@ use pw_plan::{Action, Plan};
 use pw_run::{Event, Failure, Journal, Outcome, Progress, Standing, Unfinished};
 use serde::Serialize;
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::hands::Hands;
 use crate::printer::{DIM, GREEN, Printer, RED};
@@ -123,9 +123,10 @@ pub(crate) async fn run(
 ) -> Result<(), Stop> {
     let mut steps = Steps::new(printer, plan);
     let mut host = hands.into().storing_for(&plan.environment).on_line(steps.lines());
+    let mut interruption = Interruption::listen();
     let outcome = tokio::select! {
         outcome = pw_run::apply(plan, &mut host, journal, &mut steps) => Some(outcome),
-        () = interrupted() => None,
+        () = interruption.comes() => None,
     };
     let Some(outcome) = outcome else {
         let outcome = take_back(&mut host, journal, &mut steps).await?;
@@ -136,16 +137,27 @@ pub(crate) async fn run(
     finish(&outcome, plan, printer)
 }
 
-async fn interrupted() {
-    let told_to_end = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut told) => drop(told.recv().await),
-            Err(_) => std::future::pending().await,
+/// Ctrl-C, and being told to end; heard from the moment on in which it is made.
+struct Interruption([Option<Signal>; 2]);
+
+impl Interruption {
+    fn listen() -> Self {
+        Self([SignalKind::interrupt(), SignalKind::terminate()].map(|kind| signal(kind).ok()))
+    }
+
+    async fn comes(&mut self) {
+        let [ctrl_c, told_to_end] = &mut self.0;
+        tokio::select! {
+            () = heard(ctrl_c) => {}
+            () = heard(told_to_end) => {}
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = told_to_end => {}
+    }
+}
+
+async fn heard(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 

@@ -11,7 +11,7 @@ use pw_journal::History;
 use pw_model::config::Objective;
 use pw_model::name::EnvironmentName;
 use pw_plan::alert::Alert;
-use pw_run::Failure;
+use pw_run::{Failure, JournalFailure};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::watch;
@@ -63,6 +63,15 @@ pub(crate) struct Running {
     _lock: Option<ProjectLock>,
 }
 
+/// A history that cannot be written does not keep the governor from governing.
+fn recorder(history: Option<Result<History, JournalFailure>>, tell: &mut impl FnMut(Notice<'_>)) -> Recorder {
+    if let Some(Err(failure)) = &history {
+        let what = Failure::new("decisions and incidents are not written down");
+        tell(Notice::Trouble(&what.because(failure.to_string())));
+    }
+    history.map_or_else(Recorder::none, Recorder::start)
+}
+
 pub(crate) async fn boot(
     settings: Settings,
     host: Host,
@@ -81,7 +90,7 @@ pub(crate) async fn boot(
     let mut history = (!settings.dry_run).then(|| History::open(Path::new(&layout.agent_history(&project))));
     let open = history.as_ref().and_then(|history| history.as_ref().ok()?.open_incident().ok()?);
     let crashed = history.as_mut().and_then(|history| mark(history.as_mut().ok()?));
-    let recorder = history.map_or_else(Recorder::none, Recorder::start);
+    let recorder = recorder(history, tell);
     // 4. Watch and act; what a former agent left is gone on with.
     let driver = facts::cgroup_driver(host.engine()).await;
     let mut governor = Governor::new(&settings, driver);

@@ -105,8 +105,10 @@ impl Governor {
         self.reading = reading(self.before.as_ref().unwrap_or(&now), &now);
         self.reading.uses.iter_mut().for_each(|(name, used)| used.kept = kept.get(name).copied());
         self.before = Some(now);
-        let (state, orders) = govern(&self.rules, std::mem::take(&mut self.state), &self.reading, moment);
+        let (state, mut orders) = govern(&self.rules, std::mem::take(&mut self.state), &self.reading, moment);
         self.state = state;
+        // The kernel makes room for a smaller limit before it answers: nothing else waits for that.
+        orders.sort_by_key(|order| matches!(order.amount, Amount::Memory(Some(_))));
         orders
     }
 

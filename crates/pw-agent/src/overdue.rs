@@ -86,10 +86,7 @@ impl Overdue {
                 found.push(alert(Kind::DrillOverdue, format!("the newest drill {words}")));
             }
             if let Some((_, proof)) = drilled.filter(|(_, proof)| !proof.passed) {
-                found.push(alert(
-                    Kind::DrillFailed,
-                    format!("backup {} did not restore", told(&proof, "backup")),
-                ));
+                found.push(alert(Kind::DrillFailed, failed_drill(&proof)));
             }
         }
         Some(found)
@@ -116,6 +113,15 @@ fn late(newest: Option<&(i64, Proof)>, every: u64, now: i64) -> Option<String> {
             (age > allowed)
                 .then(|| format!("is {} h old, with one wanted every {} h", age / 3600, every.div_ceil(3600)))
         }
+    }
+}
+
+/// One that could not be carried out says nothing of the backup.
+fn failed_drill(proof: &Proof) -> String {
+    let backup = told(proof, "backup");
+    match told(proof, "cause") {
+        cause if cause == "?" => format!("backup {backup} did not restore"),
+        cause => format!("backup {backup} could not be drilled: {cause}"),
     }
 }
 
@@ -153,6 +159,16 @@ mod tests {
         );
         assert_eq!(late(made(0).as_ref(), 86_400, 108_000), None);
         assert_eq!(late(made(100).as_ref(), 60, 0), None, "a clock that was set back");
+    }
+
+    #[test]
+    fn a_drill_that_broke_says_nothing_of_the_backup() {
+        let words = |summary: &str| {
+            let (kind, environment) = ("drill".into(), "production".into());
+            failed_drill(&Proof { kind, environment, passed: false, summary: summary.into() })
+        };
+        assert_eq!(words(r#"{"backup":"b1"}"#), "backup b1 did not restore");
+        assert_eq!(words(r#"{"backup":"b1","cause":"no room"}"#), "backup b1 could not be drilled: no room");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod down;
 mod drift;
 mod elsewhere;
 mod govern;
+mod guarded;
 mod input;
 mod interrupt;
 mod keep;

@@ -85,7 +85,7 @@ fn end(child: &mut Child) {
 }
 
 /// A release with a database of its own, whose migration is a command.
-fn with_database(lock: &str) -> Story {
+pub(crate) fn with_database(lock: &str) -> Story {
     let story = Story::released();
     let postgres = image("postgres");
     let database = format!(
@@ -114,7 +114,7 @@ fn with_database(lock: &str) -> Story {
     story
 }
 
-fn query(story: &Story, sql: &str) -> String {
+pub(crate) fn query(story: &Story, sql: &str) -> String {
     let container = story.container(PRODUCTION, "sql").id();
     docker(&["exec", &container, "psql", "-qAtX", "-U", "shop", "-c", sql])
 }
@@ -151,7 +151,7 @@ fn stands_on(story: &Story, release: &str, columns: &str) {
     assert_eq!(found, (format!("production release {release}"), columns.to_owned()));
 }
 
-const COLUMNS: &str = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'users'";
+pub(crate) const COLUMNS: &str = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'users'";
 
 /// Promise: a migration does not wait for a lock, with all who want the table queued behind it.
 /// Given: somebody who reads a table in a long transaction, a limit of a second, a migration of that table.

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::harness::{DEVELOPMENT, PRODUCTION, Story, finished, random};
+use crate::harness::{DEVELOPMENT, PRODUCTION, Story, finished};
+use crate::steps::killed_when;
 
 /// Tables of the demonstration, but for the one into which its worker writes all the time.
 const TABLES: [&str; 7] =
@@ -65,9 +66,9 @@ fn second(story: &Story, first: &Value) {
     assert_eq!(kept, "1");
 }
 
-/// Promise: whenever a seed is killed, `abandon` brings back what development had, and `resume` ends it.
+/// Promise: in whichever step a seed is killed, `abandon` brings back what development had, and `resume` ends it.
 /// Given: both environments, development with rows, files and a session of its own.
-/// Then: after each kill at a random moment and `abandon`, development has its own data or, where the seed was past
+/// Then: after a kill in each of its steps and `abandon`, development has its own data or, where the seed was past
 /// the point from which nothing comes back, the new data whole; after `resume` always that; nothing of ours is left
 /// beside the database; an interrupted seed takes itself back.
 #[test]
@@ -77,15 +78,17 @@ fn a_killed_seed_leaves_development_its_data() {
     query(&story, DEVELOPMENT, "UPDATE users SET handle = 'own_' || id");
     redis(&story, &["SET", "session", "somebody"]);
     let source = production(&story);
-    for round in 0..5 {
+    let plan = story.run(&["seed", DEVELOPMENT, "--plan"]).ended(0).out;
+    let steps: Vec<&str> = plan.lines().filter(|line| line.contains(" | undo: ")).collect();
+    assert!(steps.len() > 4, "{plan}");
+    let mut hit = 0;
+    for (number, step) in steps.iter().enumerate() {
         let before = development(&story);
-        let moment = takes.mul_f64((random() % 1000) as f64 / 1000.0);
-        let mut seed = story.start(&["seed", DEVELOPMENT, "--sample", &format!("{}%", 3 + round)]);
-        std::thread::sleep(moment);
-        drop(seed.kill());
-        let told = format!("killed after {moment:.2?} of {takes:.2?}: {}", finished(seed).err);
-        let begun = story.run(&["status"]).err.contains("unfinished");
-        let word = if round % 2 == 0 { "abandon" } else { "resume" };
+        let words = ["seed", DEVELOPMENT, "--sample", &format!("{}%", 3 + number)];
+        let killed = killed_when(&story, &words, |at, _| at >= number);
+        hit += usize::from(killed == Some(number));
+        let (told, begun) = (format!("killed in {killed:?} of `{step}`"), killed.is_some());
+        let word = if number % 2 == 0 { "abandon" } else { "resume" };
         let recovered = story.run(&[word]);
         if recovered.code != Some(0) {
             assert_eq!(word, "abandon", "{told}\n{}", recovered.err);
@@ -102,6 +105,8 @@ fn a_killed_seed_leaves_development_its_data() {
         assert_eq!(leftovers(&story), "0", "{told}\n{}", recovered.err);
         assert!(story.ask(DEVELOPMENT, "/health").status == 200, "{told}");
     }
+    // A step that takes no time may be over before the kill; most are not.
+    assert!(hit * 2 > steps.len(), "killed in {hit} of {}", steps.len());
     interrupted(&story, takes.mul_f64(0.4));
     assert_eq!(production(&story), source);
 }

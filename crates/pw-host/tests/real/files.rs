@@ -157,3 +157,29 @@ async fn a_full_disk_is_named_and_leaves_the_old_file() {
     fs::remove_file(format!("{root}/ballast")).expect("removed");
     host.perform(&install).await.expect("room again");
 }
+
+/// The release that fills the disk is the one that has to be left.
+#[tokio::test]
+async fn the_way_back_of_a_flip_needs_no_room() {
+    let small = Small::mount();
+    let root = small.0.path().to_string_lossy().into_owned();
+    let mut host = Host::new(Layout::new(&root), &shop());
+    let path = format!("{root}/proxy/p/switch/shop-production/web");
+    let open = |address: &str| Action::OpenSwitch {
+        path: path.clone(),
+        service: "web".into(),
+        address: address.into(),
+    };
+    for address in ["blue:80", "green:80", "green:80"] {
+        host.perform(&open(address)).await.expect("room for it");
+    }
+    let full = fs::write(format!("{root}/ballast"), vec![0; 300_000]);
+    assert!(full.is_err(), "the disk is not full");
+    for _ in 0..2 {
+        host.perform(&open("blue:80")).await.expect("a rename");
+        assert_eq!((fs::read_to_string(&path).expect("a file").as_str(), mode(&path)), ("blue:80", 0o644));
+    }
+    let close = Action::CloseSwitch { path: path.clone(), service: "web".into() };
+    host.perform(&close).await.expect("closed");
+    assert!(!Path::new(&path).parent().expect("a folder").exists(), "something is left of it");
+}

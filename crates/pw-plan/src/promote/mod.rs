@@ -77,7 +77,9 @@ pub fn plan(desired: &Desired, observed: &Observed, wanted: Wanted<'_>) -> Resul
     draft.ground();
     draft.images();
     let flips: Vec<Flip<'_>> = sorted.flipped.iter().map(|route| Flip::of(&draft, route)).collect();
-    flips.iter().for_each(|flip| flip.make(&mut draft));
+    // Whoever goes back is in a hurry.
+    let is_back = wanted.operation != OPERATION;
+    flips.iter().for_each(|flip| flip.make(&mut draft, is_back));
     if migrates {
         draft.hook(Moment::BeforeMigrate, wanted);
     }
@@ -90,9 +92,7 @@ pub fn plan(desired: &Desired, observed: &Observed, wanted: Wanted<'_>) -> Resul
     draft.remove_not_described(gone);
     draft.replace(&sorted.others);
     draft.hook(Moment::BeforeFlip, wanted);
-    // Whoever goes back is in a hurry.
-    let tried = wanted.operation == OPERATION;
-    let tried: Vec<Canary> = flips.iter().filter(|_| tried).filter_map(Flip::as_canary).collect();
+    let tried: Vec<Canary> = flips.iter().filter(|_| !is_back).filter_map(Flip::as_canary).collect();
     draft.canary(&flips, &tried);
     flips.iter().for_each(|flip| flip.open(&mut draft));
     tried.iter().for_each(|one| draft.forget(&one.path, "everybody meets it now"));
@@ -262,13 +262,15 @@ impl<'a> Flip<'a> {
         Action::Drain { drain: Drain { service, folder, address: address.to_owned(), seconds } }
     }
 
-    /// Created before anything is touched: what is slow or may fail comes first.
-    pub(crate) fn make(&self, draft: &mut Draft<'_>) {
+    /// Created before anything is touched: what is slow or may fail comes first. `in_hurry`: visitors meet what they should
+    /// not, and whoever is still in what is left from before cannot be waited for as long.
+    pub(crate) fn make(&self, draft: &mut Draft<'_>, in_hurry: bool) {
         if !self.leftovers.is_empty() && draft.observed.open_switches.contains_key(&self.route.before) {
             draft.forget(&self.route.before, "what it leads to ends");
         }
         for (containers, address) in &self.leftovers {
-            let drain = self.drain(address, self.promote.drain.0.as_secs());
+            let whole = self.promote.drain.0.as_secs();
+            let drain = self.drain(address, if in_hurry { whole.min(DRAIN_TAKEN_BACK) } else { whole });
             draft.step(drain, Undo::Nothing, "left from an earlier release");
             generations::remove(draft, self.route, containers);
         }

@@ -81,7 +81,7 @@ fn awake(desired: &Desired, observed: &Observed) -> Result<Plan, Box<Diagnostic>
         draft.proxy_ground(proxy);
     }
     let (flips, changed) = draft.split(changed);
-    flips.iter().for_each(|flip| flip.make(&mut draft));
+    flips.iter().for_each(|flip| flip.make(&mut draft, false));
     draft.hold_routes(&changed);
     draft.close_lost_routes();
     draft.start(&changed);

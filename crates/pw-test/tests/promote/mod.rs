@@ -5,7 +5,7 @@ use pw_model::desired::{Desired, DesiredCalls, FileText};
 use pw_model::name::ServiceName;
 use pw_model::unit::Span;
 use pw_plan::promote::{self, Schema, Wanted};
-use pw_plan::{Plan, down, up};
+use pw_plan::{Action, Plan, down, up};
 use pw_run::{Outcome, apply};
 use pw_test::{FakeHost, MemoryJournal, Moment, run};
 
@@ -168,6 +168,20 @@ fn a_worker_with_another_name_is_never_there_twice() {
     let host = carried_out(host, &plan);
     let running: Vec<_> = host.world.containers.keys().filter(|name| name.contains("worker")).collect();
     assert!(running.is_empty(), "{running:?}");
+}
+
+#[test]
+fn a_rollback_does_not_wait_long_for_what_is_left_from_before() {
+    let mut host = promoted(crate::with(FakeHost::default(), &PRODUCTION), 3);
+    let mut seconds = |version, schema| {
+        let plan = plan_promote(&mut host, version, schema);
+        let drains = plan.steps.into_iter().filter_map(|step| match step.does {
+            Action::Drain { drain } => Some(drain.seconds),
+            _ => None,
+        });
+        drains.max()
+    };
+    assert_eq!((seconds(4, Schema::Forward), seconds(1, Schema::Stays)), (Some(600), Some(30)));
 }
 
 #[test]

@@ -113,6 +113,9 @@ pub(super) fn judge(blast: &Blast, results: &Results) -> Vec<String> {
             .filter(|_| is_felt),
         idle(ours(|slot| slot.watched.busy)).filter(|_| blast.kind == Kind::Processors),
         late(ours(|slot| slot.squeezed.from_sign)),
+        // Who only computes is not squeezed; who writes has to be.
+        (blast.kind == Kind::Disk && squeezed < slots.len())
+            .then(|| "not every round had a squeeze".to_owned()),
         lost(slots),
         others(slots),
     ];
@@ -120,7 +123,8 @@ pub(super) fn judge(blast: &Blast, results: &Results) -> Vec<String> {
 }
 
 fn slow(whose: &str, ratio: f64, floor: f64) -> Option<String> {
-    (ratio > AT_MOST.max(floor)).then(|| format!("production's {whose} p99 is {ratio:.2} of alone"))
+    (ratio.is_nan() || ratio > AT_MOST.max(floor))
+        .then(|| format!("production's {whose} p99 is {ratio:.2} of alone"))
 }
 
 fn idle(busy: f64) -> Option<String> {
