@@ -204,7 +204,7 @@ pub(crate) fn is_trial(plan: &Plan) -> bool {
     trials.contains(&plan.operation.as_str())
 }
 
-/// What changes nothing that anybody relies on: cut off, it may be taken back by whoever comes next, without being asked.
+/// What changes nothing that anybody relies on: cut off, it may be ended by whoever comes next, without being asked.
 pub(crate) fn only_reads(plan: &Plan) -> bool {
     is_trial(plan) || ["backup", "copy"].contains(&plan.operation.as_str())
 }

@@ -84,11 +84,13 @@ pub(crate) async fn due(session: &Session) -> Result<Vec<Chore>, Stop> {
     Ok(all)
 }
 
-/// Nothing else can be done before, and whoever made a backup when the machine lost its power does not come back for it.
+/// Nothing else can be done before, and whoever made a backup when the machine lost its power does not come back for it. Going on
+/// is right for all of them: what fails is taken back, what was only tried is never gone on with, and past a step that cannot be
+/// undone there is no other way.
 fn cut_off(session: &Session) -> Result<Option<Chore>, Stop> {
     let left = session.unfinished()?.filter(|left| apply::only_reads(&left.plan) && !session.is_at_work());
     Ok(left.map(|left| Chore {
-        words: vec!["abandon".to_owned()],
+        words: vec!["resume".to_owned()],
         because: format!(
             "`{} {}` was cut off, and it only reads",
             left.plan.operation, left.plan.environment

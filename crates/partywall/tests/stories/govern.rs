@@ -138,7 +138,7 @@ fn the_unit_names_program_project_and_state() {
 /// Promise: what is due is done, once, by whoever asks every minute.
 /// Given: production with `every`, `drill` and no backup yet.
 /// Then: the plan names a backup; the first run makes it, the second drills it, the third does nothing; when the
-/// newest is older than `every`, another is due. One that was killed is taken back, and keeps nothing from being done.
+/// newest is older than `every`, another is due. One that was killed is ended, and keeps nothing from being done.
 #[test]
 fn backups_and_drills_are_made_when_they_are_due() {
     let story = Story::stocked_shop();
@@ -160,7 +160,7 @@ fn backups_and_drills_are_made_when_they_are_due() {
 
     let killed = killed_when(&story, &["backup", PRODUCTION], |_, _| true);
     assert!(killed.is_some(), "it was over before it could be killed");
-    assert!(due().starts_with("partywall abandon | `backup production` was cut off"), "{}", due());
+    assert!(due().starts_with("partywall resume | `backup production` was cut off"), "{}", due());
     story.run(&["agent", "chores"]).ended(0);
-    assert!(!due().contains("abandon"), "{}", due());
+    assert!(!due().contains("resume"), "{}", due());
 }

@@ -124,6 +124,11 @@ async fn systemd_leaves_a_squeeze_alone() {
     let limits = development("/partywall-shop-development.slice");
     group::limit(root, &limits).await.expect("limits");
     squeezes_and_lets_go(&limits, BTreeMap::new());
+    let (mut hands, place) = (Hands::new(root, Path::new("/")), place(&limits, BTreeMap::new()));
+    hands.hold(&place, Amount::Cpu(Cpus::from_number(0.3))).expect("held");
+    let reloaded = std::process::Command::new("systemctl").arg("daemon-reload").status();
+    assert!(reloaded.is_ok_and(|status| status.success()), "systemd does not read its units again");
+    assert_eq!(hands.held(&place).cpus, Some(0.3), "systemd took the squeeze back");
     group::remove(root, &limits.path).await.expect("removed");
 }
 
