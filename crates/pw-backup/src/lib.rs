@@ -18,8 +18,10 @@ pub mod manifest;
 pub mod repository;
 pub mod retain;
 mod rights;
+mod said;
 mod source;
 pub mod take;
 
 pub use manifest::Manifest;
 pub use repository::{Backup, Repository};
+pub use said::Said;

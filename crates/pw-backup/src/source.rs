@@ -18,6 +18,7 @@ use rustic_core::{
 
 use crate::manifest::Measure;
 use crate::rights;
+use crate::said::Said;
 
 /// The bit of a folder in the modes that the format keeps.
 const FOLDER_MODE: u32 = 1 << 31;
@@ -47,7 +48,8 @@ pub(crate) enum Part {
     },
 }
 
-/// A program whose output is kept. Its variables may hold a password; nothing prints them.
+/// A program whose output is kept. Its variables may hold a password; nothing prints them. Its input is empty and stays
+/// open for as long as somebody reads, so that one in a container can tell when nobody does any more.
 #[derive(Clone)]
 pub struct Program {
     pub words: Vec<String>,
@@ -88,9 +90,17 @@ enum From {
 }
 
 enum Input {
-    Child(Child, Option<Arc<dyn Send + Sync>>),
+    Child(Running),
     File(File),
     Text(io::Cursor<Vec<u8>>),
+}
+
+/// A program that is read.
+struct Running {
+    child: Child,
+    /// Taken when it has ended.
+    said: Option<Said>,
+    needs: Option<Arc<dyn Send + Sync>>,
 }
 
 /// A reader that measures what passes through it.
@@ -287,23 +297,26 @@ fn input(from: &From) -> io::Result<Input> {
     match from {
         From::File(path) => File::open(path).map(Input::File),
         From::Text(text) => Ok(Input::Text(io::Cursor::new(text.clone()))),
-        From::Program(program) => program.start().map(|child| Input::Child(child, program.needs.clone())),
+        From::Program(program) => program.start().map(Input::Child),
     }
 }
 
 impl Program {
-    fn start(&self) -> io::Result<Child> {
+    fn start(&self) -> io::Result<Running> {
         let (first, rest) = self.words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut command = Command::new(OsStr::new(first));
         command.args(rest).envs(self.variables.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let said = Some(Said::of(child.stderr.take()));
+        Ok(Running { child, said, needs: self.needs.clone() })
     }
 }
 
 impl Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Child(child, _) => child.stdout.as_mut().map_or(Ok(0), |out| out.read(buffer)),
+            Self::Child(running) => running.child.stdout.as_mut().map_or(Ok(0), |out| out.read(buffer)),
             Self::File(file) => file.read(buffer),
             Self::Text(text) => text.read(buffer),
         }
@@ -311,13 +324,13 @@ impl Input {
 
     /// A program that fails has printed only a part, whatever it printed.
     fn end(&mut self) -> Result<(), String> {
-        let Self::Child(child, needs) = self else { return Ok(()) };
-        let mut said = String::new();
-        if let Some(mut pipe) = child.stderr.take() {
-            drop(pipe.read_to_string(&mut said));
-        }
-        let ended = child.wait();
-        *needs = None;
+        let Self::Child(running) = self else { return Ok(()) };
+        // Closed after it has ended: before, it would be told that nobody reads.
+        let input = running.child.stdin.take();
+        let ended = running.child.wait();
+        drop(input);
+        let said = running.said.take().map_or_else(String::new, Said::text);
+        running.needs = None;
         match ended {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(format!("{}: {}", status, said.trim())),
@@ -360,9 +373,9 @@ impl Drop for Measured {
     fn drop(&mut self) {
         if !self.ended {
             self.ledger.fail(format!("`{}` was not read to its end", self.path.display()));
-            if let Input::Child(child, _) = &mut self.input {
-                drop(child.kill());
-                drop(child.wait());
+            if let Input::Child(running) = &mut self.input {
+                drop(running.child.kill());
+                drop(running.child.wait());
             }
         }
     }
@@ -397,7 +410,10 @@ mod tests {
         let needs = Arc::new(());
         let held = Arc::downgrade(&needs);
         let program = Program {
-            words: ["echo", "a dump"].map(str::to_owned).to_vec(),
+            // More complaints than a pipe holds, and an input that must not end before the program does.
+            words: ["sh", "-c", "head -c 1000000 /dev/zero >&2; timeout 0.2 cat; echo a dump"]
+                .map(str::to_owned)
+                .to_vec(),
             variables: Vec::new(),
             needs: Some(needs),
         };

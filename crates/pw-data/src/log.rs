@@ -12,8 +12,18 @@ pub struct Held {
     pub whole: bool,
     /// Whether the slot is there at all.
     pub there: bool,
-    /// False where nothing bounds what slots hold back.
-    pub limited: bool,
+    /// Megabytes that slots may hold back; `None` where nothing bounds them.
+    pub limit: Option<u64>,
+    /// True where `ALTER SYSTEM` set the limit, so that it may be set in the same way again.
+    pub altered: bool,
+}
+
+/// What is to become of `max_slot_wal_keep_size`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    Stays,
+    /// Megabytes; `None` takes back what `ALTER SYSTEM` set.
+    Becomes(Option<u64>),
 }
 
 /// Segments that are complete, from the first that nobody has taken.
@@ -44,24 +54,23 @@ pub struct Writing {
 pub async fn held(server: &Address, slot: &str) -> Result<Held, Failure> {
     let client = server.connect().await?;
     let query = "SELECT (SELECT coalesce(wal_status, 'lost') FROM pg_replication_slots WHERE slot_name = $1), \
-        current_setting('max_slot_wal_keep_size') <> '-1'";
+        setting::bigint, coalesce(sourcefile LIKE '%postgresql.auto.conf', false) \
+        FROM pg_settings WHERE name = 'max_slot_wal_keep_size'";
     let row = client.query_one(query, &[&slot]).await.map_err(failed("look at the log of", server))?;
     let status: Option<String> = row.get(0);
     let whole = status.as_deref().is_some_and(|status| status != "lost");
-    Ok(Held { whole, there: status.is_some(), limited: row.get(1) })
+    let limit = u64::try_from(row.get::<_, i64>(1)).ok();
+    Ok(Held { whole, there: status.is_some(), limit, altered: row.get(2) })
 }
 
 /// Holds the log back from now on; a slot that has lost some of it is made anew.
 ///
 /// # Errors
 /// The server refuses, for example because it has no free slot.
-pub async fn hold(server: &Address, slot: &str, limit: Option<u64>) -> Result<(), Failure> {
+pub async fn hold(server: &Address, slot: &str, limit: Limit) -> Result<(), Failure> {
     let found = held(server, slot).await?;
     let client = server.connect().await?;
-    if let Some(megabytes) = limit.filter(|_| !found.limited) {
-        let set = format!("ALTER SYSTEM SET max_slot_wal_keep_size = '{megabytes}MB'");
-        reload(&client, &set).await.map_err(failed("limit the log of", server))?;
-    }
+    bound(&client, limit).await.map_err(failed("limit the log of", server))?;
     if found.whole {
         return Ok(());
     }
@@ -75,28 +84,31 @@ pub async fn hold(server: &Address, slot: &str, limit: Option<u64>) -> Result<()
     })
 }
 
-/// Lets the log go; with `unlimited` it also takes back the limit that [`hold`] set.
+/// Lets the log go.
 ///
 /// # Errors
 /// The server refuses.
-pub async fn release(server: &Address, slot: &str, unlimited: bool) -> Result<(), Failure> {
+pub async fn release(server: &Address, slot: &str, limit: Limit) -> Result<(), Failure> {
     let client = server.connect().await?;
     drop_slot(&client, slot).await.map_err(failed("remove the slot of", server))?;
-    if unlimited {
-        let reset = reload(&client, "ALTER SYSTEM RESET max_slot_wal_keep_size").await;
-        reset.map_err(failed("take back the limit of the log of", server))?;
-    }
-    Ok(())
+    bound(&client, limit).await.map_err(failed("take back the limit of the log of", server))
+}
+
+async fn bound(client: &Client, limit: Limit) -> Result<(), tokio_postgres::Error> {
+    let change = match limit {
+        Limit::Stays => return Ok(()),
+        Limit::Becomes(Some(megabytes)) => {
+            format!("ALTER SYSTEM SET max_slot_wal_keep_size = '{megabytes}MB'")
+        }
+        Limit::Becomes(None) => "ALTER SYSTEM RESET max_slot_wal_keep_size".to_owned(),
+    };
+    client.batch_execute(&change).await?;
+    client.batch_execute("SELECT pg_reload_conf()").await
 }
 
 async fn drop_slot(client: &Client, slot: &str) -> Result<(), tokio_postgres::Error> {
     let drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1";
     client.execute(drop, &[&slot]).await.map(|_| ())
-}
-
-async fn reload(client: &Client, change: &str) -> Result<(), tokio_postgres::Error> {
-    client.batch_execute(change).await?;
-    client.batch_execute("SELECT pg_reload_conf()").await
 }
 
 /// Ends the current segment, and lists what is complete since the slot was last advanced.

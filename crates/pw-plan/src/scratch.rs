@@ -304,10 +304,17 @@ impl<'a> Scratch<'a> {
             services.insert(RECEIVER.to_owned(), Value::Object(self.receiver()));
         }
         let of = &self.ground.of.model;
+        // Internal networks lead to no other, but to the host: without an address there, to that neither.
+        let network = json!({
+            "name": format!("{}_default", self.run.project),
+            "internal": true,
+            "driver_opts": {"com.docker.network.bridge.inhibit_ipv4": "true"},
+            "labels": labels,
+        });
         json!({
             "name": self.run.project,
             "services": services,
-            "networks": {"default": {"name": format!("{}_default", self.run.project), "internal": true, "labels": labels}},
+            "networks": {"default": network},
             "volumes": {"data": {"name": format!("{}_data", self.run.project), "labels": labels}},
             "secrets": of.get("secrets").cloned().unwrap_or_else(|| json!({})),
             "configs": of.get("configs").cloned().unwrap_or_else(|| json!({})),

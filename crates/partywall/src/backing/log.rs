@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use pw_backup::log::{Log, Programs, Server, keep};
 use pw_backup::make::Program;
 use pw_backup::manifest::{Base, Measure};
-use pw_data::log::{Segments, segments};
+use pw_data::log::{Limit, Segments, segments};
 use pw_host::Host;
 use pw_model::config::Backup;
 use pw_plan::step::{BackupRun, DatabasePlace, LogHold, LogRun};
@@ -29,15 +29,19 @@ pub(crate) async fn changes(
         run.databases.values().map(|place| (&place.service, place)).collect();
     for place in servers.into_values() {
         let held = pw_data::log::held(&reach(host.engine(), place).await?.address, &slot).await?;
-        let megabytes = section.log.map_or(0, |log| log.hold.0 / MEGABYTE);
+        let megabytes = section.log.map(|log| log.hold.0 / MEGABYTE);
         let one = LogHold {
             server: place.clone(),
             slot: slot.clone(),
             megabytes,
-            sets_limit: section.log.is_some() && !held.limited,
+            // One that is written in the server's own configuration is its owner's decision.
+            sets_limit: section.log.is_some()
+                && (held.limit.is_none() || held.altered && held.limit != megabytes),
+            before: held.limit.filter(|_| held.altered),
+            is_held: held.whole,
         };
         match section.log {
-            Some(_) if !held.whole => hold.push(one),
+            Some(_) if !held.whole || one.sets_limit => hold.push(one),
             None if held.there => release.push(one),
             _ => {}
         }
@@ -64,12 +68,16 @@ fn slot(environment: &str) -> String {
 
 pub(super) async fn hold(host: &Host, hold: &LogHold) -> Result<(), Failure> {
     let reached = reach(host.engine(), &hold.server).await?;
-    pw_data::log::hold(&reached.address, &hold.slot, hold.sets_limit.then_some(hold.megabytes)).await
+    pw_data::log::hold(&reached.address, &hold.slot, limit(hold)).await
 }
 
 pub(super) async fn release(host: &Host, hold: &LogHold) -> Result<(), Failure> {
     let reached = reach(host.engine(), &hold.server).await?;
-    pw_data::log::release(&reached.address, &hold.slot, hold.sets_limit).await
+    pw_data::log::release(&reached.address, &hold.slot, limit(hold)).await
+}
+
+fn limit(hold: &LogHold) -> Limit {
+    if hold.sets_limit { Limit::Becomes(hold.megabytes) } else { Limit::Stays }
 }
 
 /// Only what the repository has is let go.

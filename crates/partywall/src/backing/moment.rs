@@ -1,13 +1,13 @@
 //! A server of some moment: its files from a backup, the log that is played onto them, and what is taken over from it.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use pw_backup::Repository;
 use pw_backup::log::Reading;
 use pw_backup::make::Program;
 use pw_backup::take::Taking;
+use pw_backup::{Repository, Said};
 use pw_data::count::{counted, counted_here};
 use pw_data::here::Here;
 use pw_host::scratch::receive_files;
@@ -110,17 +110,13 @@ pub(super) fn piped(dump: &Program, receiver: &Receiver, what: &str) -> Result<(
     from.args(words).envs(dump.variables.iter().map(|(name, value)| (name, value)));
     from.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut from = from.spawn().map_err(|error| what().because(error))?;
+    let said = Said::of(from.stderr.take());
     let mut into = receiver.command();
     into.stdin(from.stdout.take().map_or_else(Stdio::null, Stdio::from));
     let heard = into.output().map_err(|error| what().because(error))?;
-    let mut said = String::new();
-    if let Some(mut pipe) = from.stderr.take() {
-        drop(pipe.read_to_string(&mut said));
-    }
     let sent = from.wait().map_err(|error| what().because(error))?;
     if sent.success() && heard.status.success() {
         return Ok(());
     }
-    said += &String::from_utf8_lossy(&heard.stderr);
-    Err(refused(what(), &said))
+    Err(refused(what(), &(said.text() + &String::from_utf8_lossy(&heard.stderr))))
 }

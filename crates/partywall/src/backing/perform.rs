@@ -20,9 +20,14 @@ use super::{log, moment, part, restore, roles};
 use crate::hands::CalledOff;
 use crate::reach::{Reached, reach};
 
-/// Whoever may be nice is; not every image has the programs.
+/// Whoever may be nice is; not every image has the programs. When the input ends, nobody reads any more: a dump that went on
+/// would keep its locks on every table. All that it starts is waited for: where the server is process 1, one that is left
+/// to it and ends by a signal counts as a crash, and it would end every connection.
 const NICE: &str = "idle=; ionice -c 3 true 2>/dev/null && idle='ionice -c 3'; \
-    command -v nice >/dev/null && exec $idle nice -n 19 \"$@\"; exec $idle \"$@\"";
+    command -v nice >/dev/null && idle=\"$idle nice -n 19\"; \
+    exec 3<&0; $idle \"$@\" </dev/null 3<&- & own=$!; \
+    { read -r nothing <&3; kill $own; } >/dev/null 2>&1 & watch=$!; \
+    wait $own; ended=$?; kill $watch 2>/dev/null; wait $watch; exit $ended";
 
 /// Carries out the actions of backups.
 pub(crate) async fn perform(host: &Host, on_line: Option<OnLine>, action: &Action) -> Result<(), Failure> {
@@ -142,9 +147,9 @@ fn dump(reached: &Reached, place: &DatabasePlace, snapshot: &str) -> Program {
     inside(reached, &["pg_dump", "-w", "-Fc", "-Z0", &snapshot, "-U", &place.user, "-d", &place.name])
 }
 
-/// A program in the database's container, that takes what nobody else wants.
+/// A program in the database's container, that takes what nobody else wants and ends when nobody reads it.
 pub(super) fn inside(reached: &Reached, words: &[&str]) -> Program {
-    let before = ["docker", "exec", "-e", "PGPASSWORD", &reached.id, "sh", "-c", NICE, "sh"];
+    let before = ["docker", "exec", "-i", "-e", "PGPASSWORD", &reached.id, "sh", "-c", NICE, "sh"];
     Program {
         words: before.iter().chain(words).map(|word| (*word).to_owned()).collect(),
         variables: reached.password.iter().map(|word| ("PGPASSWORD".to_owned(), word.clone())).collect(),

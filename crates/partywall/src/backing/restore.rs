@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 
-use pw_backup::Repository;
 use pw_backup::manifest::{Database, Manifest};
 use pw_backup::take::Taking;
+use pw_backup::{Repository, Said};
 use pw_data::count::{Counts, counted};
 use pw_data::server::quoted;
 use pw_host::Host;
@@ -109,18 +109,12 @@ impl Receiver {
         let what = || Failure::new("could not look through the definitions of the backup");
         let mut command = self.command_with(&["-e", "PGOPTIONS=-c lc_messages=C"], &[]);
         let mut child = command.spawn().map_err(|error| what().because(error))?;
-        // Beside the feeding: a full pipe would stop the program.
-        let pipe = child.stderr.take();
-        let reader = std::thread::spawn(move || {
-            let mut said = String::new();
-            pipe.into_iter().for_each(|mut pipe| drop(pipe.read_to_string(&mut said)));
-            said
-        });
+        let said = Said::of(child.stderr.take());
         if let Some(pipe) = child.stdin.take() {
             feed(pipe);
         }
         child.wait().map_err(|error| what().because(error))?;
-        reader.join().map_err(|_| what())
+        Ok(said.text())
     }
 
     pub(super) fn command(&self) -> Command {
@@ -147,20 +141,17 @@ pub(super) fn pour(
     let what = || Failure::new(what);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| what().because(error))?;
+    let said = Said::of(child.stderr.take());
     let sent = match child.stdin.take() {
         Some(pipe) => feed(Unbroken(pipe)),
         None => Ok(()),
     };
-    let mut said = String::new();
-    if let Some(mut pipe) = child.stderr.take() {
-        drop(pipe.read_to_string(&mut said));
-    }
     let status = child.wait().map_err(|error| what().because(error))?;
     // What is damaged is the cause of whatever the program then says.
     sent?;
     match status.success() {
         true => Ok(()),
-        false => Err(refused(what(), &said)),
+        false => Err(refused(what(), &said.text())),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::harness::{PRODUCTION, Story, docker_answers, finished, random};
+use crate::harness::{PRODUCTION, Story, docker_answers, finished, random, until};
 
 /// Promise: what a backup holds comes back equal, beside it what was there stays, and a drill leaves nothing.
 /// Given: the demonstration's production with 2,000 people and their files.
@@ -117,6 +117,33 @@ fn a_killed_restore_leaves_one_state_whole() {
         let restored = "SELECT count(*) FROM pg_database WHERE datname LIKE '%restored%'";
         assert_eq!(query(&story, restored), "0", "{told}");
     }
+}
+
+/// Promise: a backup that is killed leaves nothing running in production's containers, where a dump would keep its locks.
+/// Given: a dump that does not end, and a backup that is killed while it reads it.
+/// Then: the dump is gone, though nobody has run `resume` or `abandon` yet, and the server took no end of it for a crash;
+/// `abandon` leaves no backup.
+#[test]
+fn a_killed_backup_leaves_no_dump_behind() {
+    let story = production();
+    let words = "real=$(readlink -f $(command -v pg_dump)); mv $real $real.whole; \
+        printf '#!/bin/sh\nexec yes endless\n' >$real; chmod 755 $real";
+    story.container(PRODUCTION, "db").exec(&["sh", "-c", words]).expect("replaced");
+    let dumps = || {
+        let count = "grep -lx endles[s] /proc/[0-9]*/cmdline -z 2>/dev/null | wc -l";
+        story.container(PRODUCTION, "db").exec(&["sh", "-c", count]).expect("counted").trim().to_owned()
+    };
+    let mut backup = story.start(&["backup", PRODUCTION]);
+    until("the dump runs", || dumps() == "1");
+    drop(backup.kill());
+    drop(finished(backup));
+    until("the dump is gone", || dumps() == "0");
+    let log = Command::new("docker").args(["logs", &story.container(PRODUCTION, "db").id()]).output();
+    let log = String::from_utf8(log.expect("docker").stderr).expect("text");
+    assert!(log.contains("ready to accept") && !log.contains("terminated by signal"), "{log}");
+    story.run(&["abandon"]).ended(0);
+    let listed = story.run(&["backups", PRODUCTION, "--json"]).ended(0).json();
+    assert_eq!(listed["backups"].as_array().map(Vec::len), Some(0), "{listed}");
 }
 
 fn production() -> Story {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::harness::{DEVELOPMENT, PRODUCTION, Story, docker_answers, finished, image, random};
 use crate::roles;
+use crate::steps::clean;
 
 /// Promise: a repository whose disk is away is not replaced by an empty one in silence.
 /// Given: a backup, then a folder that is empty, as when its disk is not mounted, then one with another repository.
@@ -334,6 +335,39 @@ fn one_file_and_one_table_come_back() {
     let left = "SELECT count(*) FROM pg_database WHERE datname LIKE '%partywall%'";
     assert_eq!(story.sql(PRODUCTION, left), "0");
     assert_eq!(story.holdings(PRODUCTION), before);
+}
+
+/// Promise: one database, or one volume, comes back and leaves what else the backup holds as it is now.
+/// Given: a backup of a database and a volume, and changes in both since.
+/// Then: each comes back by its name alone; what it replaced stays; a name that the backup does not hold is refused.
+#[test]
+fn one_database_and_one_volume_come_back() {
+    let story = Story::stocked_shop();
+    let parts = || {
+        let all = story.holdings(PRODUCTION);
+        let (shelf, rest) = all.split_once('\n').expect("rows of one table");
+        let (item, files) = rest.split_once('\n').expect("rows of another");
+        ([shelf, item].map(str::to_owned), files.to_owned())
+    };
+    let (rows, files) = parts();
+    story.run(&["backup", PRODUCTION]).ended(0);
+    story.sql(PRODUCTION, "DELETE FROM item WHERE id <= 400");
+    story.container(PRODUCTION, "web").exec(&["sh", "-c", "echo later > /files/1/name"]).expect("changed");
+    let (fewer, later) = parts();
+    let restore = |words: &[&str]| {
+        story.run(&[&["restore", PRODUCTION, "latest", "--confirm", PRODUCTION], words].concat())
+    };
+    restore(&["--database", "nobody"]).ended(1).says(&["`nobody`"]);
+    restore(&["--volume", "nobody"]).ended(1).says(&["`nobody`"]);
+    assert_eq!(parts(), (fewer, later.clone()));
+    restore(&["--database", "main"]).ended(0);
+    assert_eq!(parts(), (rows.clone(), later));
+    story.sql(PRODUCTION, "DELETE FROM item WHERE id <= 300");
+    let (fewer, _) = parts();
+    restore(&["--volume", "files"]).ended(0);
+    assert_eq!(parts(), (fewer, files));
+    assert_eq!(story.ask(PRODUCTION, "/").status, 200);
+    clean(&story, (true, true), "after both");
 }
 
 pub(crate) fn backup_key(story: &Story) -> PathBuf {

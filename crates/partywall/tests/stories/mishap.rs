@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::harness::{
-    Container, Engine, PRODUCTION, Story, Traffic, docker, docker_answers, finished, image,
+    Container, Engine, PRODUCTION, Rows, Story, Traffic, docker, docker_answers, finished, image,
     in_a_network_of_its_own, lines, random, until,
 };
 
 /// Promise: a promotion that is cut off in whatever step leaves production on a known release.
-/// Given: production under visitors; each round another commit, and everything of ours killed at once, `docker compose`
+/// Given: production under visitors and somebody who writes rows; each round another commit, and everything of ours killed at once, `docker compose`
 /// with it, within the next step than the round before.
 /// Then: after `resume` and `abandon` in turn, production answers the old or the new release, nothing is left to do,
-/// and over all steps no request is lost.
+/// and over all steps no request and no row is lost.
 #[test]
 fn a_promotion_is_cut_off_in_every_step() {
     let story = Story::released();
@@ -26,6 +26,7 @@ fn a_promotion_is_cut_off_in_every_step() {
     story.commit_good("0");
     let steps = steps_of(&story.promote().err);
     let traffic = Traffic::to(story.http, &story.host(PRODUCTION), "production release");
+    let rows = Rows::of(&story);
     let mut serving = "production release 0".to_owned();
     let mut cut = 0;
     // The second promotion takes the generation away that the first one left, in three steps more.
@@ -48,6 +49,7 @@ fn a_promotion_is_cut_off_in_every_step() {
         serving = now;
     }
     traffic.all_answered();
+    rows.all_there();
     assert!(cut + 3 >= steps, "only {cut} of {steps} steps were cut");
 }
 
@@ -252,11 +254,12 @@ fn the_schema_goes_back_with_the_code() {
 
 /// Promise: a full disk stops a promotion before production is touched.
 /// Given: a build that finds no room; then a state folder in which the release's files find none.
-/// Then: both end with the system's words, nothing is unfinished, and visitors met the release before all the time.
+/// Then: both end with the system's words, nothing is unfinished, visitors met the release before all the time, and no row is lost.
 #[test]
 fn a_full_disk_stops_a_promotion() {
     let story = Story::released();
     let traffic = Traffic::to(story.http, &story.host(PRODUCTION), "production release 1");
+    let rows = Rows::of(&story);
     let dockerfile = story.read("Dockerfile");
     story.write("Dockerfile", &format!("{dockerfile}RUN head -c 1000000 /dev/zero > /dev/full\n"));
     story.commit("a build without room");
@@ -275,6 +278,7 @@ fn a_full_disk_stops_a_promotion() {
     drop(full);
     assert!(story.plan(PRODUCTION).is_empty());
     traffic.all_answered();
+    rows.all_there();
 }
 
 /// A file system of one megabyte.
@@ -297,12 +301,14 @@ impl Drop for Mounted {
 
 /// Promise: a proxy that restarts under a promotion leaves production on a known release.
 /// Given: a promotion under watch, and the proxy's container restarted.
-/// Then: it ends, on the new release or back on the old one, with nothing left to do, and from then on no visitor fails.
+/// Then: it ends, on the new release or back on the old one, with nothing left to do, from then on no visitor fails, and no
+/// row is lost.
 #[test]
 fn the_proxy_restarts_in_a_promotion() {
     let story = Story::released();
     story.edit("partywall.yaml", "watch: 1s", "watch: 4s");
     story.commit_good("2");
+    let rows = Rows::of(&story);
     let promotion = story.start(&["promote"]);
     until("the flip", || story.serves(PRODUCTION) == "production release 2");
     docker(&["restart", &story.proxy()]);
@@ -317,12 +323,13 @@ fn the_proxy_restarts_in_a_promotion() {
     story.run(&["promote", "--plan"]).ended(0);
     std::thread::sleep(Duration::from_secs(1));
     traffic.all_answered();
+    rows.all_there();
 }
 
 /// Promise: Docker may restart under a promotion, and production serves on.
 /// Given: an engine that keeps containers alive while it restarts, visitors, and promotions during which its daemon ends
 /// at a random moment and starts again.
-/// Then: no request is lost; each promotion ends on the old or the new release, by itself or by `resume` or
+/// Then: no request and no row is lost; each promotion ends on the old or the new release, by itself or by `resume` or
 /// `abandon`, with nothing left to do.
 #[test]
 fn docker_restarts_in_a_promotion() {
@@ -343,6 +350,7 @@ fn promotions_while_docker_restarts() {
     // Docker's forwarder for the host's own loopback ends with the daemon; who comes from outside is not led over it.
     let traffic =
         Traffic::at(&format!("{address}:{}", story.http), &story.host(PRODUCTION), "production release");
+    let rows = Rows::of(&story);
     let mut serving = "production release 0".to_owned();
     for round in 1..=4_u32 {
         story.commit_good(&round.to_string());
@@ -363,4 +371,5 @@ fn promotions_while_docker_restarts() {
         serving = now;
     }
     traffic.all_answered();
+    rows.all_there();
 }

@@ -13,7 +13,7 @@ use crate::steps::{clean, killed_when};
 /// does not know, another moment, and a careless `DROP TABLE` and `DROP ROLE` with more rows after it.
 /// Then: restored to the moment, every row from before it is there and none from after, and each role may do what it might; what
 /// was there before the restore stays under another name, the scratch server is gone, and the server holds no more log back than
-/// before. To the later moment it is refused, with the role that is to be made.
+/// before. To the later moment it is refused, with the role that is to be made. Another `log.hold` reaches the server.
 #[test]
 fn what_came_after_a_second_is_lost_and_nothing_else() {
     let story = shop();
@@ -48,8 +48,13 @@ fn what_came_after_a_second_is_lost_and_nothing_else() {
     let slots = "SELECT count(*) || ' ' || bool_and(wal_status <> 'lost') FROM pg_replication_slots";
     assert_eq!(story.sql(PRODUCTION, slots), "1 true");
 
-    // Without `log`, the next backup lets it go.
-    story.edit("partywall.yaml", ", log: { hold: 512MB }", "");
+    // Another `hold` is the server's limit from the next backup on. Without `log`, the next backup lets it go.
+    let limit = "SELECT current_setting('max_slot_wal_keep_size')";
+    assert_eq!(story.sql(PRODUCTION, limit), "512MB");
+    story.edit("partywall.yaml", ", log: { hold: 512MB }", ", log: { hold: 640MB }");
+    story.run(&["backup", PRODUCTION]).ended(0).says(&["at most 640 MB of it"]);
+    assert_eq!(story.sql(PRODUCTION, limit), "640MB");
+    story.edit("partywall.yaml", ", log: { hold: 640MB }", "");
     story.run(&["backup", PRODUCTION]).ended(0);
     assert_eq!(story.sql(PRODUCTION, "SELECT count(*) FROM pg_replication_slots"), "0");
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::harness::{DEVELOPMENT, PRODUCTION, Story, Traffic, finished, lines, until};
+use crate::harness::{DEVELOPMENT, PRODUCTION, Rows, Story, Traffic, finished, lines, until};
 
 /// Promise: a new release comes without a lost request, and what runs stays a plain Compose project.
 /// Given: production from the folder, visitors who never stop, another service that calls `web` by name.
@@ -65,11 +65,11 @@ fn lost_calls(story: &Story) -> usize {
 }
 
 /// Promise: a bad release goes back by itself, and says why.
-/// Given: production on release 2, and releases that never get healthy, that answer wrongly, whose migration
-/// fails, that fail 1 of 16 requests, that are slow, that end after a while.
+/// Given: production on release 2, somebody who writes rows, and releases that never get healthy, that answer wrongly, whose
+/// migration fails, that fail 1 of 16 requests, that are slow, that end after a while.
 /// Then: each ends with an error that names the cause; release 2 answers, from the containers that it had
 /// before; nothing is unfinished; visitors met no more than a few failures, and only those of the release that was
-/// flipped to before it failed.
+/// flipped to before it failed; no row is lost.
 #[test]
 fn a_bad_release_goes_back_by_itself() {
     let story = Story::released();
@@ -78,6 +78,7 @@ fn a_bad_release_goes_back_by_itself() {
     story.promote();
     story.run(&["retire", PRODUCTION]).ended(0);
     let before = story.ids(PRODUCTION);
+    let rows = Rows::of(&story);
     for (kind, says, may_fail) in bad_releases() {
         kind(&story);
         story.commit("a bad release");
@@ -93,6 +94,7 @@ fn a_bad_release_goes_back_by_itself() {
         assert_eq!(after, before, "{says}");
         assert!(!story.run(&["status"]).err.contains("unfinished"), "{says}");
     }
+    rows.all_there();
 }
 
 type Bad = (fn(&Story), &'static str, usize);

@@ -1,5 +1,7 @@
 //! `rehearse`: the project's own migration on a full-size copy; production is only read, and nothing stays.
 
+use std::net::TcpListener;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -163,6 +165,41 @@ fn a_killed_rehearsal_is_removed() {
     assert!(rest.0.iter().all(|one| !one.contains("/rehearsal/")), "{:?}", rest.0);
     let reading = query(&story, "SELECT count(*) FROM pg_stat_replication");
     assert_eq!(reading, "0", "nobody reads production any more");
+}
+
+/// Promise: a migration on the copy reaches the copy and nothing else: not production, not what listens on the host.
+/// Given: a migration that tries to open production's database and its site, a port of the host at each address that
+/// the host has, also the one in the copy's own network, and a name server.
+/// Then: from a container of production's network the same words reach production; the rehearsal reaches none and passes.
+#[test]
+fn a_rehearsal_reaches_nothing() {
+    let story = shop();
+    let listener = TcpListener::bind("0.0.0.0:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let [db, web] = ["db", "web"].map(|one| story.container(PRODUCTION, one).addresses()[0].0.clone());
+    let host = Command::new("hostname").arg("-I").output().expect("addresses").stdout;
+    let host = String::from_utf8(host).expect("addresses");
+    let host = host.split_whitespace().filter(|one| one.contains('.')).map(|one| format!("{one}/{port}"));
+    let mut others: Vec<String> = vec![format!("{db}/5432"), format!("{web}/8000"), "1.1.1.1/53".to_owned()];
+    others.extend(host);
+    let words = format!(
+        "own=$(hostname -i | cut -d ' ' -f 1); reached=\n\
+         for one in {} ${{own%.*}}.1/{port}; do timeout 2 bash -c \": </dev/tcp/$one\" 2>/dev/null && reached=\"$reached $one\"; done\n\
+         echo \"reached:$reached\"; [ -z \"$reached\" ]\n",
+        others.join(" ")
+    );
+    story.write("sql/try.sh", &words);
+    let script = format!("{}:/try.sh:ro", story.project().join("sql/try.sh").display());
+    let network = format!("container:{}", story.container(PRODUCTION, "db").id());
+    let inside = ["run", "--rm", "--network", &network, "-v", &script, &image("postgres"), "bash", "-c"];
+    let told = docker(&[&inside[..], &["bash /try.sh || true"]].concat());
+    assert!(told.contains(&format!("{db}/5432 {web}/8000")), "the words find what is there: {told}");
+
+    let command = "[psql, -qX, -v, ON_ERROR_STOP=1, -f, /sql/up.sql]";
+    story.edit("partywall.yaml", command, "[bash, /sql/try.sh]");
+    let told = story.run(&["rehearse", PRODUCTION, "--json"]);
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    assert_eq!(copy(&story), Vec::<String>::new());
 }
 
 /// Promise: what cannot be rehearsed is told before anything is done.

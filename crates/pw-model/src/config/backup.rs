@@ -53,7 +53,7 @@ pub struct Keep {
 #[serde(deny_unknown_fields)]
 pub struct BackupLog {
     /// The most that the server may hold back when no backup comes; then the log breaks off, and production goes on.
-    /// Becomes `max_slot_wal_keep_size` of a server that has no limit.
+    /// Becomes `max_slot_wal_keep_size` by `ALTER SYSTEM`, except where the server's own configuration has a limit.
     pub hold: Bytes,
 }
 

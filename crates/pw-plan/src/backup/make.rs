@@ -48,9 +48,10 @@ pub fn plan(order: &Order) -> Result<Plan, Box<Diagnostic>> {
         steps.push(Step::new(does, Undo::Nothing, because));
     }
     for hold in &order.hold {
-        let back = Undo::by(Action::ReleaseLog { hold: Box::new(hold.clone()) });
         let does = Action::HoldLog { hold: Box::new(hold.clone()) };
-        steps.push(Step::new(does, back, "`backup.log` asks for every second"));
+        let because =
+            if hold.is_held { "`log.hold` says how much" } else { "`backup.log` asks for every second" };
+        steps.push(Step::new(does, Undo::by(hold.back()), because));
     }
     let back = Action::RemoveBackup { repository: run.repository.clone(), name: run.name.clone() };
     let does = Action::MakeBackup { backup: Box::new(run.clone()) };

@@ -44,9 +44,24 @@ pub struct BackupRun {
 pub struct LogHold {
     pub server: DatabasePlace,
     pub slot: String,
-    pub megabytes: u64,
-    /// True where the server has no limit of its own.
+    /// The most that it holds back; `None` takes back what `ALTER SYSTEM` set.
+    pub megabytes: Option<u64>,
+    /// False where the server has a limit of its own.
     pub sets_limit: bool,
+    /// The limit before, where `ALTER SYSTEM` had set one.
+    #[serde(default)]
+    pub before: Option<u64>,
+    /// True where the slot is there already, and only the limit changes.
+    #[serde(default)]
+    pub is_held: bool,
+}
+
+impl LogHold {
+    /// What makes it as it was.
+    pub fn back(&self) -> Action {
+        let hold = Box::new(Self { megabytes: self.before, before: self.megabytes, ..self.clone() });
+        if self.is_held { Action::HoldLog { hold } } else { Action::ReleaseLog { hold } }
+    }
 }
 
 /// The log that is taken from servers into the repository.
@@ -198,9 +213,9 @@ impl Action {
         match self {
             Self::HoldLog { hold } => {
                 write!(f, "hold the log of {} back by slot {}", hold.server.service, hold.slot)?;
-                match hold.sets_limit {
-                    true => write!(f, ", at most {} MB of it", hold.megabytes),
-                    false => Ok(()),
+                match hold.megabytes.filter(|_| hold.sets_limit) {
+                    Some(megabytes) => write!(f, ", at most {megabytes} MB of it"),
+                    None => Ok(()),
                 }
             }
             Self::ReleaseLog { hold } => {

@@ -8,6 +8,7 @@ mod engine;
 mod flip;
 mod http;
 mod program;
+mod rows;
 mod shop;
 mod story;
 mod traffic;
@@ -17,6 +18,7 @@ pub(crate) use docker::{Container, docker, docker_answers, image, lines};
 pub(crate) use engine::{Engine, in_a_network_of_its_own};
 pub(crate) use http::{Answer, Link, ask};
 pub(crate) use program::{Told, finished};
+pub(crate) use rows::Rows;
 pub(crate) use story::{DEVELOPMENT, PRODUCTION, Story};
 pub(crate) use traffic::Traffic;
 
