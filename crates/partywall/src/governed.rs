@@ -47,7 +47,8 @@ pub(crate) fn pressure(reading: &Reading) -> String {
     let share =
         |share: Option<f64>| share.map_or_else(|| "?".into(), |share| format!("{:.0} %", share * 100.0));
     format!(
-        "pressure  production waits {} for a processor, {} for memory, {} for a disk; the machine is {} busy, {} of memory and {} of disk are free\n",
+        "pressure  production waits {} for a processor, {} for memory, {} for a disk\n\
+         machine   {} busy; {} of memory and {} of disk are free\n",
         share(reading.cpu),
         share(reading.memory),
         share(reading.io),

@@ -28,6 +28,7 @@ mod proved;
 mod reach;
 mod rehearsed;
 mod releases;
+mod renew;
 mod room;
 #[cfg(test)]
 mod runbooks;

@@ -249,6 +249,7 @@ impl Running {
     }
 
     pub(crate) fn stop(&mut self) {
+        self.governor.finish();
         self.collecting.finish();
         self.write_down(true);
         self.keeper.finish();

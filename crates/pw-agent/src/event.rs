@@ -26,5 +26,7 @@ pub(crate) enum Event {
     Services(EnvironmentName, Vec<Alert>),
     /// Somebody wants to know how the agent fares.
     Asked(UnixStream),
+    /// The settings that it was started with hold no more.
+    Outdated,
     Stop(&'static str),
 }

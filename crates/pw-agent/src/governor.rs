@@ -18,12 +18,14 @@ use pw_plan::wall::group_path;
 use pw_run::Failure;
 
 use crate::Settings;
+use crate::beside::Beside;
 use crate::status::Holding;
 
 pub(crate) struct Governor {
     pub(crate) rules: Rules,
     pub(crate) eyes: Eyes,
     pub(crate) hands: Hands,
+    memory: Beside,
     pub(crate) reading: Reading,
     pub(crate) dry_run: bool,
     /// The machine's.
@@ -65,6 +67,10 @@ impl Governor {
             rules: Rules::of(config, facts::cpus(), facts::memory()),
             eyes: Eyes::new(root, production, others, disks),
             hands: Hands::new(root, &disk),
+            memory: {
+                let mut hands = Hands::new(root, &disk);
+                Beside::start(move |place, amount| hands.hold(place, amount))
+            },
             reading: Reading::default(),
             dry_run: settings.dry_run,
             cpus: facts::cpus().count(),
@@ -105,10 +111,8 @@ impl Governor {
         self.reading = reading(self.before.as_ref().unwrap_or(&now), &now);
         self.reading.uses.iter_mut().for_each(|(name, used)| used.kept = kept.get(name).copied());
         self.before = Some(now);
-        let (state, mut orders) = govern(&self.rules, std::mem::take(&mut self.state), &self.reading, moment);
+        let (state, orders) = govern(&self.rules, std::mem::take(&mut self.state), &self.reading, moment);
         self.state = state;
-        // The kernel makes room for a smaller limit before it answers: nothing else waits for that.
-        orders.sort_by_key(|order| matches!(order.amount, Amount::Memory(Some(_))));
         orders
     }
 
@@ -118,9 +122,14 @@ impl Governor {
             self.sleep_because.insert(order.environment.clone(), order.because.clone());
         }
         match self.places.get(&order.environment) {
-            Some(place) => self.hands.hold(place, order.amount),
+            Some(place) => hold(&mut self.hands, &self.memory, (&order.environment, place), order.amount),
             None => Ok(()),
         }
+    }
+
+    /// Waits until everything is written that was ordered.
+    pub(crate) fn finish(&self) {
+        self.memory.finish();
     }
 
     /// How long production was under pressure before this first squeeze for it; `None` for what came after.
@@ -132,13 +141,14 @@ impl Governor {
 
     /// Holds again what is held; gives back what a mark is left on.
     pub(crate) fn tend(&mut self) -> Vec<Failure> {
-        let mut failures = Vec::new();
+        let mut failures = self.memory.failures();
         for (name, place) in &self.places {
             let mut amounts = self.state.held(name);
             if !amounts.iter().any(|amount| matches!(amount, Amount::Cpu(_))) {
                 amounts.push(Amount::Cpu(None));
             }
-            failures.extend(amounts.into_iter().filter_map(|amount| self.hands.hold(place, amount).err()));
+            let hold = |amount| hold(&mut self.hands, &self.memory, (name, place), amount).err();
+            failures.extend(amounts.into_iter().filter_map(hold));
         }
         failures
     }
@@ -203,6 +213,19 @@ impl Governor {
     pub(crate) fn compose_projects(&self, config: &Config) -> Vec<(EnvironmentName, String)> {
         self.places.keys().map(|name| (name.clone(), config.compose_project(name))).collect()
     }
+}
+
+fn hold(
+    hands: &mut Hands,
+    memory: &Beside,
+    (name, place): (&EnvironmentName, &Place),
+    amount: Amount,
+) -> Result<(), Failure> {
+    if matches!(amount, Amount::Memory(_)) {
+        memory.hold(name, place, amount);
+        return Ok(());
+    }
+    hands.hold(place, amount)
 }
 
 /// In the server's own time.

@@ -11,6 +11,7 @@
 //! **Invariant:** when the agent is gone, what it squeezed stays squeezed, and static limits hold as ever.
 
 mod alarms;
+mod beside;
 mod boot;
 pub mod collect;
 mod containers;
@@ -80,17 +81,36 @@ pub enum Notice<'a> {
     Incident(&'a objective::Event),
     Trouble(&'a Failure),
     Stopped(&'static str),
+    Outdated,
 }
 
-/// Watches until it is told to stop. `tell` hears of everything that is done.
+/// Why the agent ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Told,
+    /// Its settings hold no more. What it held is held on: the next agent goes on from there.
+    Outdated,
+}
+
+/// Watches until it is told to stop, or until its settings are `outdated`. `tell` hears of everything that is done.
 ///
 /// # Errors
 /// Another agent runs, or a component cannot be started. Whatever fails later is told, and tried again.
-pub async fn run(settings: Settings, mut tell: impl FnMut(Notice<'_>)) -> Result<(), Failure> {
+pub async fn run(
+    settings: Settings,
+    outdated: impl Future<Output = ()>,
+    mut tell: impl FnMut(Notice<'_>),
+) -> Result<Ended, Failure> {
     let host = Host::new(settings.layout.clone(), &settings.config.project);
     let mut running = boot::boot(settings, host, &mut tell).await?;
+    tokio::pin!(outdated);
     loop {
-        match running.next().await {
+        let event = tokio::select! {
+            event = running.next() => event,
+            () = &mut outdated => Event::Outdated,
+        };
+        match event {
             Event::Look => look(&mut running, &mut tell),
             Event::Tend => tend(&mut running, &mut tell),
             Event::Containers(name, found) => running.governor.know(&name, found),
@@ -98,9 +118,14 @@ pub async fn run(settings: Settings, mut tell: impl FnMut(Notice<'_>)) -> Result
             Event::Services(name, alerts) => drop(running.services.insert(name, alerts)),
             Event::Answered(answers) => answered(&mut running, answers, &mut tell),
             Event::Asked(stream) => socket::answer(stream, &running.status()),
+            Event::Outdated => {
+                running.stop();
+                tell(Notice::Outdated);
+                return Ok(Ended::Outdated);
+            }
             Event::Stop(why) => {
                 let_go(&mut running, why, &mut tell);
-                return Ok(());
+                return Ok(Ended::Told);
             }
         }
     }

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::failed::io_failed;
 
 const POLL: Duration = Duration::from_millis(100);
+/// Who asks whether a lock is held has it himself for an instant.
+const INSTANT: Duration = Duration::from_millis(10);
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
@@ -33,6 +35,12 @@ pub struct Holder {
 impl ProjectLock {
     /// Takes the lock, or says who has it.
     pub fn acquire(path: &Path, holder: &str) -> Result<Self, Failure> {
+        for _ in 0..3 {
+            if let Ok(lock) = acquire(path, holder)? {
+                return Ok(lock);
+            }
+            std::thread::sleep(INSTANT);
+        }
         acquire(path, holder)?.map_err(|other| held(path, other.as_ref()))
     }
 }
@@ -48,6 +56,12 @@ impl Drop for ProjectLock {
 pub fn is_held(path: &Path) -> bool {
     let lock = File::open(path);
     lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// The command that holds the lock, as far as it is known; `None` while nobody does.
+pub fn command(path: &Path) -> Option<String> {
+    let holder = || reader(&mut File::open(path).ok()?);
+    is_held(path).then(|| holder().map_or_else(|| "another command".to_owned(), |one| one.command))
 }
 
 /// Waits up to `patience` for the lock; `on_wait` is called once, with who has it.

@@ -87,9 +87,12 @@ impl History {
              ON CONFLICT (hour, developing) DO UPDATE SET seconds = seconds + excluded.seconds,
              busy = busy + excluded.busy, answers = answers + excluded.answers, bad = bad + excluded.bad";
         let [answers, bad] = [answers, bad].map(|count| i64::try_from(*count).unwrap_or(i64::MAX));
+        // Counted, for the clock may be wrong: one from the future must not make all that was forgotten.
+        let oldest = "DELETE FROM hours WHERE hour <=
+             (SELECT DISTINCT hour FROM hours ORDER BY hour DESC LIMIT 1 OFFSET ?)";
         self.write(|connection| {
             connection.execute(query, params![hour, developing, seconds, busy, answers, bad])?;
-            connection.execute("DELETE FROM hours WHERE hour < ?", [hour - HOURS]).map(|_| ())
+            connection.execute(oldest, [HOURS]).map(|_| ())
         })
     }
 
@@ -198,7 +201,13 @@ mod tests {
         let [without, with] = reader.sides(0).expect("reads");
         assert_eq!((with.hours, with.utilization, with.rate, with.bad), (1.0, Some(0.8), Some(100.0), 2));
         assert_eq!((without.utilization, without.incidents, without.rate), (Some(0.1), 0, None));
-        history.add_hour(&Hour { hour: 3 + HOURS, seconds: 1.0, ..Hour::default() }).expect("writes");
+        history.add_hour(&Hour { hour: 9_000_000, seconds: 1.0, ..Hour::default() }).expect("writes");
+        assert_eq!(reader.sides(0).expect("reads")[1].hours, 1.0, "a clock from the future forgets what was");
+        let many = "WITH RECURSIVE n (hour) AS (SELECT 4 UNION ALL SELECT hour + 1 FROM n WHERE hour < ?)
+             INSERT INTO hours (hour, developing, seconds, busy, answers, bad) SELECT hour, false, 1, 0, 0, 0 FROM n";
+        history.write(|connection| connection.execute(many, [HOURS]).map(|_| ())).expect("writes");
+        assert_eq!(reader.sides(0).expect("reads")[1].hours, 1.0);
+        history.add_hour(&Hour { hour: HOURS + 1, seconds: 1.0, ..Hour::default() }).expect("writes");
         assert_eq!(reader.sides(0).expect("reads")[1].hours, 0.0, "the oldest stays");
     }
 }

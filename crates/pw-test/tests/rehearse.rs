@@ -77,6 +77,7 @@ fn planned_from(dump: Option<&Stored>, only_logical: Option<&str>, free: u64) ->
     let migrate = Migrate {
         compatible: false,
         retries: 0,
+        database: None,
         service: ServiceName::parse("web").unwrap(),
         command: vec!["migrate".into()],
         down: vec!["migrate".into(), "down".into()],

@@ -1,13 +1,14 @@
 //! `agent`: the process that protects production while everybody sleeps.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use jiff::Timestamp;
 use pw_agent::unit::Unit;
-use pw_agent::{Notice, Settings, Status};
+use pw_agent::{Ended, Notice, Settings, Status};
 use pw_host::facts;
 use pw_journal::{Decision, History};
-use pw_model::config::Class;
+use pw_model::config::{Class, Config};
 use pw_plan::objective::{Event, Incident};
 use pw_run::Failure;
 use serde_json::json;
@@ -17,6 +18,7 @@ use crate::cli::Agent;
 use crate::databases;
 use crate::governed;
 use crate::printer::{DIM, Printer};
+use crate::renew;
 use crate::room;
 use crate::session::Session;
 use crate::stop::{Stop, of_failure};
@@ -32,7 +34,7 @@ pub(crate) async fn run(session: &Session, asked: &Agent, printer: &mut Printer)
 }
 
 async fn watch(session: &Session, dry_run: bool, printer: &mut Printer) -> Result<(), Stop> {
-    someone_to_protect(session)?;
+    someone_to_protect(&session.config)?;
     if !dry_run {
         pw_host::identity::keep_identity(Path::new(session.layout.root()), session.layout.identity())?;
     }
@@ -44,8 +46,13 @@ async fn watch(session: &Session, dry_run: bool, printer: &mut Printer) -> Resul
         databases: databases::ask(session),
     };
     // A reader that is gone ends nothing: production is protected whoever listens.
-    pw_agent::run(settings, |notice| drop(tell(&notice, printer))).await?;
-    Ok(())
+    let printer = RefCell::new(printer);
+    let tell = |notice: Notice<'_>| drop(tell(&notice, &mut printer.borrow_mut()));
+    let outdated = renew::changed(session, someone_to_protect, |failure| tell(Notice::Trouble(failure)));
+    match pw_agent::run(settings, outdated, tell).await? {
+        Ended::Told => Ok(()),
+        Ended::Outdated => Err(renew::again().into()),
+    }
 }
 
 /// One after the other, each whether the one before succeeded or not.
@@ -67,9 +74,9 @@ async fn do_chores(session: &Session, plan: bool, printer: &mut Printer) -> Resu
     if failed { Err(Stop::Code(1)) } else { Ok(()) }
 }
 
-fn someone_to_protect(session: &Session) -> Result<(), Stop> {
+fn someone_to_protect(config: &Config) -> Result<(), Stop> {
     let of = |production: bool| {
-        let mut all = session.config.environments.iter();
+        let mut all = config.environments.iter();
         all.any(|(name, one)| (one.class(name) == Class::Production) == production)
     };
     if of(true) && of(false) {
@@ -94,6 +101,7 @@ fn tell(notice: &Notice<'_>, printer: &mut Printer) -> Result<(), Stop> {
         Notice::Incident(event) => incident(event),
         Notice::Trouble(failure) => of_failure(failure).softened().to_string(),
         Notice::Stopped(why) => format!("ends: {why}"),
+        Notice::Outdated => "begins anew: `partywall.yaml` has changed".to_owned(),
     };
     printer.answer(format!("{now} {text}\n"))
 }
@@ -111,6 +119,7 @@ fn in_json(notice: &Notice<'_>) -> serde_json::Value {
         }
         Notice::Trouble(failure) => json!({"at": at, "event": "trouble", "error": of_failure(failure)}),
         Notice::Stopped(why) => json!({"at": at, "event": "stopped", "because": why}),
+        Notice::Outdated => json!({"at": at, "event": "outdated"}),
     }
 }
 

@@ -66,7 +66,10 @@ async fn answer(request: &Request<Incoming>, waker: &Waker) -> Answer {
         }
         tokio::time::sleep(POLL).await;
     }
-    let words = format!("{name} sleeps and could not be woken; `partywall up {name}` says why\n");
+    let words = match waker.waits_for(name) {
+        Some(command) => format!("{name} wakes up when `{command}` has ended\n"),
+        None => format!("{name} sleeps and could not be woken; `partywall up {name}` says why\n"),
+    };
     text(StatusCode::SERVICE_UNAVAILABLE, words)
 }
 
@@ -91,10 +94,7 @@ fn page(place: &Place, waker: &Waker) -> Answer {
             "Production needs what it had. This page comes back by itself when production is calm."
                 .to_owned(),
         ),
-        false => (
-            format!("{name} wakes up"),
-            "It slept because nobody used it. This page comes back by itself.".to_owned(),
-        ),
+        false => (format!("{name} wakes up"), waking(waker.waits_for(&place.environment))),
         true => (
             format!("{name} does not wake up"),
             format!("It is tried again. <code>partywall up {name}</code> says what is wrong."),
@@ -105,6 +105,16 @@ fn page(place: &Place, waker: &Waker) -> Answer {
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     answer
+}
+
+fn waking(first: Option<String>) -> String {
+    let first = first.map(|command| command.replace('&', "&amp;").replace('<', "&lt;"));
+    match first {
+        Some(command) => {
+            format!("First <code>{command}</code> has to end. This page comes back by itself.")
+        }
+        None => "It slept because nobody used it. This page comes back by itself.".to_owned(),
+    }
 }
 
 fn text(status: StatusCode, words: String) -> Answer {

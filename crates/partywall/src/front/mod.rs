@@ -9,6 +9,7 @@ mod usage;
 mod wake;
 mod wished;
 
+use std::cell::RefCell;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::governed;
 use crate::printer::Printer;
+use crate::renew;
 use crate::session::Session;
 use crate::stop::Stop;
 use usage::{Seen, Sleeper};
@@ -58,8 +60,16 @@ pub(crate) async fn run(session: &Session, printer: &mut Printer) -> Result<(), 
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     said(printer, &format!("answers for what sleeps, and looks after {}", names(&sleepers)))?;
+    let wrong = RefCell::new(Vec::new());
+    let outdated =
+        renew::changed(session, |_| Ok(()), |failure| wrong.borrow_mut().push(failure.to_string()));
+    tokio::pin!(outdated);
     loop {
         tokio::select! {
+            () = &mut outdated => {
+                said(printer, "begins anew: `partywall.yaml` has changed")?;
+                return Err(renew::again().into());
+            }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             accepted = listener.accept() => match accepted {
@@ -68,6 +78,9 @@ pub(crate) async fn run(session: &Session, printer: &mut Printer) -> Result<(), 
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             },
             _ = looks.tick() => {
+                for words in wrong.take() {
+                    said(printer, &words)?;
+                }
                 heed(session, &mut wishes, &waker, printer).await?;
                 for sleeper in &mut sleepers {
                     look(session, sleeper, &waker, printer).await?;

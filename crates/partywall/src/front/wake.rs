@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use pw_host::lock;
 use pw_model::name::EnvironmentName;
 use pw_plan::proxy::is_front;
 use pw_run::Failure;
@@ -16,6 +17,8 @@ use crate::session::Session;
 
 /// What could not be woken is tried again for who still asks.
 const AGAIN: Duration = Duration::from_secs(10);
+/// Between two looks whether another command still is at work.
+const FREE: Duration = Duration::from_millis(300);
 
 /// Where a name of the outside leads.
 #[derive(Debug, Clone)]
@@ -31,15 +34,19 @@ impl Place {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Waking {
     Starts,
+    /// This command has to end first: there is one at a time.
+    Waits(String),
     Failed(Instant),
 }
 
 pub(super) struct Waker {
     program: PathBuf,
     folder: PathBuf,
+    /// Of the project.
+    lock: PathBuf,
     places: BTreeMap<String, Place>,
     waking: Arc<Mutex<BTreeMap<EnvironmentName, Waking>>>,
     /// Nobody is woken by visitors while production needs what it had.
@@ -66,6 +73,7 @@ impl Waker {
         Ok(Self {
             program,
             folder: session.directory.clone(),
+            lock: layout.lock(&config.project).into(),
             places: places.collect(),
             waking: Arc::default(),
             kept: Mutex::default(),
@@ -97,20 +105,39 @@ impl Waker {
         }
         let waking = || locked(&self.waking);
         match waking().get(name) {
-            Some(Waking::Starts) => return,
+            Some(Waking::Starts | Waking::Waits(_)) => return,
             Some(Waking::Failed(at)) if at.elapsed() < AGAIN => return,
             _ => {}
         }
         waking().insert(name.clone(), Waking::Starts);
-        let (all, name, mut up) =
-            (Arc::clone(&self.waking), name.clone(), self.command(&["up", name.as_str()]));
+        let (all, name, lock) = (Arc::clone(&self.waking), name.clone(), self.lock.clone());
+        let mut up = self.command(&["up", name.as_str()]);
         tokio::spawn(async move {
-            let is_up = up.status().await.is_ok_and(|status| status.success());
-            match is_up {
-                true => locked(&all).remove(&name),
-                false => locked(&all).insert(name, Waking::Failed(Instant::now())),
-            };
+            loop {
+                while let Some(command) = lock::command(&lock) {
+                    locked(&all).insert(name.clone(), Waking::Waits(command));
+                    tokio::time::sleep(FREE).await;
+                }
+                locked(&all).insert(name.clone(), Waking::Starts);
+                if up.status().await.is_ok_and(|status| status.success()) {
+                    locked(&all).remove(&name);
+                    return;
+                }
+                // Otherwise another command was faster.
+                if !lock::is_held(&lock) {
+                    locked(&all).insert(name, Waking::Failed(Instant::now()));
+                    return;
+                }
+            }
         });
+    }
+
+    /// The command that has to end before it can wake.
+    pub(super) fn waits_for(&self, name: &EnvironmentName) -> Option<String> {
+        match locked(&self.waking).get(name) {
+            Some(Waking::Waits(command)) => Some(command.clone()),
+            _ => None,
+        }
     }
 
     pub(super) fn has_failed(&self, name: &EnvironmentName) -> bool {

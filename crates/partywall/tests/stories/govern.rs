@@ -122,6 +122,37 @@ fn who_ends_the_agent_has_development_back_and_a_dry_run_touches_nothing() {
     assert_eq!(status(&story)["running"], false);
 }
 
+/// Promise: a changed `partywall.yaml` counts without anybody starting the agent again, and nobody is let go for that.
+/// Given: development that is squeezed; then a file that cannot be used, then one with another mode.
+/// Then: the first is told, and what was read before counts; with the second the same process has the new mode, took over what was
+/// squeezed, and gives it back when it ends.
+#[test]
+fn a_changed_configuration_counts() {
+    let story = copying();
+    story.up(PRODUCTION);
+    story.up(DEVELOPMENT);
+    let before = quotas(&story, DEVELOPMENT);
+    let log = story.folder().join("said");
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    let to = fs::File::create(&log).expect("a file");
+    let agent = Agent::of(story.command(&["agent", "run"]).stdout(to).spawn().expect("started"));
+    until("development is squeezed", || is_squeezed(&story));
+    let mode = || {
+        let status = status(&story);
+        (status["status"]["pid"].as_u64(), status["status"]["mode"].as_str().map(str::to_owned))
+    };
+    let pid = Some(u64::from(agent.pid()));
+    story.edit("partywall.yaml", "mode: guarantee", "mode: guaranty");
+    until("it is told", || said().contains("`partywall.yaml` has changed and cannot be used: "));
+    story.edit("partywall.yaml", "mode: guaranty", "mode: balanced");
+    until("the new mode counts", || mode() == (pid, Some("balanced".to_owned())));
+    agent.end().ended(0);
+    let told = said();
+    let (first, second) = told.split_once("begins anew").expect("it begins anew once");
+    assert!(!first.contains("because the agent ends") && second.contains("because the agent ends"), "{told}");
+    assert_eq!(quotas(&story, DEVELOPMENT), before);
+}
+
 /// Promise: the unit for systemd can be read before it is installed, and names this program, project and state.
 #[test]
 fn the_unit_names_program_project_and_state() {

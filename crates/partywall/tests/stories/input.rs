@@ -28,8 +28,21 @@ fn nothing_exists(story: &Story) {
     assert!(left.is_empty(), "state was written: {left:?}");
 }
 
+/// What is written under `promote`, and what is said of it.
+const WRONG_PROMOTIONS: [(&str, &[&str]); 5] = [
+    (
+        "{ migrate: { service: web, database: mian } }",
+        &["`databases` describes no `mian`", "write `database: main`"],
+    ),
+    ("{ verify: [{ get: health }] }", &["`health` is not a path", "write `get: /health`"]),
+    ("{ canary: { share: 100%, watch: 1m } }", &["`100%` is no part of the visitors", "`share: 10%`"]),
+    ("{ assets: [static/*] }", &["`static/*` is not a path", "write `/static/*`"]),
+    ("{ successes: 0 }", &["lets a release through that answers nothing", "write 1 or more"]),
+];
+
 /// Promise: a mistake in partywall.yaml is shown where it stands.
-/// Given: broken YAML, an unknown key, a host name that two environments have, a name that is not known.
+/// Given: broken YAML, an unknown key, a host name that two environments have, a name that is not known, values of `promote`
+/// that mean nothing.
 /// Then: exit 1 with file, line and column, and a hint; nothing is created.
 #[test]
 fn mistakes_in_partywall_yaml() {
@@ -58,6 +71,13 @@ fn mistakes_in_partywall_yaml() {
     );
     story.write("partywall.yaml", &good.replace("memory: 512MB", "memory: 900TB"));
     refused(&story, up(), 1, &["budgets ask for 900 TB of memory, the host has ", "--> partywall.yaml:11:"]);
+    for (promote, says) in WRONG_PROMOTIONS {
+        story.write(
+            "partywall.yaml",
+            &format!("{good}databases: {{ main: {{ service: db }} }}\npromote: {promote}\n"),
+        );
+        refused(&story, up(), 1, &[&["--> partywall.yaml:"], says].concat());
+    }
     fs::remove_file(story.project().join("partywall.yaml")).expect("a file");
     refused(&story, up(), 1, &["no `partywall.yaml` here", "because: looked in", "partywall init"]);
 }

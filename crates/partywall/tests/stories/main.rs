@@ -39,6 +39,7 @@ mod seed;
 mod seed_from;
 mod sleep;
 mod sockets;
+mod ssh;
 mod steps;
 mod tls;
 mod up;

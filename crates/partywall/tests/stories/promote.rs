@@ -5,6 +5,8 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use crate::harness::{DEVELOPMENT, PRODUCTION, Rows, Story, Traffic, finished, lines, until};
 
 /// Promise: a new release comes without a lost request, and what runs stays a plain Compose project.
@@ -230,7 +232,7 @@ fn web(story: &Story) -> BTreeSet<String> {
 
 /// Promise: two at once are one after the other, and the second is told of the first.
 /// Given: a promotion under watch.
-/// Then: a second one ends at once and names the command that holds the lock; the first one ends well.
+/// Then: a second one ends at once and names who holds the lock, by which command, and since when; the first one ends well.
 #[test]
 fn the_second_of_two_promotions_is_told() {
     let story = Story::released();
@@ -246,7 +248,10 @@ fn the_second_of_two_promotions_is_told() {
     let begun = Instant::now();
     let second = story.run(&["promote"]);
     assert_ne!(second.code, Some(0));
-    assert!(second.err.contains("partywall promote"), "{}", second.err);
+    let holder = format!("(process {})", first.id());
+    for told in ["`partywall promote", "` is at work, started by ", " at 20", &holder] {
+        assert!(second.err.contains(told), "{told}: {}", second.err);
+    }
     assert!(begun.elapsed() < Duration::from_secs(20));
     finished(first).ended(0).says(&["`web` does not hear SIGTERM"]);
     assert_eq!(story.serves(PRODUCTION), "production release 2");
@@ -293,8 +298,9 @@ fn what_was_pushed_is_what_is_promoted() {
 
 /// Promise: hooks run at their moments, what somebody changed by hand stops a promotion, and old releases go.
 /// Given: production on a release, hooks that note their moment, `keep: 2`, a container whose memory was changed.
-/// Then: the change is named and nothing is built; accepted, the hooks run in order; one that fails before the flip
-/// takes everything back; after four releases two are listed, and the images of the others are gone.
+/// Then: the change is named and nothing is built; accepted, the hooks run in order, and `--json` tells each step; one that fails
+/// before the flip takes everything back; after four releases two are listed, with all that is to be known of them, and the images of
+/// the others are gone.
 #[test]
 fn hooks_run_and_changes_by_hand_stop_it() {
     let story = Story::released();
@@ -316,7 +322,7 @@ fn hooks_run_and_changes_by_hand_stop_it() {
     story.commit_good("2");
     let refused = story.run(&["promote"]).ended(1).says(&["was changed by hand", "services.db.memory"]);
     assert!(!refused.err.contains("build images"), "{}", refused.err);
-    story.run(&["promote", "--accept-drift"]).ended(0);
+    tells_each_step(&story.run(&["promote", "--accept-drift", "--json"]).ended(0).out);
     let ran = || std::fs::read_to_string(story.folder().join("moments")).unwrap_or_default();
     let once: String = moments[1..].iter().map(|moment| format!("{moment} production\n")).collect();
     assert_eq!(ran(), once.repeat(2));
@@ -337,7 +343,41 @@ fn hooks_run_and_changes_by_hand_stop_it() {
     }
     let left = story.run(&["releases", PRODUCTION, "--json"]).ended(0).json();
     assert_eq!(left["releases"].as_array().map(Vec::len), Some(2), "{left}");
+    is_whole(&left);
     assert!(lines(&["images", "-q", &image]).is_empty(), "{image}");
+}
+
+/// Each step begins and ends, in order, and the last line says what runs now.
+fn tells_each_step(out: &str) {
+    let all: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+    let (last, events) = all.split_last().expect("lines");
+    assert_eq!((&last["ok"], &last["changed"], &last["release"]), (&json!(true), &json!(true), &json!(2)));
+    let steps = events[0]["steps"].as_u64().expect("a number");
+    let ended = |event: &str| {
+        let of = events.iter().filter(|one| one["event"] == event && one["steps"] == steps);
+        of.map(|one| one["step"].as_u64().expect("a number")).collect::<Vec<_>>()
+    };
+    assert_eq!(ended("started"), (1..=steps).collect::<Vec<_>>(), "{out}");
+    assert_eq!(ended("done"), ended("started"), "{out}");
+    assert_eq!(events.last().map(|one| &one["event"]), Some(&json!("applied")), "{out}");
+}
+
+/// What ran, of what, since when, by whom, and how it went.
+fn is_whole(listed: &Value) {
+    let newest = &listed["releases"][0];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    assert_eq!((text(&newest["commit"]).len(), text(&newest["subject"])), (40, "release 5".to_owned()));
+    assert!(text(&newest["digests"]["web"]).starts_with("sha256:"), "{newest}");
+    assert!(
+        !text(&newest["compose"]).is_empty() && newest["at"].as_i64().is_some_and(|at| at > 0),
+        "{newest}"
+    );
+    let attempts = listed["attempts"].as_array().expect("a list");
+    let outcomes: Vec<String> = attempts.iter().map(|one| text(&one["outcome"])).collect();
+    assert_eq!(outcomes, ["applied", "applied", "taken-back", "applied", "applied"]);
+    let is_timed =
+        |one: &Value| one["begun"].as_i64() <= one["ended"].as_i64() && !text(&one["by"]).is_empty();
+    assert!(attempts.iter().all(is_timed), "{listed}");
 }
 
 /// Promise: what is pushed with plain git comes to production, by a hook of four lines.

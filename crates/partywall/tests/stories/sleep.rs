@@ -74,6 +74,35 @@ fn what_nobody_uses_sleeps_until_somebody_asks() {
     assert_eq!(story.ask(DEVELOPMENT, "/whoami").status, 200);
 }
 
+/// Promise: who asks for what sleeps while another command is at work gets it when that command has ended.
+/// Given: development that sleeps, and a command that holds the project's lock.
+/// Then: a browser is told which command has to end first; once it has, development wakes without being asked again.
+#[test]
+fn who_asks_while_a_command_is_at_work_waits_for_it() {
+    let story = Story::light();
+    story.edit("partywall.yaml", "memory: 512MB }\n", "memory: 512MB }\n    sleep: { idle: 4s }\n");
+    story.up(PRODUCTION);
+    story.up(DEVELOPMENT);
+    let front = Agent::of(story.start(&["agent", "front"]));
+    until("development sleeps", || is_asleep(&story));
+    let lock = story.state().join("projects").join(&story.name).join("lock");
+    let held = std::fs::File::open(&lock).expect("the project's lock");
+    held.lock().expect("it is held");
+    let holder =
+        r#"{"user":"somebody","pid":1,"command":"partywall backup <all>","since":"2026-01-01T00:00:00Z"}"#;
+    std::fs::write(&lock, holder).expect("who holds it");
+    until("it is told what has to end", || {
+        page(&story).contains("First <code>partywall backup &lt;all></code> has to end")
+    });
+    assert!(is_asleep(&story));
+    drop(held);
+    until("it wakes", || running(&story, DEVELOPMENT) == ["db", "web"]);
+    until("it answers", || {
+        ask(story.http, &story.host(DEVELOPMENT), "/whoami").is_ok_and(|one| one.status == 200)
+    });
+    front.end().ended(0);
+}
+
 /// Service → when its container was started.
 fn started(story: &Story) -> Vec<(String, String)> {
     story.containers(DEVELOPMENT).iter().map(|one| (one.service(), one.started())).collect()

@@ -148,7 +148,7 @@ impl Metrics {
                 save(&transaction, (tier, start, subject), &block)?;
             }
             settle(&transaction, newest)?;
-            forget(&transaction, newest)?;
+            forget(&transaction)?;
             transaction.commit()
         });
         written.and_then(|()| self.shrink()).map_err(self.at.failed("write"))
@@ -285,15 +285,20 @@ fn settle(transaction: &Transaction<'_>, newest: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn forget(transaction: &Transaction<'_>, newest: i64) -> rusqlite::Result<()> {
+/// Blocks are counted, for the clock may be wrong: one from the future must not make all that was forgotten.
+fn forget(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     let mut gone = 0;
     for tier in Tier::ALL {
-        let query = "DELETE FROM blocks WHERE tier = ? AND start <= ?";
-        let old = newest - tier.kept() - tier.span();
-        gone += transaction.prepare_cached(query)?.execute(params![tier.number(), old])?;
-        // Of another time: the clock was set back.
-        let query = "DELETE FROM growing WHERE tier = ? AND start <= ?";
-        transaction.prepare_cached(query)?.execute(params![tier.number(), old])?;
+        let query = "SELECT start FROM blocks WHERE tier = ?1 UNION SELECT start FROM growing WHERE tier = ?1
+            ORDER BY start DESC LIMIT 1 OFFSET ?2";
+        let counted = params![tier.number(), tier.kept() / tier.span() + 1];
+        let old: Option<i64> =
+            transaction.prepare_cached(query)?.query_row(counted, |row| row.get(0)).optional()?;
+        let Some(old) = old else { continue };
+        for table in ["blocks", "growing"] {
+            let query = format!("DELETE FROM {table} WHERE tier = ? AND start <= ?");
+            gone += transaction.prepare_cached(&query)?.execute(params![tier.number(), old])?;
+        }
     }
     if gone > 0 {
         let query = "DELETE FROM subjects WHERE id NOT IN (SELECT subject FROM blocks UNION SELECT subject FROM growing)";

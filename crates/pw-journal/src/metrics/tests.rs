@@ -89,7 +89,7 @@ fn two_years_of_twenty_containers_fit() {
     let transaction = metrics.connection.transaction().expect("begins");
     let ids = subjects(&transaction, &samples).expect("subjects");
     for tier in Tier::ALL {
-        let first = now - tier.kept() - tier.span();
+        let first = now - tier.kept() - 2 * tier.span();
         let first = first - first.rem_euclid(tier.span());
         let mut made: BTreeMap<(i64, i64), Vec<u8>> = BTreeMap::new();
         for start in (first..now - tier.span()).step_by(tier.span() as usize) {
@@ -138,4 +138,20 @@ fn a_file_that_is_too_large_loses_its_oldest_minutes_and_nothing_else() {
     let minutes = read(Tier::Minute);
     assert!(minutes.len() >= 24 * 60 && minutes.len() < 24 * 60 * 6, "{} minutes", minutes.len());
     assert!(minutes[0].0 > BEGIN && minutes.last().expect("some").0 == BEGIN + 24 * 6 * 3600 - 60);
+}
+
+#[test]
+fn a_clock_from_the_future_forgets_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut metrics = Metrics::open(&file(&folder)).expect("opens");
+    let minute = |at: i64| (at..at + 60).map(|at| sample(at, "p", &[Some(7)])).collect::<Vec<_>>();
+    let century = 100 * 366 * 24 * 3600;
+    for at in [BEGIN, BEGIN + century, BEGIN + 60] {
+        metrics.write(&minute(at)).expect("writes");
+    }
+    for (tier, many) in [(Tier::Second, 120), (Tier::Minute, 2), (Tier::Hour, 1)] {
+        let points = metrics.read(tier, "p", (BEGIN, BEGIN + 3600)).expect("reads");
+        assert_eq!(points.len(), many, "{tier:?}");
+        assert!(points.iter().all(|(_, figures)| figures[0].mean() == Some(7.0)), "{tier:?}: {points:?}");
+    }
 }

@@ -160,6 +160,9 @@ pub struct Migrate {
     /// The command with its arguments, as in Compose; left out, the service's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+    /// The database that it migrates, by its name under `databases:`, where there are several; a rehearsal copies it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
     /// The way back, rehearsed after the way there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub down: Vec<String>,
@@ -220,6 +223,11 @@ pub(super) fn check(config: &Config, source: &SourceFile) -> Vec<Diagnostic> {
                 .at(place)
                 .hint(format!("write `get: /{}`", verify.get)),
         );
+    }
+    let database = promote.migrate.as_ref().and_then(|migrate| migrate.database.as_ref());
+    if let Some(name) = database.filter(|name| !config.databases.contains_key(*name)) {
+        let place = source.find_nearest(&["promote", "migrate", "database"]);
+        found.push(super::seed::no_such_database(name, config).at(place));
     }
     if let Some(canary) = promote.canary.as_ref().filter(|one| one.millionths().is_none()) {
         let wrong = Diagnostic::error(format!("`{}` is no part of the visitors", canary.share));

@@ -149,13 +149,7 @@ fn which_database(seed: &Seed, config: &Config, source: &SourceFile) -> Option<D
     let known = || config.databases.keys().map(String::as_str);
     let place = source.find_nearest(&["seed", "database"]);
     let told = match &seed.database {
-        Some(name) => {
-            let told = Diagnostic::error(format!("`databases` describes no `{name}`")).at(place);
-            return Some(match nearest(name, known()) {
-                Some(near) => told.hint(format!("write `database: {near}`")),
-                None => told.hint(format!("add `{name}: {{ service: … }}` under `databases:`")),
-            });
-        }
+        Some(name) => return Some(no_such_database(name, config).at(place)),
         None if config.databases.is_empty() => Diagnostic::error("`seed` has no database to fill")
             .hint("add `databases: { main: { service: db } }`, with the service that runs PostgreSQL"),
         None => Diagnostic::error("`seed` does not say which database it fills")
@@ -163,6 +157,15 @@ fn which_database(seed: &Seed, config: &Config, source: &SourceFile) -> Option<D
             .hint("add `database: NAME` under `seed:`"),
     };
     Some(told.at(place))
+}
+
+/// What is wrong where a section names a database that is not described.
+pub(super) fn no_such_database(name: &str, config: &Config) -> Diagnostic {
+    let told = Diagnostic::error(format!("`databases` describes no `{name}`"));
+    match nearest(name, config.databases.keys().map(String::as_str)) {
+        Some(near) => told.hint(format!("write `database: {near}`")),
+        None => told.hint(format!("add `{name}: {{ service: … }}` under `databases:`")),
+    }
 }
 
 fn check_vault(vault: &Vault, at: impl Fn(&str) -> Option<crate::source::Place>) -> Vec<Diagnostic> {

@@ -26,6 +26,7 @@ pub(crate) fn release(version: u8) -> Desired {
     let words = |text: &str| text.split(' ').map(str::to_owned).collect();
     wanted.promote.migrate = Some(Migrate {
         service: ServiceName::parse("worker").unwrap(),
+        database: None,
         command: words("./migrate up"),
         down: words("./migrate down"),
         retries: 2,

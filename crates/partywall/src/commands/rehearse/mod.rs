@@ -88,7 +88,8 @@ impl<'s> Asked<'s> {
             None => development(session).unwrap_or(name),
         };
         let limits = promote.map(|promote| promote.limits.clone()).unwrap_or_default();
-        let (part, database) = database(session, asked.database.as_deref())?;
+        let wanted = asked.database.as_deref().or(migrate.database.as_deref());
+        let (part, database) = database(session, wanted)?;
         let backup = asked.from.as_ref().map(|from| backup(session, name, from)).transpose()?;
         Ok(Self { session, name, code, part, database, backup, migrate, limits })
     }
@@ -336,7 +337,7 @@ fn database<'s>(session: &'s Session, wanted: Option<&str>) -> Result<(&'s str, 
         (None, _) => Err(Stop::because(
             "several databases are described",
             format!("they are {}", known()),
-            "name one with `--database`",
+            "say in `partywall.yaml` which one it migrates, `promote: { migrate: { database: NAME } }`, or name it with `rehearse --database`",
         )),
     }
 }
