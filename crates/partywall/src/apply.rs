@@ -137,21 +137,31 @@ pub(crate) async fn run(
     finish(&outcome, plan, printer)
 }
 
-/// Ctrl-C, and being told to end; heard from the moment on in which it is made.
-struct Interruption([Option<Signal>; 2]);
+/// Ctrl-C, being told to end, and a terminal that is gone; heard from the moment on in which it is made.
+struct Interruption([Option<Signal>; 3]);
 
 impl Interruption {
     fn listen() -> Self {
-        Self([SignalKind::interrupt(), SignalKind::terminate()].map(|kind| signal(kind).ok()))
+        let hang_up = (!outlives_its_terminal()).then(|| signal(SignalKind::hangup()).ok()).flatten();
+        Self([signal(SignalKind::interrupt()).ok(), signal(SignalKind::terminate()).ok(), hang_up])
     }
 
     async fn comes(&mut self) {
-        let [ctrl_c, told_to_end] = &mut self.0;
+        let [ctrl_c, told_to_end, hang_up] = &mut self.0;
         tokio::select! {
             () = heard(ctrl_c) => {}
             () = heard(told_to_end) => {}
+            () = heard(hang_up) => {}
         }
     }
+}
+
+/// True under `nohup`, which asks the kernel to keep the signal from it.
+fn outlives_its_terminal() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // The first bit is that of the first signal, SIGHUP.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 async fn heard(signal: &mut Option<Signal>) {
@@ -287,6 +297,7 @@ fn code_of(plan: &Plan, step: usize, error: &Failure) -> u8 {
             | Action::AwaitContainers { .. }
             | Action::Probe { .. }
             | Action::ReplaceServices { .. }
+            | Action::StartContainers { .. }
             | Action::RunCommand { .. }
             | Action::RunHook { .. }
             | Action::Watch { .. },

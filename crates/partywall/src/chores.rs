@@ -106,7 +106,7 @@ async fn is_busy(session: &Session, name: &EnvironmentName) -> Result<bool, Stop
     let observed = host.observe(&desired).await?;
     let Some(proxy) = &desired.proxy else { return Ok(false) };
     for address in promote::left_addresses(&desired, &observed) {
-        if caddy::in_flight(Path::new(&proxy.folder), &address).await > 0 {
+        if caddy::in_flight(Path::new(&proxy.folder), &address).await != Some(0) {
             return Ok(true);
         }
     }

@@ -36,8 +36,11 @@ const STEPS: [(&str, &str); 8] = [
 /// it again goes on.
 pub fn copy(repository: &Repository, to: &str) -> Result<(), Failure> {
     let _writing = repository.writing()?;
-    // A folder whose disk is away must not empty the copy.
-    repository.open()?;
+    // A folder whose disk is away must not empty the copy, nor what is lost or cut short here be taken from there, too.
+    repository.check(false).map_err(|mut failure| {
+        let hint = failure.hint.take().unwrap_or_default();
+        Failure::new(format!("the copy in `{to}` is left as it is")).because(failure).hint(hint)
+    })?;
     let (from, to) = (repository.path().trim_end_matches('/'), to.trim_end_matches('/'));
     spare_another(from, to)?;
     for (verb, part) in STEPS {

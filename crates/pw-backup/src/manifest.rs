@@ -45,6 +45,9 @@ pub struct Database {
     /// Hash of all columns, constraints, indexes, views and functions.
     pub schema: String,
     pub foreign_keys: u64,
+    /// Those that were declared `NOT VALID` and nobody has held against the rows.
+    #[serde(default)]
+    pub not_valid: u64,
     pub tables: BTreeMap<String, Table>,
     /// Roles of its server; true for those that it needs. Empty where a backup holds none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -17,7 +17,7 @@ type Of<'a> = (&'a str, &'a str);
 ///
 /// # Errors
 /// The repository cannot be read.
-pub fn surplus(repository: &Repository, of: Of<'_>, kept: Kept) -> Result<Vec<String>, Failure> {
+pub fn surplus(repository: &Repository, of: Of<'_>, kept: &Kept) -> Result<Vec<String>, Failure> {
     let mut names: Vec<String> = judged(repository, of, kept)?.1.into_iter().map(|one| one.label).collect();
     names.sort();
     Ok(names)
@@ -31,7 +31,7 @@ pub fn surplus(repository: &Repository, of: Of<'_>, kept: Kept) -> Result<Vec<St
 pub fn forget(
     repository: &Repository,
     of: Of<'_>,
-    (kept, prune): (Kept, bool),
+    (kept, prune): &(Kept, bool),
 ) -> Result<Vec<String>, Failure> {
     let _writing = repository.writing()?;
     let what = || format!("could not forget old backups in `{}`", repository.place.path);
@@ -44,7 +44,7 @@ pub fn forget(
         let logs = logs.into_iter().filter(|one| is_of(one, of));
         ids.extend(logs.filter(|one| one.label < oldest).map(|one| one.id));
     }
-    if ids.is_empty() && !prune {
+    if ids.is_empty() && !*prune {
         return Ok(Vec::new());
     }
     open.delete_snapshots(&ids).map_err(failed(what()))?;
@@ -58,13 +58,14 @@ pub fn forget(
 fn judged(
     repository: &Repository,
     of: Of<'_>,
-    kept: Kept,
+    kept: &Kept,
 ) -> Result<(Option<String>, Vec<SnapshotFile>), Failure> {
     let what = format!("could not tell old backups in `{}`", repository.place.path);
     let all = repository.whole(&repository.open()?)?;
     let ours = all.into_iter().filter(|one| is_of(one, of)).collect();
     let judged = options(kept).apply(ours, &Zoned::now()).map_err(failed(what))?;
-    let (stay, gone): (Vec<_>, Vec<_>) = judged.into_iter().partition(|one| one.keep);
+    let (stay, gone): (Vec<_>, Vec<_>) =
+        judged.into_iter().partition(|one| one.keep || kept.points.contains(&one.snapshot.label));
     let oldest = stay.into_iter().map(|one| one.snapshot.label).min();
     Ok((oldest, gone.into_iter().map(|one| one.snapshot).collect()))
 }
@@ -75,7 +76,7 @@ fn is_of(one: &SnapshotFile, (project, environment): Of<'_>) -> bool {
 }
 
 /// The newest always stays.
-fn options(kept: Kept) -> KeepOptions {
+fn options(kept: &Kept) -> KeepOptions {
     let some = |count: u32| (count > 0).then(|| i32::try_from(count).unwrap_or(i32::MAX));
     let mut options = KeepOptions::default();
     options.keep_last = some(kept.last.max(1));

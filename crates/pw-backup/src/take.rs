@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, lchown, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, lchown, symlink};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -261,7 +261,9 @@ impl Restoring<'_> {
     fn run(&self) -> Result<Tally, Failure> {
         for (path, _) in self.entries.iter().filter(|(_, node)| node.is_dir()) {
             let path = self.place(path)?;
-            fs::create_dir_all(&path).map_err(|error| wrong("make", &path, error))?;
+            // Nobody else looks into it before it has its own rights.
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+            made.map_err(|error| wrong("make", &path, error))?;
         }
         let tally = self.files()?;
         for (path, node) in self.entries.iter().rev() {
@@ -328,7 +330,8 @@ impl Restoring<'_> {
     }
 
     fn content(&self, path: &Path, node: &Node) -> Result<Measure, Failure> {
-        let file = File::create(path).map_err(|error| wrong("write", path, error))?;
+        let new = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
+        let file = new.map_err(|error| wrong("write", path, error))?;
         let what = format!("could not bring `{}` back", path.display());
         measured(self.open, node, file).map_err(unread(what))
     }

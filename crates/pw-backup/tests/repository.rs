@@ -251,12 +251,16 @@ fn old_backups_are_forgotten_and_the_newest_stays() {
     for second in 0..4 {
         place.make(&format!("20260101-00000{second}"), &format!("printf 'dump {second}'")).expect("made");
     }
-    let of_another = retain::forget(&place.repository(), ("market", "production"), (Kept::default(), false));
+    let of_another = retain::forget(&place.repository(), ("market", "production"), &(Kept::default(), false));
     assert_eq!(of_another.expect("looked"), Vec::<String>::new(), "they are another project's");
-    let kept = Kept { last: 2, ..Kept::default() };
-    let gone = retain::forget(&place.repository(), ("shop", "production"), (kept, false)).expect("forgotten");
-    assert_eq!((gone.len(), place.names()), (2, vec!["20260101-000003".into(), "20260101-000002".into()]));
-    retain::forget(&place.repository(), ("shop", "production"), (Kept::default(), false)).expect("forgotten");
+    let points = vec!["20260101-000000".to_owned()];
+    let kept = Kept { last: 2, points, ..Kept::default() };
+    let gone =
+        retain::forget(&place.repository(), ("shop", "production"), &(kept, false)).expect("forgotten");
+    let stay = ["20260101-000003", "20260101-000002", "20260101-000000"].map(str::to_owned);
+    assert_eq!((gone, place.names()), (vec!["20260101-000001".to_owned()], stay.to_vec()));
+    retain::forget(&place.repository(), ("shop", "production"), &(Kept::default(), false))
+        .expect("forgotten");
     assert_eq!(place.names(), ["20260101-000003"]);
     place.repository().check(true).expect("nothing that is needed is gone");
 }
@@ -273,7 +277,7 @@ fn what_a_killed_prune_left_is_no_damage_and_damage_still_is() {
     fs::write(&stray, noise(6650)).expect("written");
     for last in [2, 1] {
         let kept = Kept { last, ..Kept::default() };
-        retain::forget(&place.repository(), ("shop", "production"), (kept, true)).expect("forgotten");
+        retain::forget(&place.repository(), ("shop", "production"), &(kept, true)).expect("forgotten");
         place.repository().check(true).expect("no damage");
     }
     assert!(stray.exists(), "it is removed a day later");

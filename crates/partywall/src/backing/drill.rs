@@ -224,9 +224,12 @@ fn compare(known: &Database, found: &Counts, drilled: &mut Drilled) {
     let wrong = differences(known, found);
     let told = format!("{} in {}, as counted", grouped(rows), count(known.tables.len(), "table"));
     drilled.note("rows", if wrong.is_empty() { Ok(told) } else { Err(wrong.join("; ")) });
-    let keys = match found.not_valid {
-        0 => Ok(format!("{}, every one valid", found.foreign_keys)),
-        some => Err(format!("{some} of {} are not valid", found.foreign_keys)),
+    let keys = match (found.not_valid, known.not_valid) {
+        (0, _) => Ok(format!("{}, every one valid", found.foreign_keys)),
+        (some, before) if some == before => {
+            Ok(format!("{}, {some} of them declared NOT VALID as in production", found.foreign_keys))
+        }
+        (some, _) => Err(format!("{some} of {} are not valid", found.foreign_keys)),
     };
     drilled.note("foreign keys", keys);
     let newest = known.tables.iter().filter_map(|(name, table)| Some((&table.newest.as_ref()?.at, name)));

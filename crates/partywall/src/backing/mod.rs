@@ -23,6 +23,7 @@ use pw_model::diagnostic::Diagnostic;
 use pw_model::name::EnvironmentName;
 use pw_plan::step::{Kept, RepositoryPlace};
 
+use crate::releases;
 use crate::session::Session;
 use crate::stop::Stop;
 
@@ -50,9 +51,12 @@ pub(crate) fn place(session: &Session) -> Result<RepositoryPlace, Stop> {
     })
 }
 
-pub(crate) fn kept(section: &config::Backup) -> Kept {
-    let config::Keep { last, hourly, daily, weekly, monthly, yearly } = section.keep;
-    Kept { last, hourly, daily, weekly, monthly, yearly }
+/// What `backup.keep` says, and the restore points of releases that are still listed.
+pub(crate) fn kept(session: &Session, name: &str) -> Result<Kept, Stop> {
+    let config::Keep { last, hourly, daily, weekly, monthly, yearly } = section(session)?.keep;
+    let (name, _) = session.environment(name)?;
+    let points = releases::all(session, name)?.into_iter().filter_map(|one| one.restore_point).collect();
+    Ok(Kept { last, hourly, daily, weekly, monthly, yearly, points })
 }
 
 /// The name of an environment's newest backup.

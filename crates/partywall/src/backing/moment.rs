@@ -108,13 +108,19 @@ pub(super) fn piped(dump: &Program, receiver: &Receiver, what: &str) -> Result<(
     let Some((program, words)) = dump.words.split_first() else { return Ok(()) };
     let mut from = Command::new(program);
     from.args(words).envs(dump.variables.iter().map(|(name, value)| (name, value)));
-    from.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    from.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut from = from.spawn().map_err(|error| what().because(error))?;
     let said = Said::of(from.stderr.take());
     let mut into = receiver.command();
     into.stdin(from.stdout.take().map_or_else(Stdio::null, Stdio::from));
-    let heard = into.output().map_err(|error| what().because(error))?;
+    let heard = into.output();
+    // It has the dump's other end, too: while that is open, a dump that nobody reads any more waits for ever.
+    drop(into);
+    // Closed after the dump has ended: before, it would be told that nobody reads.
+    let input = from.stdin.take();
     let sent = from.wait().map_err(|error| what().because(error))?;
+    drop(input);
+    let heard = heard.map_err(|error| what().because(error))?;
     if sent.success() && heard.status.success() {
         return Ok(());
     }

@@ -29,6 +29,10 @@ const NICE: &str = "idle=; ionice -c 3 true 2>/dev/null && idle='ionice -c 3'; \
     { read -r nothing <&3; kill $own; } >/dev/null 2>&1 & watch=$!; \
     wait $own; ended=$?; kill $watch 2>/dev/null; wait $watch; exit $ended";
 
+/// Who counted holds a lock on every table until the dump has one. Were it to wait behind somebody who waits for the former,
+/// as to change a table, neither would ever end, and all who want the table would wait behind both.
+pub(super) const UNQUEUED: &str = "--lock-wait-timeout=5s";
+
 /// Carries out the actions of backups.
 pub(crate) async fn perform(host: &Host, on_line: Option<OnLine>, action: &Action) -> Result<(), Failure> {
     match action {
@@ -42,9 +46,9 @@ pub(crate) async fn perform(host: &Host, on_line: Option<OnLine>, action: &Actio
             blocking(move || remove(&repository, &name)).await
         }
         Action::ForgetBackups { repository, project, environment, kept, prune } => {
-            let (repository, kept) = (Repository::new(repository.clone()), (*kept, *prune));
+            let (repository, kept) = (Repository::new(repository.clone()), (kept.clone(), *prune));
             let (project, environment) = (project.clone(), environment.clone());
-            blocking(move || retain::forget(&repository, (&project, &environment), kept).map(drop)).await
+            blocking(move || retain::forget(&repository, (&project, &environment), &kept).map(drop)).await
         }
         Action::RestoreDatabase { stored, like, to } => restore::database(host, stored, like, to).await,
         Action::MakeRoles { stored, server, names } => roles::make(host, (stored, server), names).await,
@@ -144,7 +148,10 @@ async fn back_up(host: &Host, on_line: Option<OnLine>, run: &BackupRun) -> Resul
 /// is found, and so that production spends no time on it.
 fn dump(reached: &Reached, place: &DatabasePlace, snapshot: &str) -> Program {
     let snapshot = format!("--snapshot={snapshot}");
-    inside(reached, &["pg_dump", "-w", "-Fc", "-Z0", &snapshot, "-U", &place.user, "-d", &place.name])
+    inside(
+        reached,
+        &["pg_dump", "-w", "-Fc", "-Z0", UNQUEUED, &snapshot, "-U", &place.user, "-d", &place.name],
+    )
 }
 
 /// A program in the database's container, that takes what nobody else wants and ends when nobody reads it.
@@ -177,19 +184,15 @@ fn described(
 pub(super) fn counted_as(counts: Counts) -> Result<Database, Failure> {
     let mut tables = BTreeMap::new();
     for (name, rows) in counts.tables {
-        let newest = rows.newest.map(|(column, at)| {
-            let at = at.parse().map_err(|error: jiff::Error| {
-                Failure::new(format!("could not understand the time of the newest row of `{name}`"))
-                    .because(error)
-            })?;
-            Ok::<_, Failure>(Newest { column, at })
-        });
-        tables.insert(name.clone(), Table { rows: rows.rows, newest: newest.transpose()? });
+        // Times beyond our calendar, such as 9999-12-31, tell nobody how new a row is.
+        let newest = rows.newest.and_then(|(column, at)| Some(Newest { column, at: at.parse().ok()? }));
+        tables.insert(name.clone(), Table { rows: rows.rows, newest });
     }
     Ok(Database {
         server: counts.server,
         schema: counts.schema,
         foreign_keys: counts.foreign_keys,
+        not_valid: counts.not_valid,
         tables,
         ..Database::default()
     })

@@ -305,6 +305,9 @@ pub(crate) fn swap(path: &str, new: &str, aside: &str) -> Result<(), Failure> {
     if !Path::new(new).exists() {
         return Ok(());
     }
+    // What takes the place of something must outlive a power cut as well as that did.
+    let flushed = File::open(new).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
+    flushed.map_err(|error| Failure::new(format!("could not write `{new}` to its disk")).because(error))?;
     if Path::new(path).exists() {
         rename(path, aside)?;
     }

@@ -157,7 +157,7 @@ async fn order(
     }
     let section = backing::section(session)?;
     let (hold, release) = log::changes(host, section, &run).await?;
-    let (log, kept) = (log::run(&run), backing::kept(section));
+    let (log, kept) = (log::run(&run), backing::kept(session, &run.environment)?);
     Ok(Order { run, kept, has_key, has_repository, found, new_repository, hold, release, log })
 }
 

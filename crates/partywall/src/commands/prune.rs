@@ -20,12 +20,13 @@ pub(super) async fn run(
         Some(name) => vec![session.environment(name)?.0.to_string()],
         None => session.config.environments.keys().map(ToString::to_string).collect(),
     };
-    let (section, place) = (backing::section(session)?, backing::place(session)?);
-    let (repository, kept) = (Repository::new(place.clone()), backing::kept(section));
+    let place = backing::place(session)?;
+    let repository = Repository::new(place.clone());
     let mut wanted = Vec::new();
     for name in names {
         let project = session.config.project.to_string();
-        let surplus = retain::surplus(&repository, (&project, &name), kept)?;
+        let kept = backing::kept(session, &name)?;
+        let surplus = retain::surplus(&repository, (&project, &name), &kept)?;
         let repository = place.clone();
         wanted.push(Wanted { repository, project, environment: name, kept, surplus });
     }

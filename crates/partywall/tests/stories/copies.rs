@@ -10,15 +10,16 @@ use crate::keep::{backup_key, text};
 
 /// Promise: what takes this machine leaves the copy elsewhere, and a copy that fails takes no backup with it.
 /// Given: a server that speaks SFTP, named by rclone's own configuration, and a `backup.copies`.
-/// Then: after each backup the copy holds what the repository holds, and no more; from the copy alone everything comes
-/// back; with the server gone the backup is there, and `status` says that the copy failed; so does an empty repository.
+/// Then: after each backup the copy holds what the repository holds, and no more; what is damaged here leaves it as it was; from the
+/// copy alone everything comes back; with the server gone the backup is there, and `status` says that the copy failed; so does an empty repository.
 #[test]
 fn a_copy_elsewhere_is_all_that_is_needed() {
     let story = Story::stocked_shop();
     let before = story.holdings(PRODUCTION);
     let server = SftpServer::start(&story);
     let (path, away) = (story.repository().display().to_string(), story.folder().join("away"));
-    let section = format!("{path}, copies: [\"offsite:{}\"]", away.display());
+    // All stay: forgetting some would look into every pack.
+    let section = format!("{path}, keep: {{ last: 20 }}, copies: [\"offsite:{}\"]", away.display());
     story.edit("partywall.yaml", &path, &section);
     let backup = |words: &[&str]| {
         // Backups are named by the second.
@@ -42,6 +43,15 @@ fn a_copy_elsewhere_is_all_that_is_needed() {
     assert!(!story.run(&["status", PRODUCTION]).out.contains("backup  failed"));
     fs::remove_file(&away).expect("removed");
     fs::rename(away.with_extension("moved"), &away).expect("moved");
+    backup(&[]).ended(0);
+
+    let (left, pack) = (files(&away), largest(&story.repository().join("data")));
+    let whole = fs::read(&pack).expect("a pack");
+    fs::write(&pack, &whole[..whole.len() / 2]).expect("cut short");
+    let told = backup(&[]).ended(2);
+    told.says(&["is backed up", "is left as it is", "is damaged", "check --read-data"]);
+    assert_eq!(files(&away), left, "what is lost here is there yet");
+    fs::write(&pack, &whole).expect("mended");
     backup(&[]).ended(0);
 
     fs::remove_dir_all(story.repository()).expect("the disk is gone");
@@ -155,6 +165,14 @@ impl Stops {
         drop(finished(run));
         to.to_owned()
     }
+}
+
+fn largest(folder: &Path) -> PathBuf {
+    let all = Command::new("find").arg(folder).args(["-type", "f", "-printf", "%s %p\n"]).output();
+    let all = String::from_utf8(all.expect("find").stdout).expect("text");
+    let sized = all.lines().filter_map(|line| line.split_once(' '));
+    let largest = sized.max_by_key(|(size, _)| size.parse::<u64>().expect("a number"));
+    PathBuf::from(largest.expect("a file").1)
 }
 
 /// Names and sizes of all files below a folder.

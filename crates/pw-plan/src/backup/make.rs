@@ -66,7 +66,7 @@ pub fn plan(order: &Order) -> Result<Plan, Box<Diagnostic>> {
         repository: run.repository.clone(),
         project: run.project.clone(),
         environment: run.environment.clone(),
-        kept: order.kept,
+        kept: order.kept.clone(),
         prune: false,
     };
     let lost = Undo::Impossible { saved_as: None };

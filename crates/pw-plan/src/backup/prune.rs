@@ -21,7 +21,7 @@ pub fn plan(wanted: &Wanted) -> Plan {
         repository: wanted.repository.clone(),
         project: wanted.project.clone(),
         environment: wanted.environment.clone(),
-        kept: wanted.kept,
+        kept: wanted.kept.clone(),
         prune: true,
     };
     let because = match wanted.surplus.as_slice() {

@@ -100,8 +100,8 @@ pub struct FolderPlace {
     pub mounted: Vec<String>,
 }
 
-/// How many backups stay.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Which backups stay.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     pub last: u32,
     pub hourly: u32,
@@ -109,6 +109,9 @@ pub struct Kept {
     pub weekly: u32,
     pub monthly: u32,
     pub yearly: u32,
+    /// Names of those that a release which is still listed goes back to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points: Vec<String>,
 }
 
 /// A backup that is brought back to be tried.

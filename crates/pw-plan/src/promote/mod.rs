@@ -143,11 +143,9 @@ impl<'a> Sorted<'a> {
             let service = &desired.services[name];
             let route = desired.routes.iter().find(|route| route.service == *name);
             match (route, service.role) {
+                (_, role) if role.is_stateful() => return Err(Box::new(keeps_data(desired, name))),
                 (Some(route), _) => sorted.flipped.push(flippable(desired, observed, route)?),
                 (None, Role::Job) => {}
-                (None, Role::Database | Role::Cache | Role::Broker) => {
-                    return Err(Box::new(keeps_data(desired, name)));
-                }
                 (None, _) => sorted.others.push(name.clone()),
             }
         }

@@ -3,6 +3,7 @@
 use pw_model::config::{Canary, Migrate};
 use pw_model::desired::{Desired, DesiredCalls, FileText};
 use pw_model::name::ServiceName;
+use pw_model::role::Role;
 use pw_model::unit::Span;
 use pw_plan::promote::{self, Schema, Wanted};
 use pw_plan::{Action, Plan, down, up};
@@ -217,12 +218,15 @@ fn after_a_promotion_that_went_back_nothing_is_to_be_done() {
 fn what_keeps_data_is_never_flipped() {
     let host = promoted(crate::with(FakeHost::default(), &PRODUCTION), 1);
     let mut wanted = release(2);
+    let refused = |wanted: &Desired| {
+        let entry = FileText { path: "/e".into(), text: String::new() };
+        let how = Wanted { operation: "promote", entry: &entry, commit: "c", schema: Schema::Forward };
+        promote::plan(wanted, &host.snapshot(wanted), how).unwrap_err().message
+    };
     wanted.services.get_mut("db").unwrap().config_hash = "db-2".into();
-    let entry = FileText { path: "/e".into(), text: String::new() };
-    let refused = promote::plan(
-        &wanted,
-        &host.snapshot(&wanted),
-        Wanted { operation: "promote", entry: &entry, commit: "c", schema: Schema::Forward },
-    );
-    assert_eq!(refused.unwrap_err().message, "`db` keeps data and would be made anew");
+    assert_eq!(refused(&wanted), "`db` keeps data and would be made anew");
+    // Nor is one that visitors ask, as a store of files or a broker with a page.
+    let mut wanted = release(2);
+    wanted.services.get_mut("web").unwrap().role = Role::Broker;
+    assert_eq!(refused(&wanted), "`web` keeps data and would be made anew");
 }
