@@ -216,7 +216,7 @@ pub(crate) fn is_trial(plan: &Plan) -> bool {
 
 /// What changes nothing that anybody relies on: cut off, it may be ended by whoever comes next, without being asked.
 pub(crate) fn only_reads(plan: &Plan) -> bool {
-    is_trial(plan) || ["backup", "copy"].contains(&plan.operation.as_str())
+    is_trial(plan) || ["backup", "forget", "copy"].contains(&plan.operation.as_str())
 }
 
 async fn take_back(

@@ -9,6 +9,7 @@ use pw_model::unit::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::seed::backup::PURPOSE as SOURCE;
 use crate::step::{Action, ComposeRun, Plan, ScratchServer, Step, Stored, Undo};
 use crate::wall::{Rendered, yaml};
 
@@ -304,11 +305,13 @@ impl<'a> Scratch<'a> {
             services.insert(RECEIVER.to_owned(), Value::Object(self.receiver()));
         }
         let of = &self.ground.of.model;
-        // Internal networks lead to no other, but to the host: without an address there, to that neither.
+        // Internal networks lead to no other, but to the host: without an address there, to that neither. Only what a seed
+        // reads is reached by its address, and nothing of the project's runs beside it.
+        let hidden = if self.ground.purpose == SOURCE { "false" } else { "true" };
         let network = json!({
             "name": format!("{}_default", self.run.project),
             "internal": true,
-            "driver_opts": {"com.docker.network.bridge.inhibit_ipv4": "true"},
+            "driver_opts": {"com.docker.network.bridge.inhibit_ipv4": hidden},
             "labels": labels,
         });
         json!({

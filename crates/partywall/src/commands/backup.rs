@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use pw_backup::{Backup, Manifest, Repository};
 use pw_host::Host;
-use pw_journal::Proof;
+use pw_journal::{Proof, SqliteJournal};
 use pw_model::diagnostic::Diagnostic;
 use pw_model::name::EnvironmentName;
 use pw_model::unit::Bytes;
@@ -96,7 +96,28 @@ async fn back_up(
         passed: true,
         summary: json!({"name": backup, "bytes": manifest.bytes(), "rows": manifest.rows()}).to_string(),
     })?;
+    forget(&order, session, &mut journal, printer).await?;
     answer(&order, &manifest, printer)
+}
+
+/// A full disk, for example, keeps older ones from going, and takes nothing from this one.
+async fn forget(
+    order: &Order,
+    session: &Session,
+    journal: &mut SqliteJournal,
+    printer: &mut Printer,
+) -> Result<(), Stop> {
+    match apply::run(&pw_plan::backup::forget(order), session.host(), journal, printer).await {
+        Err(Stop::Code(2)) => {
+            let name = &order.run.environment;
+            let stay = Diagnostic::warning("older backups stay that `backup.keep` does not keep")
+                .because("they could not be forgotten; this one is whole")
+                .hint(format!("`partywall backups {name} --prune` tries again, and so does the next backup"));
+            printer.diagnostics(&[stay]);
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// The second in which it is begun. Two backups of a project never have the same name, whatever environment they are

@@ -62,15 +62,6 @@ pub fn plan(order: &Order) -> Result<Plan, Box<Diagnostic>> {
         let does = Action::ReleaseLog { hold: Box::new(hold.clone()) };
         steps.push(Step::new(does, back, "there is no `backup.log` any more"));
     }
-    let forget = Action::ForgetBackups {
-        repository: run.repository.clone(),
-        project: run.project.clone(),
-        environment: run.environment.clone(),
-        kept: order.kept.clone(),
-        prune: false,
-    };
-    let lost = Undo::Impossible { saved_as: None };
-    steps.push(Step::new(forget, lost, "`backup.keep` says how many stay"));
     Ok(Plan {
         operation: "backup".to_owned(),
         project: run.project.clone(),
@@ -79,6 +70,27 @@ pub fn plan(order: &Order) -> Result<Plan, Box<Diagnostic>> {
         steps,
         texts: BTreeMap::new(),
     })
+}
+
+/// What follows a backup, by itself: the backup is whole, whether older ones can be forgotten or not.
+pub fn forget(order: &Order) -> Plan {
+    let run = &order.run;
+    let forget = Action::ForgetBackups {
+        repository: run.repository.clone(),
+        project: run.project.clone(),
+        environment: run.environment.clone(),
+        kept: order.kept.clone(),
+        prune: false,
+    };
+    Plan {
+        operation: "forget".to_owned(),
+        project: run.project.clone(),
+        environment: run.environment.clone(),
+        basis: crate::hash(&format!("{order:?}")),
+        // What is forgotten was not to stay: who is cut off goes on the next time.
+        steps: vec![Step::new(forget, Undo::Nothing, "`backup.keep` says how many stay")],
+        texts: BTreeMap::new(),
+    }
 }
 
 /// The plan that takes only the log: often, for it is little.
@@ -180,7 +192,7 @@ mod tests {
         let asked = Order { new_repository: true, ..away.clone() };
         assert!(plan(&asked).expect("a plan").to_string().starts_with("1. make repository /repository"));
         let there = Order { has_repository: true, found: away.run.repository.id.clone(), ..away };
-        assert_eq!(plan(&there).expect("a plan").steps.len(), 2);
+        assert_eq!(plan(&there).expect("a plan").steps.len(), 1);
     }
 
     #[test]
@@ -190,8 +202,11 @@ mod tests {
             plan.to_string(),
             "1. make key /key | undo: - | nobody reads a backup without it\n\
              2. make repository /repository | undo: - | it is the first backup\n\
-             3. back production up as 20260101-000000: configuration | undo: remove backup 20260101-000000 from /repository | one moment of all databases, then everything beside them\n\
-             4. forget old backups in /repository | undo: impossible | `backup.keep` says how many stay\n"
+             3. back production up as 20260101-000000: configuration | undo: remove backup 20260101-000000 from /repository | one moment of all databases, then everything beside them\n"
+        );
+        assert_eq!(
+            forget(&order(true, true)).to_string(),
+            "1. forget old backups in /repository | undo: - | `backup.keep` says how many stay\n"
         );
         assert!(plan.lint().is_ok());
     }
@@ -200,6 +215,6 @@ mod tests {
     fn a_new_key_is_never_made_for_an_old_repository() {
         let told = plan(&order(false, true)).expect_err("refused").to_string();
         assert!(told.contains("the key of the repository `/repository` is missing"), "{told}");
-        assert_eq!(plan(&order(true, true)).expect("a plan").steps.len(), 2);
+        assert_eq!(plan(&order(true, true)).expect("a plan").steps.len(), 1);
     }
 }

@@ -9,4 +9,4 @@ pub mod prune;
 pub mod restore;
 pub(crate) mod step;
 
-pub use make::{Order, log_plan, plan};
+pub use make::{Order, forget, log_plan, plan};

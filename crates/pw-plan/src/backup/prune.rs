@@ -15,7 +15,7 @@ pub struct Wanted {
     pub surplus: Vec<String>,
 }
 
-/// One step, which cannot be undone and can be done again.
+/// One step, of which nothing is to be undone and which can be done again.
 pub fn plan(wanted: &Wanted) -> Plan {
     let does = Action::ForgetBackups {
         repository: wanted.repository.clone(),
@@ -33,7 +33,7 @@ pub fn plan(wanted: &Wanted) -> Plan {
         project: wanted.project.clone(),
         environment: wanted.environment.clone(),
         basis: crate::hash(&format!("{wanted:?}")),
-        steps: vec![Step::new(does, Undo::Impossible { saved_as: None }, because)],
+        steps: vec![Step::new(does, Undo::Nothing, because)],
         texts: BTreeMap::new(),
     }
 }

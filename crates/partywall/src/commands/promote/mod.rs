@@ -8,6 +8,7 @@ mod source;
 
 use pw_model::config::Class;
 use pw_model::desired::Desired;
+use pw_model::diagnostic::Diagnostic;
 use pw_model::name::EnvironmentName;
 use pw_model::release::Release;
 use pw_model::role::Role;
@@ -233,9 +234,12 @@ impl Promotion<'_> {
     async fn end(&self, planned: &Planned, printer: &mut Printer) -> Result<(), Stop> {
         let warm = planned.prepared.desired.promote.warm;
         if warm.0.is_zero() {
-            back::retire_all(self.session, &planned.prepared.desired, printer).await?;
+            let retired = back::retire_all(self.session, &planned.prepared.desired, printer).await;
+            let hint = format!("`partywall retire {}` ends the containers before", self.name);
+            left_over(retired.map(drop), hint, printer);
         }
-        self.prune(&planned.release, printer).await?;
+        let pruned = self.prune(&planned.release, printer).await;
+        left_over(pruned, "the next promotion forgets releases that are not kept".to_owned(), printer);
         show::done(self.name, self.operation, planned, warm, printer)
     }
 }
@@ -264,6 +268,15 @@ impl Promotion<'_> {
         let (_lock, mut journal) = session.begin()?;
         apply::run(&plan, session.host(), &mut journal, printer).await
     }
+}
+
+/// Visitors have the new release: what cannot be tidied up, or not now, makes that no failure.
+fn left_over(ended: Result<(), Stop>, hint: String, printer: &mut Printer) {
+    let Err(stop) = ended else { return };
+    let because =
+        stop.diagnostics().into_iter().next().map_or_else(|| "the step says why".into(), |one| one.message);
+    let told = Diagnostic::warning("the release is there, and something of those before is left over");
+    printer.diagnostics(&[told.because(because).hint(hint)]);
 }
 
 /// True for a plan that runs a job or the migration command.
