@@ -18,8 +18,11 @@ fuzz() { # SECONDS [TARGET...]: each for so long; what it has found so far is ke
     corpus=$STATE/fuzz/$name
     mkdir -p "$corpus"
     say "$name, $seconds s"
-    "$built/$host/release/$name" -max_total_time="$seconds" -timeout=10 -print_final_stats=1 \
-      -artifact_prefix="$corpus.failed-" "$corpus" 2>&1 | grep -aE '^(stat::|==|thread|SUMMARY|Test unit)|panicked|cov:.*DONE|Done' >&2
-    [ "${PIPESTATUS[0]}" = 0 ] || die "$name failed; the input is $corpus.failed-…"
+    # An input that fails is written where the program runs.
+    if ! (cd "$STATE/fuzz" && "$built/$host/release/$name" -max_total_time="$seconds" -timeout=10 "$corpus") >"$corpus.log" 2>&1; then
+      tail -n 25 "$corpus.log" >&2
+      die "$name failed; the input is in $STATE/fuzz"
+    fi
+    tail -n 1 "$corpus.log" >&2
   done
 }

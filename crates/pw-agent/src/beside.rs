@@ -27,9 +27,9 @@ impl Beside {
         mut hold: impl FnMut(&Place, Amount) -> Result<(), Failure> + Send + 'static,
     ) -> Self {
         let shared = Arc::<(Mutex<Work>, Condvar)>::default();
-        let (work, changed) = (Arc::clone(&shared), Arc::clone(&shared));
+        let own = Arc::clone(&shared);
         std::thread::spawn(move || {
-            let (work, changed) = (&work.0, &changed.1);
+            let (work, changed) = &*own;
             loop {
                 let mut waiting = locked(work);
                 let (place, amount) = loop {
